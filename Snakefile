@@ -1,0 +1,44 @@
+# What a vision-language model still knows, and what it lost, after it was asked to forget some people.
+#
+#   write_benchmark > load_benchmark > finetune (vanilla, retain) > unlearn > predict > score > scores > table3
+#
+# Settings: config.yaml. What each file is: docs/design.md. Functions of the rules: workflow/rules/common.smk.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: workflow.source_path("config.yaml")
+
+
+include: "workflow/rules/common.smk"
+
+
+wildcard_constraints:
+    model=NAME,
+    forget_percent=r"\d+",
+    method="[a-z][a-z0-9_]*",
+    seed=r"\d+",
+
+
+localrules:
+    all,
+    dataset_statistics,
+    score,
+    scores,
+    table3,
+    costs,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/table3.csv",
+        "results/costs.csv",
+
+
+include: "workflow/rules/benchmark.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/unlearning.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/results.smk"

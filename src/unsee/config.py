@@ -1,0 +1,253 @@
+"""The configuration: checked before any job starts, and each method's settings put together.
+
+The schema (``workflow/schemas/config.schema.yaml``) says what single keys may be; here is what takes more than one
+key, and what turns either's findings into a sentence: which file and key, what was found, what was expected.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from unsee.unlearning.catalogue import REQUIRED, Catalogue, MethodDescription
+
+SCHEMA = Path("workflow/schemas/config.schema.yaml")
+
+#: Rows of every table that are no unlearning method; no entry may have such a name.
+RESERVED = ("base", "vanilla", "retain")
+
+Key = tuple[str | int, ...]
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be run; one line for each thing that is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One unlearning row of the table: its name, its method, and the settings the method runs with."""
+
+    name: str
+    method: MethodDescription
+    settings: dict[str, Any]
+
+
+def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequence[Path] = ()) -> None:
+    """Check a whole configuration without touching a file.
+
+    Args:
+        config: all files merged, as the workflow sees it.
+        methods: the methods there are.
+        root: the project folder, that the schema and relative paths are found from.
+        files: the files that were merged, later ones win; they are only read to say where a wrong key is.
+
+    Raises:
+        ConfigError: something is wrong.
+    """
+    schema = yaml.safe_load((root / SCHEMA).read_text(encoding="utf-8"))
+    found: list[tuple[Key, str]] = list(_repeated_keys(files))
+    found += _schema_findings(config, schema)
+    if not found:
+        found += _method_findings(config, methods, schema["$defs"]["training"])
+        found += _people_findings(config)
+        found += _path_findings(config, root)
+    if found:
+        places = [(yaml.safe_load(file.read_text(encoding="utf-8")), file) for file in reversed(files)]
+        raise ConfigError("\n".join(f"{_place(key, config, places)}: {message}" for key, message in found))
+
+
+def resolve(config: Mapping[str, Any], methods: Catalogue) -> dict[str, Entry]:
+    """The table's unlearning rows by name, each with ``unlearning`` overlaid by its own entry.
+
+    Args:
+        config: a configuration that :func:`check` has passed.
+        methods: the methods there are.
+    """
+    entries = {}
+    for name, given in config["methods"].items():
+        if given is False:
+            continue
+        given = dict(given or {})
+        description = methods[given.pop("method", name)]
+        defaults = {key: option.default for key, option in description.options.items()}
+        entries[name] = Entry(name, description, _plain(_overlay(config["unlearning"] | defaults, given)))
+    return entries
+
+
+def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _overlay(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _plain(value: Any) -> Any:
+    """Ordinary dictionaries in the order of their keys: a key moved within a file changes no job."""
+    if isinstance(value, Mapping):
+        return {key: _plain(value[key]) for key in sorted(value)}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+# --- what may be wrong ------------------------------------------------------------------------------------------
+
+
+def _repeated_keys(files: Iterable[Path]) -> Iterator[tuple[Key, str]]:
+    """YAML keeps the last of two equal keys without a word."""
+
+    def walk(node: yaml.Node, path: Key) -> Iterator[tuple[Key, str]]:
+        if isinstance(node, yaml.SequenceNode):
+            for i, item in enumerate(node.value):
+                yield from walk(item, (*path, i))
+        if isinstance(node, yaml.MappingNode):
+            seen: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if key.value in seen:
+                    lines = f"lines {seen[key.value]} and {line}"
+                    yield (*path, key.value), f"is there twice ({lines}); expected once"
+                seen[key.value] = line
+                yield from walk(value, (*path, key.value))
+
+    for file in files:
+        node = yaml.compose(file.read_text(encoding="utf-8"))
+        if node is not None:
+            yield from walk(node, ())
+
+
+def _schema_findings(value: Any, schema: Mapping[str, Any], at: Key = ()) -> Iterator[tuple[Key, str]]:
+    # 5.0 is an integer to JSON Schema, but makes another result path than 5.
+    checker = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, v: type(v) is int)
+    validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=checker)(schema)
+    for error in sorted(validator.iter_errors(value), key=lambda error: [str(key) for key in error.absolute_path]):
+        key = at + tuple(error.absolute_path)
+        if error.validator == "additionalProperties":
+            known = list(error.schema.get("properties", {}))
+            for extra in sorted(str(extra) for extra in error.instance if extra not in known):
+                yield (*key, extra), _unknown("key", extra, known)
+        elif error.validator == "required":
+            for missing in error.validator_value:
+                if missing not in error.instance:
+                    yield (*key, missing), "is missing; expected it as in the project's config.yaml"
+        else:
+            yield key, f"is {_shown(error.instance)}; expected {error.schema['description']}{_hint(error.instance)}"
+
+
+def _method_findings(
+    config: Mapping[str, Any], methods: Catalogue, training: Mapping[str, Any]
+) -> Iterator[tuple[Key, str]]:
+    for name, given in config["methods"].items():
+        at: Key = ("methods", name)
+        if given is False:
+            continue
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", str(name)) or name in RESERVED:
+            words = f"small letters, digits and underscores, and none of {', '.join(RESERVED)}"
+            yield at, f"is no name for a method's entry; expected {words}"
+            continue
+        given = dict(given or {})
+        named = given.pop("method", name)
+        if named not in methods:
+            key = (*at, "method") if isinstance(config["methods"][name], Mapping) and "method" in config["methods"][name] else at
+            yield key, _unknown("method", named, list(methods))
+            continue
+        options = methods[named].options
+        settings = {key: value for key, value in given.items() if key in training["properties"]}
+        partial = {key: value for key, value in training.items() if key != "required"}
+        yield from _schema_findings(settings, partial, at)
+        for key in sorted(given.keys() - settings.keys(), key=str):
+            if key not in options:
+                known = list(options) + list(training["properties"])
+                has = f"{named} has the options {', '.join(options)}" if options else f"{named} has no options of its own"
+                yield (*at, key), _unknown("option", key, known, f"{has}, and the keys of 'unlearning'")
+            elif not options[key].accepts(given[key]):
+                hint = _hint(given[key])
+                yield (*at, key), f"is {_shown(given[key])}; expected {options[key].expected}{hint}"
+        for key, option in options.items():
+            if option.default is REQUIRED and key not in given:
+                yield (*at, key), f"is missing; expected {option.expected}, {named} has no default for it"
+
+
+def _people_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    benchmark = config["benchmark"]
+    if benchmark["name"] != "synthetic":
+        return
+    people = benchmark["people"]
+    for i, percent in enumerate(benchmark["forget_percents"]):
+        if round(people * percent / 100) not in range(1, people):
+            least = next(p for p in range(2, 10**6) if round(p * percent / 100) in range(1, p))
+            yield (
+                ("benchmark", "forget_percents", i),
+                f"is {percent}; {percent} % of {people} people leaves nobody to forget or nobody to keep;"
+                f" expected benchmark.people to be at least {least}, or another ratio",
+            )
+
+
+def _path_findings(config: Mapping[str, Any], root: Path) -> Iterator[tuple[Key, str]]:
+    benchmark, model = config["benchmark"], config["model"]
+    if benchmark["name"] == "mllmu":
+        path = benchmark["path"]
+        if path is None or not (root / path).is_dir():
+            yield ("benchmark", "path"), f"is {_shown(path)}; expected the folder of the published parquet files"
+    # "owner/name" may be a published checkpoint in a local cache; anything else is a folder.
+    published = re.fullmatch(r"[\w.-]+/[\w.-]+", model["path"]) and not (root / model["path"]).is_dir()
+    if not model["build"] and not published and not (root / model["path"] / "config.json").is_file():
+        yield ("model", "path"), f"is {_shown(model['path'])}, which has no config.json; expected a checkpoint folder"
+
+
+# --- how it is said ---------------------------------------------------------------------------------------------
+
+
+def _unknown(kind: str, found: object, known: Sequence[str], also: str = "") -> str:
+    close = difflib.get_close_matches(str(found), known, n=1)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    return f"{found!r} is no known {kind}; {guess}{also or 'expected one of ' + ', '.join(known)}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "a section"
+    shown = repr(value)
+    return shown if len(shown) < 80 else f"{shown[:76]} ..."
+
+
+def _hint(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+[eE][+-]?\d+", value):
+        mantissa, exponent = re.split("[eE]", value)
+        return f" (YAML takes {value} for a text; write {mantissa}.0e{exponent})"
+    return ""
+
+
+def _place(key: Key, config: Mapping[str, Any], places: Sequence[tuple[Any, Path]]) -> str:
+    """``file: key.key[index]``, with the file that says it, or that says what lacks it."""
+    path = ""
+    for part in key:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    value, found = _look_up(config, key)
+    depths = [(_look_up(content, key), file) for content, file in places]
+    said = [file for (other, depth), file in depths if depth == len(key) and (other == value or isinstance(other, dict))]
+    if found == len(key) and places and not said:
+        return f"--config: {path}"
+    deepest = max((depth for (_, depth), _ in depths), default=0)
+    holding = [file for (_, depth), file in depths if depth == deepest]
+    return f"{next(iter(said or holding), SCHEMA.with_name('config.yaml')).name}: {path}"
+
+
+def _look_up(content: Any, key: Key) -> tuple[Any, int]:
+    """What lies at a key, or as far along it as there is something, and how far that is."""
+    for i, part in enumerate(key):
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            return content, i
+    return content, len(key)

@@ -1,0 +1,73 @@
+"""What a model family must tell us. Adding a family is one file beside this one and one line below.
+
+Nothing outside ``models/`` asks which model it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+Scope = Literal["language", "vision", "both"]
+
+
+class Family(Protocol):
+    """The interface of a family; every method is a pure function of its arguments."""
+
+    name: str
+
+    def load(self, path: str, dtype: torch.dtype) -> PreTrainedModel:
+        """The base model of a checkpoint folder (or hub id), on the CPU, in ``dtype``, safetensors only."""
+        ...
+
+    def image_token(self, model: PreTrainedModel) -> int:
+        """Token id of the picture placeholder."""
+        ...
+
+    def preprocess(self, processor: Any, images: Sequence[Image.Image]) -> dict[str, Tensor]:
+        """What the vision tower takes for some pictures."""
+        ...
+
+    def image_tokens(self, model: PreTrainedModel, processor: Any, image: Image.Image) -> int:
+        """How many placeholders one picture takes in the prompt."""
+        ...
+
+    def image_features(self, model: PreTrainedModel, pixels: dict[str, Tensor]) -> list[Tensor]:
+        """Projected features of each picture, (n_tokens, hidden)."""
+        ...
+
+    def positions(self, model: PreTrainedModel, tokens: Sequence[int], image: Image.Image | None) -> np.ndarray | None:
+        """Rotary positions of a prompt, (axes, n), or ``None`` for 0, 1, 2, ..."""
+        ...
+
+    def language_model(self, model: PreTrainedModel) -> nn.Module:
+        """The decoder: takes ``inputs_embeds``, gives hidden states."""
+        ...
+
+    def linear_pattern(self, scope: Scope) -> str:
+        """Regular expression (full match) of the linear modules that adapters may go on."""
+        ...
+
+    def feed_forward_pattern(self) -> str:
+        """Regular expression (full match) of the decoder's feed-forward linears (gate, up, down)."""
+        ...
+
+
+def family(name: str) -> Family:
+    """The family of that name.
+
+    Raises:
+        ValueError: no such family.
+    """
+    from unsee.models.llava import Llava
+
+    families: dict[str, Family] = {"llava": Llava()}
+    if name not in families:
+        raise ValueError(f"model.family is {name!r}; expected one of {sorted(families)}")
+    return families[name]

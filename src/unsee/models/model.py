@@ -1,0 +1,154 @@
+"""A loaded vision-language model: its words, its pictures, its hidden states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import AutoProcessor, PreTrainedModel
+
+from unsee.models.family import Family, family
+from unsee.models.packing import Batch, Request
+from unsee.models.pictures import Pictures
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass
+class VisionLanguageModel:
+    """A family, its model (with or without an adapter) and its processor."""
+
+    family: Family
+    model: PreTrainedModel | PeftModel
+    processor: Any
+
+    @property
+    def base(self) -> PreTrainedModel:
+        """The transformers model; an adapter's layers, if any, sit inside it."""
+        return cast(PreTrainedModel, self.model.get_base_model()) if isinstance(self.model, PeftModel) else self.model
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.processor.tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.base.parameters()).device
+
+    @property
+    def image_token(self) -> int:
+        return self.family.image_token(self.base)
+
+    @property
+    def pad_token(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return int(self.tokenizer.eos_token_id if pad is None else pad)
+
+    def prompt(self, question: str, *, with_image: bool) -> str:
+        """One user turn in the model's own chat template, ready for the answer."""
+        content: list[dict[str, str]] = [{"type": "image"}] if with_image else []
+        content.append({"type": "text", "text": question})
+        conversation = [{"role": "user", "content": content}]
+        return str(self.processor.apply_chat_template(conversation, add_generation_prompt=True)).rstrip()
+
+    def request(
+        self, prompt: str, answer: str | None, pictures: Pictures | None, image_id: str | None, *, end: bool = True
+    ) -> Request:
+        """Token ids of a prompt and of the answer to be scored behind it.
+
+        Args:
+            prompt: as :meth:`prompt` gives it.
+            answer: the words to score, or ``None`` for a prompt that will be continued.
+            pictures: where ``image_id`` is found.
+            image_id: the picture of the prompt's placeholder.
+            end: whether the end-of-sequence token belongs to the answer.
+        """
+        prompt_tokens = self._tokenise(prompt)
+        answer_tokens: list[int] = []
+        if answer is not None:
+            # Answer tokens are what the whole text has beyond the prompt, so that they are the ones
+            # which the model would be given, whatever the tokenizer does at the seam.
+            whole = self._tokenise(f"{prompt} {answer}")
+            shared = next(
+                (i for i, (a, b) in enumerate(zip(prompt_tokens, whole, strict=False)) if a != b),
+                min(len(prompt_tokens), len(whole)),
+            )
+            prompt_tokens, answer_tokens = whole[:shared], whole[shared:]
+            if end:
+                answer_tokens.append(self.tokenizer.eos_token_id)
+        positions = None
+        if image_id is not None:
+            assert pictures is not None
+            prompt_tokens = self._expand(prompt_tokens, pictures.tokens(image_id))
+        return Request(tuple(prompt_tokens), tuple(answer_tokens), image_id, positions)
+
+    def _tokenise(self, text: str) -> list[int]:
+        # A chat template writes the beginning-of-sequence token itself where the family wants one.
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _expand(self, tokens: list[int], n: int) -> list[int]:
+        where = [i for i, token in enumerate(tokens) if token == self.image_token]
+        if len(where) != 1:
+            raise ValueError(f"a prompt with a picture has {len(where)} placeholders, expected 1")
+        return tokens[: where[0]] + [self.image_token] * n + tokens[where[0] + 1 :]
+
+    def embed(self, batch: Batch, pictures: Pictures | None) -> Tensor:
+        """Input embeddings (b, n, hidden), picture features in their places."""
+        embeddings: Tensor = self.base.get_input_embeddings()(batch.tokens)
+        if batch.image_ids:
+            assert pictures is not None
+            features = torch.cat(pictures.features(batch.image_ids)).to(embeddings.device, embeddings.dtype)
+            embeddings = embeddings.masked_scatter(batch.is_image[..., None], features)
+        return embeddings
+
+    def hidden_states(self, batch: Batch, pictures: Pictures | None, cache: Any = None) -> Tensor:
+        """Last hidden states (b, n, hidden); ``cache``, if given, is filled with keys and values."""
+        decoder: nn.Module = self.family.language_model(self.base)
+        output = decoder(
+            inputs_embeds=self.embed(batch, pictures),
+            attention_mask=batch.attention_mask,
+            position_ids=batch.position_ids,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        return cast(Tensor, output.last_hidden_state)
+
+    def answer_logits(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """Float32 logits where an answer token is predicted, (t, vocabulary); nothing else is projected."""
+        head = self.base.get_output_embeddings()
+        return cast(Tensor, head(hidden[batch.target_rows, batch.target_columns])).float()
+
+
+def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | None = None) -> VisionLanguageModel:
+    """Load a base model and merge adapters into it, in order.
+
+    Args:
+        spec: the ``model`` section of the configuration: ``family``, ``path``, ``dtype``.
+        adapters: PEFT adapter folders, each trained on the model that the ones before it make.
+        root: what a relative ``path`` is relative to; the working directory by default.
+
+    Raises:
+        ValueError: unknown family or dtype.
+        FileNotFoundError: no checkpoint at ``path``, no adapter in a folder.
+    """
+    if spec["dtype"] not in DTYPES:
+        raise ValueError(f"model.dtype is {spec['dtype']!r}; expected one of {sorted(DTYPES)}")
+    path = str(spec["path"])
+    if root is not None and (root / path).exists():
+        path = str(root / path)
+    kind = family(spec["family"])
+    model = kind.load(path, DTYPES[spec["dtype"]])
+    for adapter in adapters:
+        if not (adapter / "adapter_model.safetensors").is_file():
+            raise FileNotFoundError(f"{adapter}: no adapter_model.safetensors; expected a PEFT adapter folder")
+        # Merged in place, never a second copy of the weights.
+        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    model.eval().requires_grad_(False)
+    if torch.cuda.is_available():
+        model.to("cuda")
+    return VisionLanguageModel(kind, model, AutoProcessor.from_pretrained(path))

@@ -1,0 +1,258 @@
+"""How the shipped tiny base model was made: it plays the part of a downloaded LLaVA.
+
+Two stages. The tower learns to tell faces apart (a thousand bystanders and the celebrities, by cosine classification of
+their pooled patches, under crops, mirror images and changes of colour). Then, with the tower fixed, projector and decoder learn to name
+and describe them, and every fact about the celebrities and some bystanders, in all wordings of the
+benchmark. Of the fictitious people it sees no picture, no name and no fact.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from unsee.benchmarks import wording
+from unsee.benchmarks.profiles import Profile, people
+from unsee.benchmarks.synthetic import Portraits, celebrity_profiles
+from unsee.evaluation import prompts
+from unsee.models import tiny
+from unsee.models.family import family
+from unsee.models.model import VisionLanguageModel
+from unsee.models.packing import Batch, Request, collate, pack
+
+log = logging.getLogger(__name__)
+
+AGES = ((32.0, "Young"), (45.0, "Grown"), (200.0, "Old"))
+GENDER_QUESTION = "Is this person a man or a woman?"
+AGE_QUESTION = "How old does this person look?"
+
+
+@dataclass(frozen=True)
+class PretrainingSettings:
+    """Steps and batch sizes of the two stages; ``known`` bystanders are taught with all their facts."""
+
+    tower_steps: int = 1200
+    tower_batch: int = 96
+    steps: int = 1500
+    known_batch: int = 24
+    named_batch: int = 24
+    known: int = 200
+    learning_rate: float = 1.5e-3
+
+
+@dataclass(frozen=True)
+class Face:
+    """Someone to learn: the pictures' rows, and what is said about them."""
+
+    profile: Profile
+    age: float
+    rows: tuple[int, ...]
+    known: bool
+
+
+def pretrain(output: Path, *, bystanders: Path, settings: dict[str, Any], seed: int, threads: int) -> None:
+    """Make the tiny base model from nothing.
+
+    Args:
+        output: the checkpoint folder to write.
+        bystanders: a portraits file of people outside the benchmark (``tools/render_portraits.py``).
+        settings: of :class:`PretrainingSettings`.
+        seed, threads: as everywhere.
+    """
+    torch.set_num_threads(threads)
+    chosen = PretrainingSettings(**settings)
+    faces, pixels = _faces(bystanders, chosen, seed)
+    texts = [*wording.vocabulary(), "person", "Man", "Woman", *(word for _, word in AGES), GENDER_QUESTION, AGE_QUESTION]
+    texts += [prompts.cloze("__"), prompts.generation(""), prompts.classification("", "ABCD", "letter")]
+    processor = tiny.build_processor([f" {text}" for text in texts] + [f"{text}" for text in texts])
+    model = tiny.build_model(processor, seed=seed)
+    vlm = VisionLanguageModel(family("llava"), model, processor)
+    log.info("%d faces, %d pictures, %d tokens in the vocabulary", len(faces), len(pixels), len(vlm.tokenizer))
+    _train_tower(vlm, faces, pixels, chosen, seed)
+    tiny.save(model, processor, output)
+    _train_language(vlm, faces, pixels, chosen, seed)
+    tiny.save(model, processor, output)
+
+
+def _faces(bystanders: Path, settings: PretrainingSettings, seed: int) -> tuple[list[Face], Tensor]:
+    """Everyone to learn, and all pictures as (n, 3, height, width) in 0..1."""
+    shipped = Portraits()
+    # The first picture of a celebrity is kept back: the evaluation shows it.
+    pictures = [
+        (profile, 40.0, [shipped.jpeg[profile.identity, view] for view in range(1, 5)], True)
+        for profile in celebrity_profiles(shipped)
+    ]
+    rows: dict[int, list[dict[str, Any]]] = {}
+    for row in pq.read_table(bystanders).to_pylist():
+        rows.setdefault(row["identity"], []).append(row)
+    strangers = people([(i, rows[i][0]["gender"]) for i in sorted(rows)], f"{seed}:bystanders", last_names="bystander")
+    for i, profile in enumerate(strangers):
+        found = rows[profile.identity]
+        pictures.append((profile, found[0]["age"], [row["jpeg"] for row in found], i < settings.known))
+    faces: list[Face] = []
+    arrays: list[np.ndarray] = []
+    for profile, age, jpegs, known in pictures:
+        faces.append(Face(profile, age, tuple(range(len(arrays), len(arrays) + len(jpegs))), known))
+        arrays += [np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs]
+    return faces, torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 255
+
+
+def _vary(pixels: Tensor, generator: torch.Generator, processor: Any) -> Tensor:
+    """A random crop, mirror image and change of light and colour of each picture, normalised for the tower."""
+    b = len(pixels)
+
+    def draw(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(b, *shape, generator=generator)
+
+    scale = draw(0.7, 1.0, 1)
+    mirror = torch.where(draw(0, 1, 1) < 0.5, -1.0, 1.0)
+    shift = draw(-1, 1, 2) * (1 - scale)
+    theta = torch.zeros(b, 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1] = (scale * mirror)[:, 0], scale[:, 0]
+    theta[:, :, 2] = shift
+    out = F.grid_sample(pixels, F.affine_grid(theta, list(pixels.shape), align_corners=False), align_corners=False)
+    out = out * draw(0.7, 1.3, 1, 1, 1) + draw(-0.1, 0.1, 3, 1, 1)
+    grey = out.mean(1, keepdim=True)
+    out = (grey + (out - grey) * draw(0.6, 1.4, 1, 1, 1)).clamp(0, 1)
+    mean = torch.tensor(processor.image_processor.image_mean)[:, None, None]
+    std = torch.tensor(processor.image_processor.image_std)[:, None, None]
+    return (out - mean) / std
+
+
+def _one_cycle(optimizer: torch.optim.Optimizer, step: int, steps: int, peak: float) -> None:
+    rate = peak * min(1.0, (step + 1) / (0.05 * steps)) * 0.5 * (1 + math.cos(math.pi * step / steps))
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _train_tower(
+    vlm: VisionLanguageModel, faces: list[Face], pixels: Tensor, settings: PretrainingSettings, seed: int
+) -> None:
+    tower: nn.Module = vlm.base.model.vision_tower  # type: ignore[union-attr, assignment]
+    width = vlm.base.config.vision_config.hidden_size
+    torch.manual_seed(seed)
+    names = nn.Parameter(torch.randn(len(faces), 128) / 128**0.5)
+    embed = nn.Linear(width, 128)
+    weights = [*tower.parameters(), *embed.parameters(), names]
+    optimizer = torch.optim.AdamW(weights, lr=1e-3, weight_decay=0.05)
+    generator = torch.Generator().manual_seed(seed)
+    random = Random(f"{seed}:tower")
+    progress = tqdm(range(settings.tower_steps), desc="tower", mininterval=10)
+    for step in progress:
+        chosen = [random.randrange(len(faces)) for _ in range(settings.tower_batch)]
+        rows = [random.choice(faces[i].rows) for i in chosen]
+        hidden = tower(pixel_values=_vary(pixels[rows], generator, vlm.processor)).last_hidden_state[:, 1:]
+        cosine = F.normalize(embed(hidden).mean(1), dim=-1) @ F.normalize(names, dim=-1).T
+        target = torch.tensor(chosen)
+        margin = F.one_hot(target, len(faces)) * 0.2
+        loss = F.cross_entropy(20 * (cosine - margin), target)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        _one_cycle(optimizer, step, settings.tower_steps, 1e-3)
+        optimizer.step()
+        if step % 100 == 99:
+            right = (cosine.argmax(1) == target).float().mean()
+            progress.set_postfix(loss=f"{loss.item():.3f}", right=f"{right.item():.2f}")
+
+
+def said(face: Face, random: Random) -> list[tuple[str, str, str]]:
+    """(modality, question, answer) triples about a face, another choice of words each time."""
+    profile = face.profile
+    age = next(word for limit, word in AGES if face.age < limit)
+    looks = [(GENDER_QUESTION, {"male": "Man", "female": "Woman"}[profile.gender]), (AGE_QUESTION, age)]
+    triples = [("image", random.choice(wording.NAMING), profile.name), ("image", *random.choice(looks))]
+    if not face.known:
+        return triples
+    asked = wording.training_pairs(profile, str(random.random()))[1:]
+    facts = [(a.modality, a.question, a.answer) for a in asked]
+    for origin in ("profile", "test"):
+        for a in wording.evaluation(profile, origin):
+            facts.append((a.modality, prompts.render(a.task, a.question), a.answer))
+    return triples + random.sample(facts, 12)
+
+
+def _train_language(
+    vlm: VisionLanguageModel, faces: list[Face], pixels: Tensor, settings: PretrainingSettings, seed: int
+) -> None:
+    model = vlm.base
+    for parameter in model.model.vision_tower.parameters():  # type: ignore[union-attr]
+        parameter.requires_grad_(False)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=0.02, betas=(0.9, 0.98))
+    generator = torch.Generator().manual_seed(seed + 1)
+    random = Random(f"{seed}:language")
+    known = [face for face in faces if face.known]
+    named = [face for face in faces if not face.known]
+    n_image = (tiny.IMAGE_SIZE // tiny.PATCH_SIZE) ** 2
+    progress = tqdm(range(settings.steps), desc="language", mininterval=10)
+    running = 0.0
+    for step in progress:
+        batch_faces = random.sample(known, min(settings.known_batch, len(known)))
+        batch_faces += random.sample(named, min(settings.named_batch, len(named)))
+        shown = [random.choice(face.rows) for face in batch_faces]
+        features = vlm.family.image_features(
+            model, {"pixel_values": _vary(pixels[shown], generator, vlm.processor)}
+        )
+        requests = [
+            [_request(vlm, str(i), n_image, *triple) for triple in said(face, random)]
+            for i, face in enumerate(batch_faces)
+        ]
+        # A known face fills a pack; of the others, with two questions each, six share one.
+        n = settings.known_batch
+        groups = [requests[:n], [sum(requests[i : i + 6], []) for i in range(n, len(requests), 6)]]
+        logits, targets = [], []
+        for group in groups:
+            packs = [pack(part, vlm.image_token) for part in group]
+            batch = collate(packs, pad_token=vlm.pad_token, image_token=vlm.image_token)
+            logits.append(vlm.answer_logits(_hidden(vlm, batch, features), batch))
+            targets.append(batch.targets)
+        loss = F.cross_entropy(torch.cat(logits), torch.cat(targets))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        _one_cycle(optimizer, step, settings.steps, settings.learning_rate)
+        optimizer.step()
+        if step % 200 == 199:
+            log.info("step %d: loss %.3f", step + 1, running / (1 - 0.98 ** (step + 1)))
+        running = 0.98 * running + 0.02 * loss.item()
+        if step % 20 == 19:
+            progress.set_postfix(loss=f"{running / (1 - 0.98 ** (step + 1)):.3f}")
+
+
+def _hidden(vlm: VisionLanguageModel, batch: Batch, features: list[Tensor]) -> Tensor:
+    embeddings = vlm.base.get_input_embeddings()(batch.tokens)
+    shown = torch.cat([features[int(i)] for i in batch.image_ids])
+    decoder = vlm.family.language_model(vlm.base)
+    output = decoder(
+        inputs_embeds=embeddings.masked_scatter(batch.is_image[..., None], shown),
+        attention_mask=batch.attention_mask,
+        position_ids=batch.position_ids,
+        use_cache=False,
+    )
+    return output.last_hidden_state  # type: ignore[no-any-return]
+
+
+def _request(
+    vlm: VisionLanguageModel, image_id: str, n_image: int, modality: str, question: str, answer: str
+) -> Request:
+    with_image = modality == "image"
+    request = vlm.request(vlm.prompt(question, with_image=with_image), answer, None, None)
+    if not with_image:
+        return request
+    where = request.prompt.index(vlm.image_token)
+    prompt = request.prompt[:where] + (vlm.image_token,) * n_image + request.prompt[where + 1 :]
+    return Request(prompt, request.answer, image_id)

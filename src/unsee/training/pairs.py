@@ -1,0 +1,112 @@
+"""Training pairs: read, tokenised and grouped into the units that a batch is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import pyarrow.compute as pc
+
+from unsee.benchmarks.schema import BenchmarkError, read_table
+from unsee.models.model import VisionLanguageModel
+from unsee.models.packing import Batch, Request, collate, pack
+from unsee.models.pictures import Pictures
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A question and its answer, with or without a picture."""
+
+    pair_id: str
+    person_id: str
+    image_id: str | None
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What a batch is made of: one pair, or all pairs of a person in one pack."""
+
+    key: str
+    requests: tuple[Request, ...]
+
+
+def people(benchmark: Path, forget_percent: int, role: str) -> list[str]:
+    """Person ids of a role at a ratio, sorted.
+
+    Args:
+        benchmark: folder of canonical tables.
+        forget_percent: the ratio; ignored for role ``all``.
+        role: ``forget``, ``retain`` or ``all`` (every fictitious person).
+
+    Raises:
+        BenchmarkError: no such people.
+    """
+    if role == "all":
+        table = read_table(benchmark, "people", ["person_id", "group"])
+        chosen = table.filter(pc.equal(table["group"], "fictitious"))["person_id"]
+    else:
+        table = read_table(benchmark, "splits")
+        here = pc.and_(pc.equal(table["forget_percent"], forget_percent), pc.equal(table["role"], role))
+        chosen = table.filter(here)["person_id"]
+    ids = sorted(chosen.to_pylist())
+    if not ids:
+        raise BenchmarkError(f"{benchmark}: nobody has the role {role!r} at {forget_percent} %; see splits.parquet")
+    return ids
+
+
+def read_pairs(benchmark: Path, person_ids: Sequence[str]) -> list[Pair]:
+    """The training pairs of some people, in the order of their ids.
+
+    Raises:
+        BenchmarkError: a person has none.
+    """
+    wanted = set(person_ids)
+    rows = read_table(benchmark, "training_pairs").sort_by("pair_id").to_pylist()
+    pairs = [
+        Pair(row["pair_id"], row["person_id"], row["image_id"], row["question"], row["answer"])
+        for row in rows
+        if row["person_id"] in wanted
+    ]
+    without = sorted(wanted - {pair.person_id for pair in pairs})
+    if without:
+        raise BenchmarkError(f"{benchmark}: no training pairs for {without[0]!r} ({len(without)} such people)")
+    return pairs
+
+
+def read_images(benchmark: Path, image_ids: set[str]) -> list[tuple[str, bytes]]:
+    """The encoded pictures of some ids."""
+    table = read_table(benchmark, "images", ["image_id", "bytes"])
+    return [(row["image_id"], row["bytes"]) for row in table.to_pylist() if row["image_id"] in image_ids]
+
+
+def units(model: VisionLanguageModel, pictures: Pictures, pairs: Sequence[Pair], packing: str) -> list[Unit]:
+    """Tokenise pairs and group them into units, in the order of their keys."""
+    requests = {
+        pair.pair_id: model.request(
+            model.prompt(pair.question, with_image=pair.image_id is not None), pair.answer, pictures, pair.image_id
+        )
+        for pair in pairs
+    }
+    if packing == "none":
+        return [Unit(pair.pair_id, (requests[pair.pair_id],)) for pair in pairs]
+    grouped: dict[str, list[Request]] = {}
+    for pair in pairs:
+        grouped.setdefault(pair.person_id, []).append(requests[pair.pair_id])
+    return [Unit(person, tuple(grouped[person])) for person in sorted(grouped)]
+
+
+def shuffled(chosen: Sequence[Unit], seed: int, epoch: int, stream: str) -> list[Unit]:
+    """The units in an order that depends on nothing but seed, epoch, stream and the units."""
+    order = sorted(chosen, key=lambda unit: unit.key)
+    Random(f"{seed}:{stream}:{epoch}").shuffle(order)
+    return order
+
+
+def batch(model: VisionLanguageModel, chosen: Sequence[Unit]) -> Batch:
+    """One batch of units, one pack a unit."""
+    packs = [pack(unit.requests, model.image_token) for unit in chosen]
+    return collate(packs, pad_token=model.pad_token, image_token=model.image_token)

@@ -1,0 +1,75 @@
+"""What a model says about answers: the quantities that every loss is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unsee.models.model import VisionLanguageModel
+from unsee.models.packing import Batch
+from unsee.models.pictures import Pictures
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Log-probabilities of the answer tokens of ``n_examples`` examples, in nats, float32.
+
+    Attributes:
+        token_log_probs: of each answer token given what comes before it, (t,).
+        example: the example each token belongs to, (t,).
+        n_examples: how many there are; each has at least one answer token.
+        log_probs: over the whole vocabulary where each answer token is predicted, (t, vocabulary); only where
+            a method asks for it.
+    """
+
+    token_log_probs: Tensor
+    example: Tensor
+    n_examples: int
+    log_probs: Tensor | None = None
+
+    def sequence_sum(self) -> Tensor:
+        """log P(y | x) of each example, (n_examples,)."""
+        return self._sum(self.token_log_probs)
+
+    def sequence_mean(self) -> Tensor:
+        """Mean log-probability of an answer token of each example, (n_examples,)."""
+        return self.sequence_sum() / self._sum(torch.ones_like(self.token_log_probs))
+
+    def nll(self) -> Tensor:
+        """Mean over examples of the mean negative log-likelihood of their answer tokens, a scalar."""
+        return -self.sequence_mean().mean()
+
+    def token_nll(self) -> Tensor:
+        """Mean negative log-likelihood over all answer tokens of all examples, a scalar."""
+        return -self.token_log_probs.mean()
+
+    def _sum(self, values: Tensor) -> Tensor:
+        return values.new_zeros(self.n_examples).index_add(0, self.example, values)
+
+
+def selective_log_softmax(logits: Tensor, targets: Tensor) -> Tensor:
+    """``log_softmax(logits)[targets]`` without the whole log-softmax, (t,).
+
+    Args:
+        logits: (t, vocabulary), float32.
+        targets: (t,) token ids.
+    """
+    return logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1)
+
+
+def score(model: VisionLanguageModel, batch: Batch, pictures: Pictures | None, *, vocabulary: bool = False) -> Scores:
+    """Score the answers of a batch; only answer positions reach the output projection.
+
+    Args:
+        model, batch, pictures: what is scored.
+        vocabulary: keep the log-probabilities of the whole vocabulary.
+    """
+    batch = batch.to(model.device)
+    logits = model.answer_logits(model.hidden_states(batch, pictures), batch)
+    if vocabulary:
+        log_probs = logits.log_softmax(-1)
+        chosen = log_probs.gather(-1, batch.targets[:, None])[:, 0]
+        return Scores(chosen, batch.example, batch.n_examples, log_probs)
+    return Scores(selective_log_softmax(logits, batch.targets), batch.example, batch.n_examples)
