@@ -5,17 +5,17 @@
 # Settings: config.yaml. What each file is: docs/design.md. Functions of the rules: workflow/rules/common.smk.
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.20")
 
 
-configfile: workflow.source_path("config.yaml")
+configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "workflow/rules/common.smk"
 
 
 wildcard_constraints:
-    model=NAME,
+    model="[A-Za-z0-9][A-Za-z0-9._-]*",
     forget_percent=r"\d+",
     method="[a-z][a-z0-9_]*",
     seed=r"\d+",

@@ -1,67 +1,86 @@
-"""What a method is: a name, what it needs, and a loss. No torch here, planning reads this too.
+"""What an unlearning method is: what it needs, and a loss.
 
-A method is one file beside this one with one decorated function::
+A method is one file in this folder with one decorated function::
 
     @method("npo", Needs(reference="retain"))
     def npo(forget: Scores, reference: Scores, *, beta: float = 0.4) -> Tensor: ...
 
-Its keyword-only parameters are its options: ``methods.npo.beta`` in the configuration. Name, needs and defaults are
-written as literals, so that :mod:`unsee.unlearning.catalogue` can read them without running the file.
+Its positional parameters, by name, are what the loop hands it: ``forget`` (scores of the forget examples), ``retain`` (of as many
+retain examples, with ``Needs(retain=True)``) and ``reference`` (what the reference model says of the forget examples, or
+of the retain examples where ``Needs(reference_on="retain")``). Its keyword-only parameters are its options in config.yaml. The file is read
+without being imported when the workflow is planned (``unlearning/catalogue.py``): write names, needs and
+defaults as literals.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-Loss = TypeVar("Loss", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What the training loop has to bring along; nothing is loaded that a method does not need.
+    """What must be there for a method; nothing else is loaded or computed.
 
     Attributes:
-        retain: a batch of pairs of the people to be kept, beside each batch of those to be forgotten.
-        reference: another model's scores of the same batch: ``vanilla``, or the ``retain``-only model.
-        logits: log-probabilities over the whole vocabulary where an answer of the retain batch is predicted.
+        retain: retain examples, as many a step as forget examples.
+        reference: a second opinion: of ``vanilla`` (the adapter switched off) or of the ``retain``-only model, whose
+            log-probabilities are computed once, before training.
+        reference_on: on which examples.
+        vocabulary: log-probabilities of the whole vocabulary on the retain examples.
     """
 
     retain: bool = False
     reference: Literal["none", "vanilla", "retain"] = "none"
-    logits: bool = False
+    reference_on: Literal["forget", "retain"] = "forget"
+    vocabulary: bool = False
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method as registered: ``loss`` is the decorated function, ``options`` its keyword-only parameters."""
+    """A registered method."""
 
     name: str
     needs: Needs
-    loss: Callable[..., Any]
-    options: tuple[str, ...]
+    loss: Callable[..., Tensor]
+    inputs: tuple[str, ...]
 
 
-#: The methods whose files have been imported; :func:`unsee.unlearning.catalogue.load` imports one.
 REGISTRY: dict[str, Method] = {}
 
 
-def method(name: str, needs: Needs | None = None) -> Callable[[Loss], Loss]:
-    """Register the decorated loss under ``name``.
+def method(name: str, needs: Needs | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the decorated loss under a name.
 
     Raises:
-        ValueError: another function has that name already.
+        ValueError: the name is taken.
     """
 
-    def register(loss: Loss) -> Loss:
-        known = REGISTRY.get(name)
-        if known is not None and known.loss.__module__ != loss.__module__:
-            raise ValueError(f"two methods are called {name!r}: {known.loss.__module__} and {loss.__module__}")
+    def register(loss: Callable[..., Any]) -> Callable[..., Any]:
+        if name in REGISTRY:
+            raise ValueError(f"method {name!r} is registered twice: by {REGISTRY[name].loss} and {loss}")
         parameters = inspect.signature(loss).parameters.values()
-        options = tuple(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
-        REGISTRY[name] = Method(name, needs or Needs(), loss, options)
+        inputs = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+        REGISTRY[name] = Method(name, needs or Needs(), loss, inputs)
         return loss
 
     return register
+
+
+def get(name: str) -> Method:
+    """The method of that name, from the file of that name.
+
+    Raises:
+        ValueError: no such file, or it registers nothing of that name.
+    """
+    try:
+        importlib.import_module(f"unsee.unlearning.{name}")
+        return REGISTRY[name]
+    except (ModuleNotFoundError, KeyError) as error:
+        raise ValueError(f"no unlearning method {name!r}: expected a file unlearning/{name}.py that registers it") from error

@@ -1,0 +1,67 @@
+"""Teach the base model the fictitious people: all of them (vanilla), or all but the forgotten (retain-only)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from unsee.models.model import load
+from unsee.models.pictures import Pictures
+from unsee.training import manifest
+from unsee.training.loop import Counters, Step, add_lora, save_adapter, train
+from unsee.training.pairs import batch, people, read_images, read_pairs, units
+from unsee.training.scores import score
+from unsee.training.settings import TrainingSettings
+
+
+def finetune(
+    model: dict[str, Any],
+    benchmark: Path,
+    *,
+    forget_percent: int,
+    role: Literal["vanilla", "retain"],
+    settings: dict[str, Any],
+    seed: int,
+    threads: int,
+    output: Path,
+) -> None:
+    """Fine-tune an adapter on the base model: mean negative log-likelihood of the answer tokens.
+
+    Args:
+        model: the configuration's ``model`` section.
+        benchmark: folder of canonical tables.
+        forget_percent: for ``retain``, the ratio whose forgotten people are left out.
+        role: ``vanilla`` learns everyone, ``retain`` everyone but the forgotten.
+        settings: of :class:`~unsee.training.settings.TrainingSettings`.
+        seed, threads: of the run.
+        output: run folder: ``adapter/``, ``metrics.parquet``, ``manifest.json``.
+    """
+    torch.set_num_threads(threads)
+    chosen, _ = TrainingSettings.split(settings)
+    pairs = read_pairs(benchmark, people(benchmark, forget_percent, "all" if role == "vanilla" else "retain"))
+    vlm = load(model)
+    pictures = Pictures(
+        vlm.family,
+        vlm.base,
+        vlm.processor,
+        read_images(benchmark, {pair.image_id for pair in pairs if pair.image_id}),
+        variants=chosen.variants,
+        seed=seed,
+        live=chosen.lora.scope != "language",
+    )
+    groups = {"train": units(vlm, pictures, pairs, chosen.packing)}
+    add_lora(vlm, chosen.lora, seed)
+
+    def objective(step: Step, counters: Counters) -> Tensor:
+        counters.forward_passes += 1
+        return score(vlm, batch(vlm, step["train"]), pictures).token_nll()
+
+    progress = train(vlm, pictures, groups, objective, chosen, seed=seed, description=role)
+    save_adapter(vlm, output / "adapter")
+    progress.write(output / "metrics.parquet")
+    manifest.write(
+        output, settings=settings, seed=seed, counters=progress.counters, role=role, forget_percent=forget_percent
+    )

@@ -1,0 +1,188 @@
+"""The training loop, owned once: fine-tuning and every unlearning method go through it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor
+from tqdm import tqdm
+from transformers import get_scheduler
+
+from unsee.models.model import VisionLanguageModel
+from unsee.models.pictures import Pictures
+from unsee.training.pairs import Unit, shuffled
+from unsee.training.settings import LoraSettings, TrainingSettings
+
+log = logging.getLogger(__name__)
+
+#: Units of each group (``forget``, ``retain``, ...) that one optimizer step is about.
+Step = dict[str, list[Unit]]
+
+
+class DivergedError(RuntimeError):
+    """The loss is not a number any more."""
+
+
+@dataclass
+class Counters:
+    """What a run cost, besides time."""
+
+    steps: int = 0
+    examples_seen: int = 0
+    forward_passes: int = 0
+    backward_passes: int = 0
+
+
+@dataclass
+class Progress:
+    """The record of a run: one row a step, and the counters."""
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    counters: Counters = field(default_factory=Counters)
+
+    def write(self, path: Path) -> None:
+        """One row a step: ``step``, ``epoch``, ``loss``, ``gradient_norm``, ``learning_rate``."""
+        pq.write_table(pa.Table.from_pylist(self.rows), path)
+
+
+def add_lora(model: VisionLanguageModel, lora: LoraSettings, seed: int) -> VisionLanguageModel:
+    """Put a fresh adapter on the model; it changes nothing until it is trained.
+
+    Raises:
+        ValueError: the scope matches no module.
+    """
+    set_seed(seed)
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=model.family.linear_pattern(lora.scope),
+        bias="none",
+    )
+    model.model = get_peft_model(model.base, config)  # type: ignore[assignment]
+    return model
+
+
+def plan(groups: dict[str, Sequence[Unit]], settings: TrainingSettings, seed: int) -> Iterator[tuple[int, Step]]:
+    """(epoch, step) of a run: an epoch passes once over the first group; the others keep pace with it, drawn without
+    replacement until they are used up, then anew.
+
+    The order depends on nothing but the seed and the units.
+    """
+    lead, *others = groups
+    streams = {name: _endless(groups[name], seed, name) for name in others}
+    for epoch in range(settings.epochs):
+        order = shuffled(groups[lead], seed, epoch, lead)
+        for start in range(0, len(order), settings.batch_size):
+            part = order[start : start + settings.batch_size]
+            yield epoch, {lead: part, **{name: [next(stream) for _ in part] for name, stream in streams.items()}}
+
+
+def _endless(chosen: Sequence[Unit], seed: int, stream: str) -> Iterator[Unit]:
+    epoch = 0
+    while True:
+        yield from shuffled(chosen, seed, epoch, stream)
+        epoch += 1
+
+
+def train(
+    model: VisionLanguageModel,
+    pictures: Pictures,
+    groups: dict[str, Sequence[Unit]],
+    objective: Callable[[Step, Counters], Tensor],
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    description: str,
+) -> Progress:
+    """Train the adapter of a model.
+
+    Args:
+        model: with an adapter; only its parameters are trained.
+        pictures: of the examples; shown in another variant in each epoch where there are several.
+        groups: units by group; an epoch is one pass over the first.
+        objective: the loss of a step, a scalar; it counts what it computes.
+        settings, seed: of the run.
+        description: for the progress bar.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
+    weights = [p for p in model.model.parameters() if p.requires_grad]
+    optimizer = _optimizer(weights, settings)
+    epoch_steps = math.ceil(len(next(iter(groups.values()))) / settings.batch_size)
+    n_steps = epoch_steps * settings.epochs
+    scheduler = get_scheduler(settings.schedule, optimizer, int(settings.warmup * n_steps), n_steps)
+    progress = Progress()
+    model.model.train()
+    set_seed(seed)
+    bar = tqdm(plan(groups, settings, seed), total=n_steps, desc=description, unit="step", mininterval=5)
+    started = time.monotonic()
+    for epoch, step in bar:
+        pictures.vary_by_epoch(epoch)
+        total = 0.0
+        optimizer.zero_grad()
+        for part, share in _parts(step, settings.gradient_accumulation):
+            loss = objective(part, progress.counters)
+            if not torch.isfinite(loss):
+                raise DivergedError(
+                    f"{description}: the loss is {loss.item()} at step {progress.counters.steps}; lower learning_rate "
+                    f"(now {settings.learning_rate}) or epochs (now {settings.epochs})"
+                )
+            accelerator.backward(loss * share)
+            progress.counters.backward_passes += 1
+            total += loss.item() * share
+        clip = settings.max_grad_norm or math.inf
+        norm = float(torch.nn.utils.clip_grad_norm_(weights, clip))
+        rate = optimizer.param_groups[0]["lr"]
+        optimizer.step()
+        scheduler.step()
+        progress.counters.steps += 1
+        progress.counters.examples_seen += sum(len(u.requests) for units in step.values() for u in units)
+        progress.rows.append(
+            {"step": progress.counters.steps, "epoch": epoch, "loss": total, "gradient_norm": norm, "learning_rate": rate}
+        )
+        if progress.counters.steps == 1 and norm == 0:
+            raise DivergedError(f"{description}: the first gradient is zero; nothing is trained (see lora.scope)")
+        bar.set_postfix(loss=f"{total:.3f}")
+    model.model.eval()
+    log.info("%s: %d steps in %.1f s", description, n_steps, time.monotonic() - started)
+    return progress
+
+
+def _optimizer(weights: list[Tensor], settings: TrainingSettings) -> torch.optim.Optimizer:
+    kinds: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+    return kinds[settings.optimizer](weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)  # type: ignore[no-any-return]
+
+
+def _parts(step: Step, n: int) -> Iterator[tuple[Step, float]]:
+    """The step in ``n`` parts, and each part's share of its examples: the weighted losses sum to the whole's."""
+    size = len(next(iter(step.values())))
+    for i in range(min(n, size)):
+        part = {name: units[i * size // n : (i + 1) * size // n] for name, units in step.items()}
+        share = len(next(iter(part.values()))) / size
+        if share:
+            yield part, share
+
+
+def save_adapter(model: VisionLanguageModel, directory: Path) -> None:
+    """Save the adapter as PEFT does, without anything that names this machine."""
+    assert isinstance(model.model, PeftModel)
+    for config in model.model.peft_config.values():
+        config.base_model_name_or_path = None
+        config.inference_mode = True
+    model.model.save_pretrained(str(directory), safe_serialization=True)
+    (directory / "README.md").unlink(missing_ok=True)

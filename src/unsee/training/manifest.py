@@ -1,0 +1,29 @@
+"""What made an adapter, written beside it: settings, versions, seeds, counters, hashes; nothing of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from unsee.training.loop import Counters
+
+_PACKAGES = ("unsee", "torch", "transformers", "peft", "accelerate")
+
+
+def write(output: Path, *, settings: dict[str, Any], seed: int, counters: Counters, **more: Any) -> None:
+    """Write ``output/manifest.json`` for the adapter in ``output/adapter``."""
+    weights = output / "adapter" / "adapter_model.safetensors"
+    content = {
+        **more,
+        "seed": seed,
+        "settings": settings,
+        **asdict(counters),
+        "adapter_bytes": weights.stat().st_size,
+        "adapter_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "versions": {package: version(package) for package in _PACKAGES},
+    }
+    (output / "manifest.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")

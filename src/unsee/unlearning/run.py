@@ -1,0 +1,145 @@
+"""Run one unlearning method: the loop, handed the method's loss and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+
+from unsee.models.model import VisionLanguageModel, load
+from unsee.models.pictures import Pictures
+from unsee.training import manifest
+from unsee.training.loop import Counters, Step, add_lora, save_adapter, train
+from unsee.training.pairs import Unit, batch, people, read_images, read_pairs, units
+from unsee.training.scores import Scores, score
+from unsee.training.settings import TrainingSettings
+from unsee.unlearning.method import Method, get
+
+
+def unlearn(
+    model: dict[str, Any],
+    benchmark: Path,
+    *,
+    vanilla: Path,
+    reference: Path | None,
+    method: str,
+    forget_percent: int,
+    settings: dict[str, Any],
+    seed: int,
+    threads: int,
+    output: Path,
+) -> None:
+    """Make the vanilla model forget the people of a ratio.
+
+    Args:
+        model: the configuration's ``model`` section.
+        benchmark: folder of canonical tables.
+        vanilla: adapter folder of the vanilla model.
+        reference: adapter folder of the retain-only model, for the methods that need it.
+        method: name of the method's file.
+        forget_percent: the ratio.
+        settings: training settings and the method's own options.
+        seed, threads: of the run.
+        output: run folder: ``adapter/`` (on top of vanilla), ``metrics.parquet``, ``manifest.json``.
+
+    Raises:
+        ValueError: no such method, or it needs a reference that is not given.
+    """
+    torch.set_num_threads(threads)
+    chosen = get(method)
+    training, options = TrainingSettings.split(settings)
+    if chosen.needs.reference == "retain" and reference is None:
+        raise ValueError(f"method {method!r} needs the retain-only model as its reference; none was given")
+
+    roles = ["forget", "retain"] if chosen.needs.retain else ["forget"]
+    pairs = {role: read_pairs(benchmark, people(benchmark, forget_percent, role)) for role in roles}
+    images = read_images(benchmark, {p.image_id for found in pairs.values() for p in found if p.image_id})
+
+    def open_model(adapters: Sequence[Path]) -> tuple[VisionLanguageModel, Pictures, dict[str, list[Unit]]]:
+        vlm = load(model, adapters)
+        live = training.lora.scope != "language"
+        pictures = Pictures(
+            vlm.family, vlm.base, vlm.processor, images, variants=training.variants, seed=seed, live=live
+        )
+        return vlm, pictures, {role: units(vlm, pictures, found, training.packing) for role, found in pairs.items()}
+
+    counters = Counters()
+    known: dict[str, Scores] = {}
+    if chosen.needs.reference == "retain":
+        assert reference is not None
+        # One number an example, computed once: two models are never in memory together.
+        vlm, pictures, groups = open_model([reference])
+        known = reference_scores(vlm, pictures, groups["forget"], counters)
+        del vlm, pictures, groups
+    vlm, pictures, groups = open_model([vanilla])
+    add_lora(vlm, training.lora, seed)
+    objective = make_objective(chosen, vlm, pictures, known, options)
+    progress = train(vlm, pictures, groups, objective, training, seed=seed, description=f"{method} {forget_percent} %")
+    progress.counters.forward_passes += counters.forward_passes
+    save_adapter(vlm, output / "adapter")
+    progress.write(output / "metrics.parquet")
+    manifest.write(
+        output, settings=settings, seed=seed, counters=progress.counters, method=method, forget_percent=forget_percent
+    )
+
+
+def make_objective(
+    method: Method,
+    vlm: VisionLanguageModel,
+    pictures: Pictures,
+    known: dict[str, Scores],
+    options: dict[str, Any],
+) -> Any:
+    """The loss of a step, from what the method asks for by the names of its parameters.
+
+    Args:
+        method: whose loss.
+        vlm, pictures: the model being unlearned.
+        known: reference scores by unit, where the reference is another model.
+        options: the method's own.
+    """
+    needs = method.needs
+
+    def objective(step: Step, counters: Counters) -> Tensor:
+        available: dict[str, Scores] = {}
+        for group, chosen in step.items():
+            vocabulary = needs.vocabulary and group == "retain"
+            available[group] = score(vlm, batch(vlm, chosen), pictures, vocabulary=vocabulary)
+            counters.forward_passes += 1
+        if needs.reference == "retain":
+            available["reference"] = concatenate([known[unit.key] for unit in step[needs.reference_on]])
+        elif needs.reference == "vanilla":
+            assert isinstance(vlm.model, PeftModel)
+            with torch.no_grad(), vlm.model.disable_adapter():
+                chosen = step[needs.reference_on]
+                available["reference"] = score(vlm, batch(vlm, chosen), pictures, vocabulary=needs.vocabulary)
+            counters.forward_passes += 1
+        return method.loss(**{name: available[name] for name in method.inputs}, **options)
+
+    return objective
+
+
+@torch.no_grad()
+def reference_scores(
+    vlm: VisionLanguageModel, pictures: Pictures, chosen: Sequence[Unit], counters: Counters
+) -> dict[str, Scores]:
+    """What a model says of each unit's answers, by the unit's key."""
+    found = {}
+    for unit in chosen:
+        found[unit.key] = score(vlm, batch(vlm, [unit]), pictures)
+        counters.forward_passes += 1
+    return found
+
+
+def concatenate(scores: Sequence[Scores]) -> Scores:
+    """Scores of several units as those of one batch."""
+    offsets = [sum(s.n_examples for s in scores[:i]) for i in range(len(scores))]
+    return Scores(
+        torch.cat([s.token_log_probs for s in scores]),
+        torch.cat([s.example + offset for s, offset in zip(scores, offsets, strict=True)]),
+        sum(s.n_examples for s in scores),
+    )

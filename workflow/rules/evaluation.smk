@@ -1,0 +1,54 @@
+# Every model of the table answers its questions once; scoring reads the answers and loads no model.
+
+
+rule predict:
+    input:
+        tables=TABLES,
+        model=model_files(),
+        adapters=lambda w: adapter_files(adapters(w)),
+        sources=sources(
+            "models/*.py",
+            "evaluation/engine.py",
+            "evaluation/prompts.py",
+            without=["tiny.py", "pretraining.py"],
+        ),
+    output:
+        f"results/models/{RUN}/predictions.parquet",
+    log:
+        f"results/jobs/predict/{RUN}.log",
+    benchmark:
+        f"results/jobs/predict/{RUN}.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("predict")
+    resources:
+        **needs("predict"),
+    params:
+        model=model(),
+        adapters=adapters,
+        forget_percents=asked_percents,
+        settings={k: v for k, v in config["evaluation"].items() if k != "cloze_rule"},
+    script:
+        "../scripts/predict.py"
+
+
+rule score:
+    input:
+        predictions=f"results/models/{RUN}/predictions.parquet",
+        questions="results/benchmark/questions.parquet",
+        sources=sources("evaluation/*.py", without=["engine.py", "prompts.py"]),
+    output:
+        f"results/models/{RUN}/item_scores.parquet",
+    log:
+        f"results/jobs/score/{RUN}.log",
+    benchmark:
+        f"results/jobs/score/{RUN}.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("score")
+    resources:
+        **needs("score"),
+    params:
+        cloze_rule=config["evaluation"]["cloze_rule"],
+    script:
+        "../scripts/score.py"

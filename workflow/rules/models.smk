@@ -1,0 +1,52 @@
+# The base model, and what it becomes when it learns the people: all of them, or all but those to be forgotten.
+
+
+rule pretrain_base:
+    input:
+        sources=sources("models/*.py"),
+    output:
+        f"{BASE}/config.json",
+        f"{BASE}/model.safetensors",
+    log:
+        "results/jobs/pretrain_base.log",
+    benchmark:
+        "results/jobs/pretrain_base.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("pretrain_base")
+    resources:
+        **needs("pretrain_base"),
+    params:
+        settings=config["pretraining"],
+    script:
+        "../scripts/pretrain_base.py"
+
+
+rule finetune:
+    input:
+        tables=TABLES,
+        model=model_files(),
+        sources=sources(
+            "models/*.py", "training/*.py", without=["tiny.py", "pretraining.py"]
+        ),
+    output:
+        f"results/models/{RUN}/adapter/adapter_config.json",
+        f"results/models/{RUN}/adapter/adapter_model.safetensors",
+        f"results/models/{RUN}/metrics.parquet",
+        manifest=f"results/models/{RUN}/manifest.json",
+    log:
+        f"results/jobs/finetune/{RUN}.log",
+    benchmark:
+        f"results/jobs/finetune/{RUN}.tsv"
+    wildcard_constraints:
+        method="vanilla|retain",
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("finetune")
+    resources:
+        **needs("finetune"),
+    params:
+        model=model(),
+        settings=config["finetune"],
+    script:
+        "../scripts/finetune.py"

@@ -1,0 +1,18 @@
+"""What every script of a rule starts with: this clone's library, and the job's output in the job's log."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+# First, so that a job in a conda environment or on a cluster's node finds it, and finds this one.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+
+
+def start(snakemake: Any) -> None:
+    """Send all output, that of compiled libraries too, to the rule's log."""
+    sys.stdout.flush()
+    with open(snakemake.log[0], "w", encoding="utf-8") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    sys.stdout.reconfigure(line_buffering=True)

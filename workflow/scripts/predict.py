@@ -1,0 +1,19 @@
+"""Ask one model all its questions."""
+
+from pathlib import Path
+
+import job
+
+from unsee.evaluation.engine import predict
+
+job.start(snakemake)
+predict(
+    snakemake.params.model,
+    Path(snakemake.input.tables[0]).parent,
+    adapters=[Path(folder) for folder in snakemake.params.adapters],
+    forget_percents=snakemake.params.forget_percents,
+    settings=snakemake.params.settings,
+    seed=int(snakemake.wildcards.seed),
+    threads=snakemake.threads,
+    output=Path(snakemake.output[0]),
+)

@@ -1,0 +1,22 @@
+"""Make the vanilla model forget some people by one method."""
+
+from pathlib import Path
+
+import job
+
+from unsee.unlearning.run import unlearn
+
+job.start(snakemake)
+reference = snakemake.params.reference
+unlearn(
+    snakemake.params.model,
+    Path(snakemake.input.tables[0]).parent,
+    vanilla=Path(snakemake.params.vanilla),
+    reference=None if reference is None else Path(reference),
+    method=snakemake.params.method,
+    forget_percent=int(snakemake.wildcards.forget_percent),
+    settings=snakemake.params.settings,
+    seed=int(snakemake.wildcards.seed),
+    threads=snakemake.threads,
+    output=Path(snakemake.output.manifest).parent,
+)
