@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
-    CLIPImageProcessor,
+    CLIPImageProcessorPil,
     CLIPVisionConfig,
     LlamaConfig,
     LlavaConfig,
@@ -61,7 +61,7 @@ def build_processor(texts: Iterable[str], vocabulary_size: int = 8192) -> LlavaP
     )
     size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
     return LlavaProcessor(
-        image_processor=CLIPImageProcessor(size={"shortest_edge": IMAGE_SIZE}, crop_size=size),
+        image_processor=CLIPImageProcessorPil(size={"shortest_edge": IMAGE_SIZE}, crop_size=size),
         tokenizer=fast,
         patch_size=PATCH_SIZE,
         vision_feature_select_strategy="default",

@@ -1,0 +1,75 @@
+"""Every loss against a computation by hand, in plain Python numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from unsee.training.scores import Scores, selective_log_softmax
+from unsee.unlearning.ga import ga
+from unsee.unlearning.ga_diff import ga_diff
+from unsee.unlearning.kl_min import kl_min
+from unsee.unlearning.npo import npo
+
+# Two examples: three answer tokens, and one.
+FORGET = Scores(torch.tensor([-1.0, -2.0, -3.0, -4.0]), torch.tensor([0, 0, 0, 1]), 2)
+RETAIN = Scores(torch.tensor([-0.5, -1.5, -0.1]), torch.tensor([0, 0, 1]), 2)
+
+
+def test_scores_are_sums_and_means_of_their_tokens() -> None:
+    assert FORGET.sequence_sum().tolist() == [-6.0, -4.0]
+    assert FORGET.sequence_mean().tolist() == [-2.0, -4.0]
+    assert FORGET.nll().item() == 3.0
+    assert FORGET.token_nll().item() == 2.5
+
+
+def test_ga_is_minus_the_mean_nll() -> None:
+    assert ga(FORGET).item() == -3.0
+
+
+def test_ga_diff_is_retain_minus_forget() -> None:
+    assert ga_diff(FORGET, RETAIN).item() == pytest.approx((1.0 + 0.1) / 2 - 3.0)
+
+
+def test_npo_by_hand() -> None:
+    reference = Scores(torch.tensor([-1.0, -1.0, -1.0, -5.0]), torch.tensor([0, 0, 0, 1]), 2)
+    beta = 0.4
+    expected = 2 / beta * (math.log(1 + math.exp(beta * (-6 + 3))) + math.log(1 + math.exp(beta * (-4 + 5)))) / 2
+    assert npo(FORGET, reference, beta=beta).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_npo_gradient_approaches_gradient_ascent_as_beta_vanishes() -> None:
+    weights = torch.tensor([-6.0, -4.0], requires_grad=True)
+    scores = Scores(weights, torch.tensor([0, 1]), 2)
+    reference = Scores(torch.tensor([-5.0, -5.0]), torch.tensor([0, 1]), 2)
+    npo(scores, reference, beta=1e-4).backward()
+    assert weights.grad is not None
+    # Gradient ascent on the summed log-likelihood: 1 / 2 for each of the two examples.
+    torch.testing.assert_close(weights.grad, torch.tensor([0.5, 0.5]), atol=1e-3, rtol=0)
+
+
+def test_npo_stays_finite_where_a_naive_ratio_overflows() -> None:
+    sure = Scores(torch.tensor([0.0]), torch.tensor([0]), 1)
+    unsure = Scores(torch.tensor([-2000.0]), torch.tensor([0]), 1)
+    assert npo(sure, unsure, beta=0.4).item() == pytest.approx(2 / 0.4 * 0.4 * 2000)
+    assert npo(unsure, sure, beta=0.4).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_kl_min_by_hand() -> None:
+    now = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]])
+    then = torch.tensor([[0.5, 0.3, 0.2], [0.2, 0.6, 0.2], [0.3, 0.3, 0.4]])
+    example = torch.tensor([0, 0, 1])
+    retain = Scores(now[:, 0].log(), example, 2, now.log())
+    reference = Scores(then[:, 0].log(), example, 2, then.log())
+    tokens = [sum(p * math.log(p / q) for p, q in zip(a, b, strict=True)) for a, b in zip(now.tolist(), then.tolist(), strict=True)]
+    expected = ((tokens[0] + tokens[1]) / 2 + tokens[2]) / 2 - 3.0
+    assert kl_min(FORGET, retain, reference).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_selective_log_softmax_is_the_log_softmax_of_the_target() -> None:
+    logits = torch.randn(5, 11, generator=torch.Generator().manual_seed(0)) * 30
+    targets = torch.tensor([0, 10, 3, 3, 7])
+    expected = logits.double().log_softmax(-1)[torch.arange(5), targets]
+    torch.testing.assert_close(selective_log_softmax(logits, targets).double(), expected, atol=1e-5, rtol=1e-5)
