@@ -16,7 +16,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from unsee.unlearning.catalogue import REQUIRED, Catalogue, MethodDescription
+from unsee.unlearning.catalogue import REQUIRED, Catalogue, Description
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
 
@@ -35,7 +35,7 @@ class Entry:
     """One unlearning row of the table: its name, its method, and the settings the method runs with."""
 
     name: str
-    method: MethodDescription
+    method: Description
     settings: dict[str, Any]
 
 
@@ -60,7 +60,7 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         found += _path_findings(config, root)
     if found:
         places = [(yaml.safe_load(file.read_text(encoding="utf-8")), file) for file in reversed(files)]
-        raise ConfigError("\n".join(f"{_place(key, config, places)}: {message}" for key, message in found))
+        raise ConfigError("\n".join(f"{_place(key, config, places)} {message}" for key, message in found))
 
 
 def resolve(config: Mapping[str, Any], methods: Catalogue) -> dict[str, Entry]:
@@ -77,7 +77,7 @@ def resolve(config: Mapping[str, Any], methods: Catalogue) -> dict[str, Entry]:
         given = dict(given or {})
         description = methods[given.pop("method", name)]
         defaults = {key: option.default for key, option in description.options.items()}
-        entries[name] = Entry(name, description, _plain(_overlay(config["unlearning"] | defaults, given)))
+        entries[name] = Entry(name, description, plain(_overlay(config["unlearning"] | defaults, given)))
     return entries
 
 
@@ -89,11 +89,11 @@ def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Ordinary dictionaries in the order of their keys: a key moved within a file changes no job."""
     if isinstance(value, Mapping):
-        return {key: _plain(value[key]) for key in sorted(value)}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: plain(value[key]) for key in sorted(value)}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 # --- what may be wrong ------------------------------------------------------------------------------------------
@@ -154,8 +154,10 @@ def _method_findings(
         given = dict(given or {})
         named = given.pop("method", name)
         if named not in methods:
-            key = (*at, "method") if isinstance(config["methods"][name], Mapping) and "method" in config["methods"][name] else at
-            yield key, _unknown("method", named, list(methods))
+            if "method" in (config["methods"][name] or {}):
+                yield (*at, "method"), f"is {_shown(named)}, and that {_unknown('method', named, list(methods))}"
+            else:
+                yield at, _unknown("method", named, list(methods))
             continue
         options = methods[named].options
         settings = {key: value for key, value in given.items() if key in training["properties"]}
@@ -164,8 +166,8 @@ def _method_findings(
         for key in sorted(given.keys() - settings.keys(), key=str):
             if key not in options:
                 known = list(options) + list(training["properties"])
-                has = f"{named} has the options {', '.join(options)}" if options else f"{named} has no options of its own"
-                yield (*at, key), _unknown("option", key, known, f"{has}, and the keys of 'unlearning'")
+                own = f"the options {', '.join(options)}" if options else "no options of its own"
+                yield (*at, key), _unknown("option", key, known, f"{named} has {own}, and the keys of 'unlearning'")
             elif not options[key].accepts(given[key]):
                 hint = _hint(given[key])
                 yield (*at, key), f"is {_shown(given[key])}; expected {options[key].expected}{hint}"
@@ -194,11 +196,36 @@ def _path_findings(config: Mapping[str, Any], root: Path) -> Iterator[tuple[Key,
     if benchmark["name"] == "mllmu":
         path = benchmark["path"]
         if path is None or not (root / path).is_dir():
-            yield ("benchmark", "path"), f"is {_shown(path)}; expected the folder of the published parquet files"
+            yield ("benchmark", "path"), f"is {_shown(path)}; expected the folder of the published files"
+        else:
+            yield from _published_findings(root / path, benchmark["forget_percents"])
     # "owner/name" may be a published checkpoint in a local cache; anything else is a folder.
     published = re.fullmatch(r"[\w.-]+/[\w.-]+", model["path"]) and not (root / model["path"]).is_dir()
     if not model["build"] and not published and not (root / model["path"] / "config.json").is_file():
-        yield ("model", "path"), f"is {_shown(model['path'])}, which has no config.json; expected a checkpoint folder"
+        lacks = f"is {_shown(model['path'])}, which has no config.json"
+        yield ("model", "path"), f"{lacks}; expected a checkpoint folder"
+
+    if model["build"]:
+        portraits = config["pretraining"]["bystanders"]
+        if portraits is None or not (root / portraits).is_file():
+            expected = "with model.build: true expected the file that tools/render_portraits.py makes"
+            yield ("pretraining", "bystanders"), f"is {_shown(portraits)}; {expected}"
+
+
+def _published_findings(folder: Path, percents: Sequence[int]) -> Iterator[tuple[Key, str]]:
+    for name in ("ft_Data", "Full_Set", "Test_Set", "Retain_Set"):
+        if not any((folder / name).glob("*.parquet")):
+            lacks = f"is {_shown(str(folder))}, which has no {name}/*.parquet"
+            yield ("benchmark", "path"), f"{lacks}; expected the published folders"
+    for i, percent in enumerate(percents):
+        for name in (f"forget_{percent}", f"retain_{100 - percent}"):
+            if not any((folder / name).glob("*.parquet")):
+                has = ", ".join(sorted(path.name for path in folder.glob("forget_*"))) or "no forget_* at all"
+                yield (
+                    ("benchmark", "forget_percents", i),
+                    f"is {percent}, but {folder} has no {name}/*.parquet; expected a published ratio, it has {has}",
+                )
+                break
 
 
 # --- how it is said ---------------------------------------------------------------------------------------------
@@ -207,7 +234,7 @@ def _path_findings(config: Mapping[str, Any], root: Path) -> Iterator[tuple[Key,
 def _unknown(kind: str, found: object, known: Sequence[str], also: str = "") -> str:
     close = difflib.get_close_matches(str(found), known, n=1)
     guess = f"did you mean {close[0]!r}? " if close else ""
-    return f"{found!r} is no known {kind}; {guess}{also or 'expected one of ' + ', '.join(known)}"
+    return f"is no known {kind}; {guess}{also or 'expected one of ' + ', '.join(known)}"
 
 
 def _shown(value: Any) -> str:
@@ -235,7 +262,9 @@ def _place(key: Key, config: Mapping[str, Any], places: Sequence[tuple[Any, Path
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
     value, found = _look_up(config, key)
     depths = [(_look_up(content, key), file) for content, file in places]
-    said = [file for (other, depth), file in depths if depth == len(key) and (other == value or isinstance(other, dict))]
+    said = [
+        file for (other, depth), file in depths if depth == len(key) and (other == value or isinstance(other, dict))
+    ]
     if found == len(key) and places and not said:
         return f"--config: {path}"
     deepest = max((depth for (_, depth), _ in depths), default=0)

@@ -1,10 +1,14 @@
 # The people, their pictures and the questions about them.
 
 
+onstart:
+    check_published(job.rule.name for job in workflow.dag.needrun_jobs())
+
+
 rule write_benchmark:
     input:
         portraits=str(ROOT / "src/unsee/data/portraits.parquet"),
-        sources=sources("benchmarks/*.py", without=["mllmu.py", "statistics.py"]),
+        sources=sources("write_benchmark"),
     output:
         directory("results/benchmark/raw"),
     log:
@@ -17,10 +21,13 @@ rule write_benchmark:
     resources:
         **needs("write_benchmark"),
     params:
-        people=config["benchmark"]["people"],
-        celebrities=config["benchmark"]["celebrities"],
-        forget_percents=sorted(config["benchmark"]["forget_percents"]),
-        seed=config["benchmark"]["seed"],
+        # In one parameter, for Snakemake compares the values of parameters and not whose they are.
+        settings={
+            "people": config["benchmark"]["people"],
+            "celebrities": config["benchmark"]["celebrities"],
+            "forget_percents": sorted(config["benchmark"]["forget_percents"]),
+            "seed": config["benchmark"]["seed"],
+        },
     script:
         "../scripts/write_benchmark.py"
 
@@ -28,7 +35,7 @@ rule write_benchmark:
 rule load_benchmark:
     input:
         published=published_files(),
-        sources=sources("benchmarks/mllmu.py", "benchmarks/schema.py"),
+        sources=sources("load_benchmark"),
     output:
         TABLES,
     log:
@@ -49,7 +56,7 @@ rule load_benchmark:
 rule dataset_statistics:
     input:
         tables=TABLES,
-        sources=sources("benchmarks/statistics.py"),
+        sources=sources("dataset_statistics"),
     output:
         "results/dataset_statistics.csv",
     log:

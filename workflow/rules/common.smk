@@ -1,12 +1,14 @@
 # What the rules share: the checked configuration, the runs of the table, and where their files lie.
 import os
 import sys
+from os.path import exists
 from pathlib import Path
 
 # This clone's library, whatever else is installed.
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from unsee import config as configuration
+from unsee.sources import imported
 from unsee.unlearning import catalogue
 
 ROOT = Path(os.path.relpath(workflow.basedir))
@@ -43,13 +45,13 @@ def needs(rule):
     return {k: v for k, v in config["resources"][rule].items() if k != "threads"}
 
 
-def sources(*patterns, without=()):
-    """Source files of the library, as inputs of the rules whose results they decide."""
-    library = ROOT / "src/unsee"
-    found = {path for pattern in patterns for path in library.glob(pattern)}
-    return sorted(
-        str(path) for path in found if path.name not in {*without, "__init__.py"}
-    )
+def sources(rule):
+    """A rule's script and what it imports of the library.
+
+    Snakemake itself goes by the time of a script, and not by what it imports; inputs it compares by content.
+    """
+    script = ROOT / f"workflow/scripts/{rule}.py"
+    return [str(path) for path in imported(script, ROOT / "src/unsee")]
 
 
 def published_files():
@@ -57,6 +59,19 @@ def published_files():
     if config["benchmark"]["name"] == "synthetic":
         return f"{BENCHMARK}/raw"
     return sorted(map(str, (ROOT / config["benchmark"]["path"]).glob("*/*.parquet")))
+
+
+def check_published(rules):
+    """Read a published benchmark once before it is loaded: a job that fails has lost its old tables by then."""
+    if config["benchmark"]["name"] == "synthetic" or "load_benchmark" not in rules:
+        return
+    from unsee.benchmarks import mllmu, schema
+
+    folder = ROOT / config["benchmark"]["path"]
+    try:
+        mllmu.load(folder, sorted(config["benchmark"]["forget_percents"]))
+    except schema.BenchmarkError as error:
+        raise WorkflowError(f"Nothing was run.\n{error}") from None
 
 
 def model():
@@ -77,6 +92,12 @@ def model_files():
     )
 
 
+def bystanders():
+    """The portraits file that the base model is pretrained on; nothing where it is not built."""
+    file = config["pretraining"]["bystanders"]
+    return os.path.normpath(ROOT / file) if config["model"]["build"] else []
+
+
 def runs():
     """Every model of the table as (forget_percent, method, seed)."""
     percents = config["benchmark"]["forget_percents"]
@@ -94,32 +115,50 @@ def runs():
 
 def of_every_run(*names):
     """These files of every model of the table."""
+    return [f"results/models/{_run(*run)}/{name}" for run in runs() for name in names]
+
+
+def parts():
+    """What the table rests on, from the benchmark to the scores."""
+    names = [
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+        "metrics.parquet",
+    ]
+    return TABLES + of_every_run(
+        *names, "manifest.json", "predictions.parquet", "item_scores.parquet"
+    )
+
+
+def lost():
+    """What a table that is there rests on and is not there any more.
+
+    Snakemake asks whether a wanted file is there, not whether what it was made of still is: a table would outlive an
+    adapter whose new run failed, and the next call would say "Nothing to be done". As a parameter of the table's
+    rule this list runs the rule when it is not empty, and with it all that its input lacks.
+    """
+    if not exists("results/table3.csv"):
+        return []
+    return [path for path in parts() if not exists(path)]
+
+
+def training_times():
+    """Snakemake's measurements of every job that trains."""
     return [
-        f"results/models/{config['model']['name']}/forget{percent}/{method}/seed{seed}/{name}"
+        f"results/jobs/{'unlearn' if method in ENTRIES else 'finetune'}/{_run(percent, method, seed)}.tsv"
         for percent, method, seed in runs()
-        for name in names
     ]
 
 
-def job_costs():
-    """Time and memory of every job that loads a model, as Snakemake measures them."""
-    name = config["model"]["name"]
-    return [
-        f"results/jobs/{rule}/{name}/forget{percent}/{method}/seed{seed}.tsv"
-        for percent, method, seed in runs()
-        for rule in ("unlearn" if method in ENTRIES else "finetune", "predict")
-    ]
+def _run(percent, method, seed):
+    return RUN.format(
+        model=config["model"]["name"], forget_percent=percent, method=method, seed=seed
+    )
 
 
 def adapter_folder(wildcards, forget_percent, method):
     """The adapter of another run of the same model and seed."""
-    run = RUN.format(
-        model=wildcards.model,
-        forget_percent=forget_percent,
-        method=method,
-        seed=wildcards.seed,
-    )
-    return f"results/models/{run}/adapter"
+    return f"results/models/{_run(forget_percent, method, wildcards.seed)}/adapter"
 
 
 def adapter_files(folders):
@@ -134,6 +173,16 @@ def adapter_files(folders):
 def vanilla(wildcards):
     """The adapter that a run's unlearning starts from."""
     return adapter_folder(wildcards, 0, "vanilla")
+
+
+def method_sources(wildcards):
+    """The file of a run's method, and what it imports of the library."""
+    return [
+        str(path)
+        for path in imported(
+            ENTRIES[wildcards.method].method.source, ROOT / "src/unsee"
+        )
+    ]
 
 
 def reference(wildcards):

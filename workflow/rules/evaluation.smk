@@ -6,12 +6,7 @@ rule predict:
         tables=TABLES,
         model=model_files(),
         adapters=lambda w: adapter_files(adapters(w)),
-        sources=sources(
-            "models/*.py",
-            "evaluation/engine.py",
-            "evaluation/prompts.py",
-            without=["tiny.py", "pretraining.py"],
-        ),
+        sources=sources("predict"),
     output:
         f"results/models/{RUN}/predictions.parquet",
     log:
@@ -36,7 +31,7 @@ rule score:
     input:
         predictions=f"results/models/{RUN}/predictions.parquet",
         questions="results/benchmark/questions.parquet",
-        sources=sources("evaluation/*.py", without=["engine.py", "prompts.py"]),
+        sources=sources("score"),
     output:
         f"results/models/{RUN}/item_scores.parquet",
     log:

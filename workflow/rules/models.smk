@@ -3,7 +3,9 @@
 
 rule pretrain_base:
     input:
-        sources=sources("models/*.py"),
+        bystanders=bystanders(),
+        portraits=str(ROOT / "src/unsee/data/portraits.parquet"),
+        sources=sources("pretrain_base"),
     output:
         f"{BASE}/config.json",
         f"{BASE}/model.safetensors",
@@ -17,7 +19,11 @@ rule pretrain_base:
     resources:
         **needs("pretrain_base"),
     params:
-        settings=config["pretraining"],
+        settings={
+            k: v
+            for k, v in configuration.plain(config["pretraining"]).items()
+            if k != "bystanders"
+        },
     script:
         "../scripts/pretrain_base.py"
 
@@ -26,9 +32,7 @@ rule finetune:
     input:
         tables=TABLES,
         model=model_files(),
-        sources=sources(
-            "models/*.py", "training/*.py", without=["tiny.py", "pretraining.py"]
-        ),
+        sources=sources("finetune"),
     output:
         f"results/models/{RUN}/adapter/adapter_config.json",
         f"results/models/{RUN}/adapter/adapter_model.safetensors",
@@ -47,6 +51,6 @@ rule finetune:
         **needs("finetune"),
     params:
         model=model(),
-        settings=config["finetune"],
+        settings=configuration.plain(config["finetune"]),
     script:
         "../scripts/finetune.py"

@@ -5,7 +5,7 @@ rule scores:
     input:
         tables=TABLES,
         item_scores=of_every_run("item_scores.parquet"),
-        sources=sources("results/scores.py", "benchmarks/splits.py"),
+        sources=sources("scores"),
     output:
         "results/scores.csv",
     log:
@@ -29,14 +29,9 @@ rule table3:
     input:
         "results/dataset_statistics.csv",
         scores="results/scores.csv",
-        # Not read: named, so that one that is gone (a job that failed, a disk that was tidied) is made again
-        # before there is a table that seems to rest on it.
-        rests_on=of_every_run(
-            "adapter/adapter_config.json",
-            "adapter/adapter_model.safetensors",
-            "predictions.parquet",
-        ),
-        sources=sources("results/tables.py"),
+        # Not read, but a table without what it rests on is worth nothing (see lost).
+        rests_on=parts(),
+        sources=sources("table3"),
     output:
         csv="results/table3.csv",
         markdown="results/table3.md",
@@ -51,14 +46,16 @@ rule table3:
         **needs("table3"),
     params:
         methods=list(ENTRIES),
+        lost=lambda w: lost(),
     script:
         "../scripts/table3.py"
 
 
 rule costs:
     input:
-        jobs=job_costs(),
-        sources=sources("results/costs.py"),
+        times=training_times(),
+        manifests=of_every_run("manifest.json"),
+        sources=sources("costs"),
     output:
         "results/costs.csv",
     log:
@@ -70,5 +67,8 @@ rule costs:
     threads: cores("costs")
     resources:
         **needs("costs"),
+    params:
+        model=config["model"]["name"],
+        runs=runs(),
     script:
         "../scripts/costs.py"

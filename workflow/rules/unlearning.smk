@@ -7,14 +7,8 @@ rule unlearn:
         model=model_files(),
         vanilla=lambda w: adapter_files([vanilla(w)]),
         reference=lambda w: adapter_files(filter(None, [reference(w)])),
-        method=lambda w: str(ENTRIES[w.method].method.source),
-        sources=sources(
-            "models/*.py",
-            "training/*.py",
-            "unlearning/method.py",
-            "unlearning/run.py",
-            without=["tiny.py", "pretraining.py", "finetune.py"],
-        ),
+        method=method_sources,
+        sources=sources("unlearn"),
     output:
         f"results/models/{RUN}/adapter/adapter_config.json",
         f"results/models/{RUN}/adapter/adapter_model.safetensors",

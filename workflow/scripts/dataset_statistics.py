@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import job
-
 from unsee.benchmarks import statistics
 
 job.start(snakemake)

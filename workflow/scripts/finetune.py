@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import job
-
 from unsee.training.finetune import finetune
 
 job.start(snakemake)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import job
-
 from unsee.evaluation.engine import predict
 
 job.start(snakemake)
@@ -13,7 +12,6 @@ predict(
     adapters=[Path(folder) for folder in snakemake.params.adapters],
     forget_percents=snakemake.params.forget_percents,
     settings=snakemake.params.settings,
-    seed=int(snakemake.wildcards.seed),
     threads=snakemake.threads,
     output=Path(snakemake.output[0]),
 )

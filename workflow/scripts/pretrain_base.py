@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import job
-
 from unsee.models.pretraining import pretrain
 
 job.start(snakemake)

@@ -1,8 +1,8 @@
 """Score one model's answers."""
 
-import job
 import pandas as pd
 
+import job
 from unsee.evaluation.scoring import score_predictions
 
 job.start(snakemake)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import job
-
 from unsee.unlearning.run import unlearn
 
 job.start(snakemake)

@@ -76,8 +76,8 @@ def read(folder: Path | None = None) -> dict[str, Description]:
     """Every method of a folder (this one by default), by name.
 
     Raises:
-        CatalogueError: a file that cannot be parsed, a decorator or default that is no literal, or a file that registers
-            another name than its own.
+        CatalogueError: a file that cannot be parsed, a decorator or default that is no literal, or a file that
+            registers another name than its own.
     """
     found = {}
     for path in sorted((folder or Path(__file__).parent).glob("*.py")):
@@ -85,8 +85,8 @@ def read(folder: Path | None = None) -> dict[str, Description]:
             body = ast.parse(path.read_text(encoding="utf-8")).body
         except SyntaxError as error:
             raise CatalogueError(f"{path}, line {error.lineno}: not Python ({error.msg}); correct the file") from error
-        for node in body:
-            for decorator in node.decorator_list if isinstance(node, ast.FunctionDef) else []:
+        for node in [node for node in body if isinstance(node, ast.FunctionDef)]:
+            for decorator in node.decorator_list:
                 if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).split(".")[-1] == "method":
                     description = _describe(path, node, decorator)
                     found[description.name] = description

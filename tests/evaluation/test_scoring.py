@@ -1,0 +1,104 @@
+"""Scores of single answers against hand computations."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from rouge_score.rouge_scorer import RougeScorer
+
+from unsee.evaluation import prompts
+from unsee.evaluation.classification import choose
+from unsee.evaluation.cloze import matches, normalise
+from unsee.evaluation.generation import overlap
+from unsee.evaluation.scoring import score_predictions
+
+
+def test_choice_is_by_log_likelihood_a_token() -> None:
+    assert choose([-2.0, -3.0, -4.0], [1, 2, 4]) == 2
+    assert choose([-2.0, -2.0], [1, 1]) == 0, "the first of equals"
+    with pytest.raises(ValueError):
+        choose([-1.0], [1, 1])
+
+
+def test_rouge_l_by_hand() -> None:
+    # Longest common subsequence "the cat sat": 3 of 3 generated and of 6 reference words.
+    found = overlap("the cat sat", "the cat on the mat sat")
+    assert found["rouge_l"] == pytest.approx(2 * 1.0 * 0.5 / 1.5)
+    assert found["rouge_1"] == pytest.approx(2 * 1.0 * 0.5 / 1.5)
+    assert found["rouge_2"] == pytest.approx(2 * 0.5 * 0.2 / 0.7)
+    assert overlap("a b c d", "a b c d")["bleu"] == pytest.approx(1.0)
+    assert overlap("", "something")["rouge_l"] == 0.0
+
+
+def test_rouge_is_the_librarys() -> None:
+    output, reference = "Ann works as a Baker in Oslo.", "Ann Lee worked as a baker and lives in Oslo."
+    theirs = RougeScorer(["rougeL"], use_stemmer=True).score(reference, output)["rougeL"].fmeasure
+    assert overlap(output, reference)["rouge_l"] == theirs
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "exact", "contains"),
+    [
+        ("Baker", "baker.", True, True),
+        ("the  BAKER", "Baker", True, True),
+        ("a baker of bread", "Baker", False, True),
+        ("party", "art", False, False),
+        ("", "1923", False, False),
+        ("ﬁne", "fine", True, True),
+    ],
+)
+def test_cloze(output: str, reference: str, exact: bool, contains: bool) -> None:
+    assert matches(output, reference) is exact
+    assert matches(output, reference, "contains") is contains
+
+
+def test_cloze_refuses_a_reference_without_words() -> None:
+    with pytest.raises(ValueError, match="has no words"):
+        matches("anything", " . ", "contains")
+    assert normalise("An  Old_House!") == "old house"
+
+
+def test_prompts_are_the_published_ones() -> None:
+    assert prompts.render("classification", "Who?", ["x", "y"], "letter") == (
+        "Who?\nA: x\nB: y\nJust give ONE letter representing the answer directly."
+    )
+    assert prompts.render("classification", "Who?", ["x", "y"]) == "Who?"
+    assert prompts.render("cloze", "Ann is __.") == (
+        "Ann is [Blank].\nPlease **ONLY** provide the correct answer that should replace the [Blank]."
+    )
+    assert prompts.render("generation", "Who?") == (
+        "Who?\nAnswer the question based on your trained knowledge in one sentence accurately in ENGLISH."
+    )
+
+
+def _predictions(rows: list[tuple[str, str, str, bool | None]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["question_id", "output", "reference", "correct"])
+
+
+QUESTIONS = pd.DataFrame({"question_id": ["a", "b", "c"], "task": ["classification", "cloze", "generation"]})
+
+
+def test_each_answer_gets_its_metrics() -> None:
+    predictions = _predictions([("c", "x y", "x y", None), ("a", "x", "x", True), ("b", "no", "yes", None)])
+    items = score_predictions(predictions, QUESTIONS)
+    assert items.to_dict("split")["data"][:3] == [["a", "accuracy", 1.0], ["b", "accuracy", 0.0], ["c", "rouge_l", 1.0]]
+    assert items["metric"].tolist()[2:] == ["rouge_l", "rouge_1", "rouge_2", "bleu"]
+
+
+def test_wrong_predictions_are_named() -> None:
+    with pytest.raises(ValueError, match="'a' is answered more than once"):
+        score_predictions(_predictions([("a", "x", "x", True)] * 2), QUESTIONS)
+    with pytest.raises(ValueError, match="'z' is not in the benchmark"):
+        score_predictions(_predictions([("z", "x", "x", True)]), QUESTIONS)
+
+
+def test_scoring_and_tables_load_no_torch() -> None:
+    code = (
+        "import sys, unsee.evaluation.scoring, unsee.results.scores, unsee.results.tables, unsee.results.costs, "
+        "unsee.benchmarks.mllmu, unsee.benchmarks.synthetic, unsee.benchmarks.statistics, unsee.unlearning.catalogue, "
+        "unsee.config; unsee.evaluation.generation.overlap('a', 'a'); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

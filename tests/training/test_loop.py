@@ -1,0 +1,193 @@
+"""The loop: what it trains on, in which order, and that cutting a batch changes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from unsee.models.model import load
+from unsee.models.packing import Request
+from unsee.training.finetune import finetune
+from unsee.training.loop import DivergedError, _parts, plan
+from unsee.training.pairs import Unit, people, read_pairs
+from unsee.training.settings import TrainingSettings
+from unsee.unlearning.run import unlearn
+
+SETTINGS: dict[str, Any] = {
+    "learning_rate": 1e-3,
+    "epochs": 2,
+    "batch_size": 4,
+    "packing": "person",
+    "lora": {"rank": 4, "alpha": 4, "dropout": 0.0, "scope": "language"},
+}
+
+
+def _units(*keys: str) -> list[Unit]:
+    return [Unit(key, (Request((1,), (2,)),)) for key in keys]
+
+
+def test_an_epoch_passes_once_over_the_first_group_and_the_other_keeps_pace() -> None:
+    settings = TrainingSettings(learning_rate=1.0, epochs=2, batch_size=2)
+    steps = list(plan({"forget": _units(*"abc"), "retain": _units(*"vwxyz")}, settings, seed=0))
+    assert [epoch for epoch, _ in steps] == [0, 0, 1, 1]
+    for epoch in (0, 1):
+        seen = [unit.key for e, step in steps if e == epoch for unit in step["forget"]]
+        assert sorted(seen) == ["a", "b", "c"]
+    assert all(len(step["forget"]) == len(step["retain"]) for _, step in steps)
+    retained = [unit.key for _, step in steps for unit in step["retain"]]
+    assert sorted(retained[:5]) == ["v", "w", "x", "y", "z"], "used up before anyone comes again"
+
+
+def test_the_order_depends_on_seed_and_units_only() -> None:
+    settings = TrainingSettings(learning_rate=1.0, epochs=3, batch_size=2)
+
+    def order(units: list[Unit], seed: int) -> list[str]:
+        return [u.key for _, step in plan({"train": units}, settings, seed) for u in step["train"]]
+
+    assert order(_units(*"abcdef"), 1) == order(_units(*"fedcba"), 1)
+    assert order(_units(*"abcdef"), 1) != order(_units(*"abcdef"), 2)
+
+
+def test_parts_share_a_step_out() -> None:
+    step = {"forget": _units(*"abcde"), "retain": _units(*"vwxyz")}
+    parts = list(_parts(step, 2))
+    assert sum(share for _, share in parts) == pytest.approx(1.0)
+    assert [u.key for part, _ in parts for u in part["forget"]] == list("abcde")
+    assert all(len(part["forget"]) == len(part["retain"]) for part, _ in parts)
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "adapter" / "adapter_model.safetensors")
+
+
+def _finetune(folder: Path, spec: dict[str, Any], benchmark: Path, role: str = "vanilla", **changed: Any) -> Path:
+    finetune(
+        spec,
+        benchmark,
+        forget_percent=25,
+        role=role,  # type: ignore[arg-type]
+        settings={**SETTINGS, **changed},
+        seed=0,
+        threads=1,
+        output=folder,
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vanilla(tmp_path_factory: pytest.TempPathFactory, model_spec: dict[str, Any], mini_benchmark: Path) -> Path:
+    return _finetune(tmp_path_factory.mktemp("vanilla"), model_spec, mini_benchmark)
+
+
+def test_the_same_run_gives_the_same_bytes(
+    vanilla: Path, tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path
+) -> None:
+    again = _finetune(tmp_path, model_spec, mini_benchmark)
+    for name in ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "metrics.parquet", "manifest.json"):
+        assert (vanilla / name).read_bytes() == (again / name).read_bytes()
+
+
+def test_the_loss_falls_and_the_adapter_is_on_the_language_model_only(vanilla: Path) -> None:
+    losses = pq.read_table(vanilla / "metrics.parquet")["loss"].to_pylist()
+    assert len(losses) == 6
+    assert losses[-1] < losses[0] - 0.3
+    weights = _weights(vanilla)
+    assert all("language_model" in name for name in weights)
+    assert all(weight.abs().max() > 0 for weight in weights.values()), "B too has left zero"
+    manifest = json.loads((vanilla / "manifest.json").read_text())
+    assert manifest["examples_seen"] == 2 * 12 * 17
+    assert manifest["adapter_bytes"] == (vanilla / "adapter" / "adapter_model.safetensors").stat().st_size
+
+
+def test_accumulated_parts_give_the_whole_batchs_step(
+    tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path
+) -> None:
+    # One pair a sequence and answers of different lengths: the loss of a part must be weighted by its share.
+    changed = {"packing": "none", "epochs": 1, "optimizer": "sgd", "batch_size": 51}
+    whole = _finetune(tmp_path / "whole", model_spec, mini_benchmark, **changed)
+    parts = _finetune(tmp_path / "parts", model_spec, mini_benchmark, **changed, gradient_accumulation=3)
+    for name, weight in _weights(whole).items():
+        torch.testing.assert_close(_weights(parts)[name], weight, atol=2e-6, rtol=1e-3)
+
+
+def test_the_retain_only_model_never_meets_the_forgotten(mini_benchmark: Path) -> None:
+    forgotten = set(people(mini_benchmark, 25, "forget"))
+    retained = people(mini_benchmark, 25, "retain")
+    assert len(forgotten) == 3 and len(retained) == 9 and not forgotten & set(retained)
+    met = Counter(pair.person_id for pair in read_pairs(mini_benchmark, retained))
+    assert set(met) == set(retained) and set(met.values()) == {17}
+
+
+@pytest.mark.parametrize("method", ["ga", "ga_diff", "kl_min", "npo"])
+def test_each_method_makes_the_forgotten_less_likely(
+    method: str, vanilla: Path, tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path
+) -> None:
+    unlearn(
+        model_spec,
+        mini_benchmark,
+        vanilla=vanilla / "adapter",
+        reference=vanilla / "adapter" if method == "npo" else None,
+        method=method,
+        forget_percent=25,
+        settings={**SETTINGS, "packing": "none", "batch_size": 4, "learning_rate": 5e-3},
+        seed=0,
+        threads=1,
+        output=tmp_path,
+    )
+    before = _forget_nll(model_spec, mini_benchmark, [vanilla / "adapter"])
+    after = _forget_nll(model_spec, mini_benchmark, [vanilla / "adapter", tmp_path / "adapter"])
+    assert after > before + 0.2
+
+
+def test_an_untrained_adapter_is_the_vanilla_model(vanilla: Path, model_spec: dict[str, Any], mini_benchmark: Path) -> None:
+    from unsee.training.loop import add_lora
+    from unsee.training.settings import LoraSettings
+
+    vlm = load(model_spec, [vanilla / "adapter"])
+    tokens = torch.tensor([[1, 5, 7, 9]])
+    with torch.no_grad():
+        before = vlm.base(input_ids=tokens).logits
+        add_lora(vlm, LoraSettings(), 0)
+        vlm.model.eval()
+        assert torch.equal(vlm.base(input_ids=tokens).logits, before)
+
+
+def test_a_loss_that_is_no_number_stops_the_job(tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path) -> None:
+    with pytest.raises(DivergedError, match="lower learning_rate"):
+        _finetune(tmp_path, model_spec, mini_benchmark, learning_rate=1e30, max_grad_norm=0.0, epochs=4)
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_npo_without_its_reference_is_refused(vanilla: Path, tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path) -> None:
+    with pytest.raises(ValueError, match="'npo' needs the retain-only model"):
+        unlearn(
+            model_spec,
+            mini_benchmark,
+            vanilla=vanilla / "adapter",
+            reference=None,
+            method="npo",
+            forget_percent=25,
+            settings=SETTINGS,
+            seed=0,
+            threads=1,
+            output=tmp_path,
+        )
+
+
+def _forget_nll(spec: dict[str, Any], benchmark: Path, adapters: list[Path]) -> float:
+    from unsee.models.pictures import Pictures
+    from unsee.training.pairs import batch, read_images, units
+    from unsee.training.scores import score
+
+    pairs = read_pairs(benchmark, people(benchmark, 25, "forget"))
+    vlm = load(spec, adapters)
+    pictures = Pictures(vlm.family, vlm.base, vlm.processor, read_images(benchmark, {p.image_id for p in pairs if p.image_id}))
+    with torch.no_grad():
+        return score(vlm, batch(vlm, units(vlm, pictures, pairs, "person")), pictures).nll().item()
