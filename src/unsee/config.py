@@ -7,6 +7,7 @@ key, and what turns either's findings into a sentence: which file and key, what 
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,8 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         found += _method_findings(config, methods, schema["$defs"]["training"])
         found += _people_findings(config)
         found += _path_findings(config, root)
+    if not found:
+        found += _twin_findings(resolve(config, methods))
     if found:
         places = [(yaml.safe_load(file.read_text(encoding="utf-8")), file) for file in reversed(files)]
         raise ConfigError("\n".join(f"{_place(key, config, places)} {message}" for key, message in found))
@@ -123,8 +126,13 @@ def _repeated_keys(files: Iterable[Path]) -> Iterator[tuple[Key, str]]:
 
 
 def _schema_findings(value: Any, schema: Mapping[str, Any], at: Key = ()) -> Iterator[tuple[Key, str]]:
-    # 5.0 is an integer to JSON Schema, but makes another result path than 5.
-    checker = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, v: type(v) is int)
+    # 5.0 is an integer to JSON Schema, but makes another result path than 5; and .nan is below no minimum.
+    checker = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {
+            "integer": lambda _, v: type(v) is int,
+            "number": lambda _, v: type(v) in (int, float) and math.isfinite(v),
+        }
+    )
     validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=checker)(schema)
     for error in sorted(validator.iter_errors(value), key=lambda error: [str(key) for key in error.absolute_path]):
         key = at + tuple(error.absolute_path)
@@ -153,7 +161,7 @@ def _method_findings(
             continue
         given = dict(given or {})
         named = given.pop("method", name)
-        if named not in methods:
+        if not isinstance(named, str) or named not in methods:
             if "method" in (config["methods"][name] or {}):
                 yield (*at, "method"), f"is {_shown(named)}, and that {_unknown('method', named, list(methods))}"
             else:
@@ -174,6 +182,15 @@ def _method_findings(
         for key, option in options.items():
             if option.default is REQUIRED and key not in given:
                 yield (*at, key), f"is missing; expected {option.expected}, {named} has no default for it"
+
+
+def _twin_findings(entries: Mapping[str, Entry]) -> Iterator[tuple[Key, str]]:
+    seen: dict[str, str] = {}
+    for entry in entries.values():
+        twin = seen.setdefault(repr((entry.method.name, entry.settings)), entry.name)
+        if twin != entry.name:
+            expected = "expected another method or other settings"
+            yield ("methods", entry.name), f"is the same run as methods.{twin} ({entry.method.name}); {expected}"
 
 
 def _people_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
@@ -262,9 +279,8 @@ def _place(key: Key, config: Mapping[str, Any], places: Sequence[tuple[Any, Path
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
     value, found = _look_up(config, key)
     depths = [(_look_up(content, key), file) for content, file in places]
-    said = [
-        file for (other, depth), file in depths if depth == len(key) and (other == value or isinstance(other, dict))
-    ]
+    whole = [(other, file) for (other, depth), file in depths if depth == len(key)]
+    said = [file for other, file in whole if other == value or isinstance(other, dict)]
     if found == len(key) and places and not said:
         return f"--config: {path}"
     deepest = max((depth for (_, depth), _ in depths), default=0)

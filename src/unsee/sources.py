@@ -37,23 +37,26 @@ def _imports(file: Path, library: Path) -> Iterator[Path]:
             modules = [alias.name.split(".") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             package = list(file.relative_to(library.parent).parts[: -node.level]) if node.level else []
-            module = package + (node.module.split(".") if node.module else [])
+            first = package + (node.module.split(".") if node.module else [])
             # A name may be a module of the package that it is imported from.
-            modules = [module] + [[*module, alias.name] for alias in node.names]
+            modules = [first] + [[*first, alias.name] for alias in node.names]
         else:
             continue
-        if modules[0][0] == library.name and not _files(library.parent, modules[0]):
-            raise ValueError(f"{file}, line {node.lineno}: imports {'.'.join(modules[0])}, which is not there")
-        for parts in modules:
-            if parts[0] == library.name:
-                yield from _files(library.parent, parts)
+        for i, module in enumerate(modules):
+            if module[0] != library.name:
+                continue
+            if _exists(library.parent.joinpath(*module)):
+                yield from _files(library.parent, module)
+            elif i == 0:
+                raise ValueError(f"{file}, line {node.lineno}: imports {'.'.join(module)}, which is not there")
+
+
+def _exists(module: Path) -> bool:
+    return module.is_dir() or module.with_suffix(".py").is_file()
 
 
 def _files(root: Path, module: list[str]) -> list[Path]:
-    """The file of a module or package and those of the packages it is in, but empty ones; none if it is neither."""
-    place = root.joinpath(*module)
-    if not place.with_suffix(".py").is_file() and not place.is_dir():
-        return []
+    """The file of a module or package, and those of the packages it is in; empty ones decide nothing."""
     packages = [root.joinpath(*module[:i], "__init__.py") for i in range(1, len(module) + 1)]
-    files = [place.with_suffix(".py"), *packages]
+    files = [root.joinpath(*module).with_suffix(".py"), *packages]
     return [file for file in files if file.is_file() and file.stat().st_size]

@@ -57,7 +57,7 @@ def finetune(
 
     def objective(step: Step, counters: Counters) -> Tensor:
         counters.forward_passes += 1
-        return score(vlm, batch(vlm, step["train"]), pictures).token_nll()
+        return score(vlm, batch(vlm, step["train"]), pictures).nll()
 
     progress = train(vlm, pictures, groups, objective, chosen, seed=seed, description=role)
     save_adapter(vlm, output / "adapter")

@@ -10,6 +10,10 @@ retain examples, with ``Needs(retain=True)``) and ``reference`` (what the refere
 of the retain examples where ``Needs(reference_on="retain")``). Its keyword-only parameters are its options in config.yaml. The file is read
 without being imported when the workflow is planned (``unlearning/catalogue.py``): write names, needs and
 defaults as literals.
+
+A method with more to it may have two more functions in its file: ``prepare(context, *, options...)`` puts its own adapter on the model
+and returns a state that the loss takes as ``state`` (its ``begin(batch)`` is called before each forward pass), and
+``finish(context, state)`` turns what was trained into the adapter that is saved.
 """
 
 from __future__ import annotations
@@ -17,11 +21,18 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from unsee.models.model import VisionLanguageModel
+    from unsee.models.pictures import Pictures
+    from unsee.training.loop import Counters
+    from unsee.training.pairs import Unit
+    from unsee.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -34,12 +45,36 @@ class Needs:
             log-probabilities are computed once, before training.
         reference_on: on which examples.
         vocabulary: log-probabilities of the whole vocabulary on the retain examples.
+        prepare: groups that the method's ``prepare`` looks at, but the loop does not step over: ``retain`` or ``none``.
     """
 
     retain: bool = False
     reference: Literal["none", "vanilla", "retain"] = "none"
     reference_on: Literal["forget", "retain"] = "forget"
     vocabulary: bool = False
+    prepare: Literal["none", "retain"] = "none"
+
+
+@dataclass
+class Context:
+    """What ``prepare`` and ``finish`` work on.
+
+    Attributes:
+        vlm, pictures: the vanilla model, and the pictures of all groups.
+        groups: the units of ``forget``, and of ``retain`` where they are needed.
+        settings: of the training.
+        seed: of the run.
+        counters: to count passes in.
+        output: the run's folder.
+    """
+
+    vlm: VisionLanguageModel
+    pictures: Pictures
+    groups: dict[str, list[Unit]]
+    settings: TrainingSettings
+    seed: int
+    counters: Counters
+    output: Path
 
 
 @dataclass(frozen=True)
@@ -50,6 +85,8 @@ class Method:
     needs: Needs
     loss: Callable[..., Tensor]
     inputs: tuple[str, ...]
+    prepare: Callable[..., Any] | None = None
+    finish: Callable[[Context, Any], None] | None = None
 
 
 REGISTRY: dict[str, Method] = {}
@@ -80,7 +117,8 @@ def get(name: str) -> Method:
         ValueError: no such file, or it registers nothing of that name.
     """
     try:
-        importlib.import_module(f"unsee.unlearning.{name}")
-        return REGISTRY[name]
+        module = importlib.import_module(f"unsee.unlearning.{name}")
+        found = REGISTRY[name]
     except (ModuleNotFoundError, KeyError) as error:
         raise ValueError(f"no unlearning method {name!r}: expected a file unlearning/{name}.py that registers it") from error
+    return replace(found, prepare=getattr(module, "prepare", None), finish=getattr(module, "finish", None))

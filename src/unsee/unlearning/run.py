@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from unsee.training.loop import Counters, Step, add_lora, save_adapter, train
 from unsee.training.pairs import Unit, batch, people, read_images, read_pairs, units
 from unsee.training.scores import Scores, score
 from unsee.training.settings import TrainingSettings
-from unsee.unlearning.method import Method, get
+from unsee.unlearning.method import Context, Method, get
 
 
 def unlearn(
@@ -55,7 +56,7 @@ def unlearn(
     if chosen.needs.reference == "retain" and reference is None:
         raise ValueError(f"method {method!r} needs the retain-only model as its reference; none was given")
 
-    roles = ["forget", "retain"] if chosen.needs.retain else ["forget"]
+    roles = ["forget", "retain"] if chosen.needs.retain or chosen.needs.prepare == "retain" else ["forget"]
     pairs = {role: read_pairs(benchmark, people(benchmark, forget_percent, role)) for role in roles}
     images = read_images(benchmark, {p.image_id for found in pairs.values() for p in found if p.image_id})
 
@@ -76,10 +77,21 @@ def unlearn(
         known = reference_scores(vlm, pictures, groups["forget"], counters)
         del vlm, pictures, groups
     vlm, pictures, groups = open_model([vanilla])
-    add_lora(vlm, training.lora, seed)
-    objective = make_objective(chosen, vlm, pictures, known, options)
-    progress = train(vlm, pictures, groups, objective, training, seed=seed, description=f"{method} {forget_percent} %")
+    output.mkdir(parents=True, exist_ok=True)
+    context = Context(vlm, pictures, groups, training, seed, counters, output)
+    state = None
+    if chosen.prepare is None:
+        add_lora(vlm, training.lora, seed)
+    else:
+        taken = signature(chosen.prepare).parameters
+        state = chosen.prepare(context, **{key: value for key, value in options.items() if key in taken})
+    trained = groups if chosen.needs.retain else {"forget": groups["forget"]}
+    objective = make_objective(chosen, vlm, pictures, known, state, options)
+    progress = train(vlm, pictures, trained, objective, training, seed=seed, description=f"{method} {forget_percent} %")
+    if chosen.finish is not None:
+        chosen.finish(context, state)
     progress.counters.forward_passes += counters.forward_passes
+    progress.counters.backward_passes += counters.backward_passes
     save_adapter(vlm, output / "adapter")
     progress.write(output / "metrics.parquet")
     manifest.write(
@@ -92,6 +104,7 @@ def make_objective(
     vlm: VisionLanguageModel,
     pictures: Pictures,
     known: dict[str, Scores],
+    state: Any,
     options: dict[str, Any],
 ) -> Any:
     """The loss of a step, from what the method asks for by the names of its parameters.
@@ -100,15 +113,19 @@ def make_objective(
         method: whose loss.
         vlm, pictures: the model being unlearned.
         known: reference scores by unit, where the reference is another model.
+        state: what the method's ``prepare`` returned, if it has one.
         options: the method's own.
     """
     needs = method.needs
 
     def objective(step: Step, counters: Counters) -> Tensor:
-        available: dict[str, Scores] = {}
+        available: dict[str, Any] = {"state": state}
         for group, chosen in step.items():
+            examples = batch(vlm, chosen).to(vlm.device)
+            if state is not None:
+                state.begin(examples)
             vocabulary = needs.vocabulary and group == "retain"
-            available[group] = score(vlm, batch(vlm, chosen), pictures, vocabulary=vocabulary)
+            available[group] = score(vlm, examples, pictures, vocabulary=vocabulary)
             counters.forward_passes += 1
         if needs.reference == "retain":
             available["reference"] = concatenate([known[unit.key] for unit in step[needs.reference_on]])

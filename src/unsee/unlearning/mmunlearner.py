@@ -1,0 +1,119 @@
+"""MMUnlearner: gradient difference whose ascent touches only the weights that matter more for the forgotten than for the rest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor, nn
+
+from unsee.models.packing import Batch
+from unsee.training.loop import add_lora
+from unsee.training.pairs import Unit, batch
+from unsee.training.scores import Scores, score
+from unsee.unlearning.method import Context, Needs, method
+
+log = logging.getLogger(__name__)
+
+#: Keeps the ratio of two vanishing saliencies at 1 (Fisher information in float32, the official code's constant).
+EPSILON = 1e-15
+#: Standard deviation of a fresh B. With PEFT's zero, A has no gradient, and so no saliency.
+FRESH = 0.02
+
+
+class MaskError(RuntimeError):
+    """The saliency mask is all true or all false: it selects nothing."""
+
+
+@method("mmunlearner", Needs(retain=True))
+def mmunlearner(
+    forget: Scores,
+    retain: Scores,
+    state: State,
+    *,
+    threshold: float = 1.0,
+    scope: Literal["language", "vision", "both"] = "language",
+) -> Tensor:
+    """A loss whose gradient is ``- m * grad L(D_f) + grad L(D_r)`` (VL-Eraser supplement 8.3, MMUnlearner; ACL 2025 Findings).
+
+    The masked ascent is added as a product of the weights with their constant gradient, so no optimizer state outside
+    the mask ever sees the forget examples.
+
+    Args:
+        forget, retain: of the model being unlearned.
+        state: the trained weights and their masks.
+        threshold: how many times more salient for the forgotten a weight must be.
+        scope: where the adapter goes.
+    """
+    ascent = -forget.nll()
+    gradients = torch.autograd.grad(ascent, state.weights, retain_graph=False)
+    product = torch.stack(
+        [(w * (m * g)).sum() for w, m, g in zip(state.weights, state.masks, gradients, strict=True)]
+    ).sum()
+    return retain.nll() + product - product.detach() + ascent.detach()
+
+
+@dataclass
+class State:
+    """The trained weights, and for each a boolean mask of its shape: where the forget examples may move it."""
+
+    weights: list[nn.Parameter]
+    masks: list[Tensor]
+
+    def begin(self, batch: Batch) -> None:
+        """Nothing to do before a forward pass."""
+
+
+def prepare(context: Context, *, threshold: float, scope: Literal["language", "vision", "both"]) -> State:
+    """Put an adapter on the model and find the mask of its weights.
+
+    Raises:
+        MaskError: the mask selects nothing, or everything.
+    """
+    vlm = context.vlm
+    add_lora(vlm, replace(context.settings.lora, scope=scope), context.seed)
+    named = [(name, weight) for name, weight in vlm.model.named_parameters() if weight.requires_grad]
+    for name, weight in named:
+        if "lora_B" in name:
+            nn.init.normal_(weight, std=FRESH)
+    weights = [weight for _, weight in named]
+    forget = saliency(context, context.groups["forget"], weights)
+    # Training questions only, with and without pictures: the evaluation's own are never looked at.
+    preserve = saliency(context, context.groups["retain"], weights)
+    masks = [mask(f, p, threshold) for f, p in zip(forget, preserve, strict=True)]
+    rows = [{"weight": name, "selected": float(m.float().mean())} for (name, _), m in zip(named, masks, strict=True)]
+    pq.write_table(pa.Table.from_pylist(rows), context.output / "mask.parquet")
+    selected = sum(int(m.sum()) for m in masks) / sum(m.numel() for m in masks)
+    log.info("mask: %.4f of the adapter's weights may move on the forget examples", selected)
+    if selected in (0.0, 1.0):
+        raise MaskError(
+            f"mmunlearner: the mask selects {selected:.0%} of the weights, expected some and not all; change threshold (now {threshold})"
+        )
+    return State(weights, masks)
+
+
+def mask(forget: Tensor, preserve: Tensor, threshold: float) -> Tensor:
+    """Where ``(F_forget + eps) / (F_preserve + eps) >= threshold``, in float32."""
+    return (forget.float() + EPSILON) / (preserve.float() + EPSILON) >= threshold
+
+
+def saliency(context: Context, units: Sequence[Unit], weights: Sequence[nn.Parameter]) -> list[Tensor]:
+    """Mean over examples of the squared gradient of an example's NLL, float32, one tensor a weight."""
+    vlm = context.vlm
+    vlm.model.eval()  # dropout would add its own noise to the gradients
+    total = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights]
+    count = 0
+    for unit in units:
+        for request in unit.requests:
+            loss = score(vlm, batch(vlm, [Unit(unit.key, (request,))]), context.pictures).nll()
+            for sum_, gradient in zip(total, torch.autograd.grad(loss, list(weights)), strict=True):
+                sum_ += gradient.float() ** 2
+            count += 1
+    context.counters.forward_passes += count
+    context.counters.backward_passes += count
+    return [sum_ / count for sum_ in total]

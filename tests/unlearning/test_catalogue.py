@@ -1,0 +1,89 @@
+"""Methods are described from their source alone."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from unsee.unlearning import method
+from unsee.unlearning.catalogue import REQUIRED, CatalogueError, Option, read
+from unsee.unlearning.method import Needs
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    """A method's file."""
+    (folder / f"{name}.py").write_text(dedent(text))
+
+
+def test_a_description_says_what_the_file_says(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "toy",
+        """
+        import a_module_that_is_not_there
+        from unsee.unlearning.method import Needs, method
+
+        @method("toy", Needs(retain=True, reference="retain"))
+        def toy(forget, retain, *, rate: float, kind: Literal["a", "b"] = "a", top: int | None = None):
+            return forget - retain
+        """,
+    )
+    toy = read(tmp_path)["toy"]
+    assert toy.needs == Needs(retain=True, reference="retain")
+    assert toy.source == tmp_path / "toy.py"
+    assert toy.options == {
+        "rate": Option("float", REQUIRED),
+        "kind": Option("Literal['a', 'b']", "a"),
+        "top": Option("int | None", None),
+    }
+
+
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad", "words"),
+    [
+        ("float", [1, 0.5], [True, "1", None], "a number"),
+        ("int", [1], [True, 1.0], "a whole number"),
+        ("bool", [True], [1, "true"], "true or false"),
+        ("str", ["x"], [1], "a text"),
+        ("int | None", [1, None], [0.5], "a whole number or null"),
+        ("Literal['a', 'b']", ["a"], ["c", None], "one of a, b"),
+        ("dict[str, int]", [{}, 1], [], "a value of type dict[str, int]"),
+        ("", [{}, 1], [], "a value of type "),
+    ],
+)
+def test_an_option_takes_what_its_annotation_says(
+    annotation: str, good: list[object], bad: list[object], words: str
+) -> None:
+    option = Option(annotation)
+    assert option.expected == words
+    assert all(option.accepts(value) for value in good)
+    assert not any(option.accepts(value) for value in bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('@method("other")\ndef toy(forget): ...\n', "line 1: registers 'other', expected 'toy' (the file's name)"),
+        ("@method(NAME)\ndef toy(forget): ...\n", "line 1: cannot be read without running it"),
+        ('@method("toy", NEEDS)\ndef toy(forget): ...\n', "line 1: cannot be read without running it (NEEDS)"),
+        ('@method("toy", Needs(retian=True))\ndef toy(forget): ...\n', "line 1: cannot be read without running it"),
+        ('@method("toy")\ndef toy(forget, *, beta=BETA): ...\n', "line 1: cannot be read without running it"),
+        ("\ndef toy(:\n", "line 2: not Python"),
+    ],
+)
+def test_a_file_that_cannot_be_described_is_named(tmp_path: Path, text: str, expected: str) -> None:
+    write(tmp_path, "toy", text)
+    with pytest.raises(CatalogueError) as caught:
+        read(tmp_path)
+    assert f"{tmp_path / 'toy.py'}, {expected}" in str(caught.value)
+
+
+def test_what_is_read_is_what_is_registered() -> None:
+    if "torch" not in sys.modules:
+        pytest.importorskip("torch")
+    for name, description in read().items():
+        registered = method.get(name)
+        assert registered.needs == description.needs

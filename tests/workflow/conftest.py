@@ -1,0 +1,77 @@
+"""Snakemake as a person would call it, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call of Snakemake gave."""
+
+    code: int
+    text: str
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """How many jobs of each rule there were to run."""
+        rows = re.findall(r"^(\w+) +(\d+)$", self.text.split("Job stats:", 1)[-1].split("total", 1)[0], re.MULTILINE)
+        return {rule: int(count) for rule, count in rows}
+
+
+Snakemake = Callable[..., Outcome]
+
+
+def call(folder: Path, *arguments: str, root: Path = ROOT, **environment: str) -> Outcome:
+    """Run Snakemake on the project in ``root``, with everything it makes under ``folder``."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(folder)]
+    done = subprocess.run(
+        [*command, "--cores", "2", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A folder that planning takes for a base model."""
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def plan(tmp_path: Path, checkpoint: Path) -> Snakemake:
+    """A dry run of the project's configuration under some lines of YAML.
+
+    torch and its friends are there and must not be touched: planning loads no model library.
+    """
+    for package in ("torch", "transformers", "peft", "accelerate"):
+        (tmp_path / "traps" / package).mkdir(parents=True)
+        (tmp_path / "traps" / package / "__init__.py").write_text("raise ImportError('planning imported this')\n")
+
+    def dry_run(overlay: str = "", *arguments: str, root: Path = ROOT) -> Outcome:
+        base, preset = tmp_path / "base.yaml", tmp_path / "preset.yaml"
+        base.write_text(f"model: {{path: '{checkpoint}'}}\n")
+        preset.write_text(dedent(overlay) or "{}")
+        files = ["--configfile", str(base), str(preset)]
+        traps = str(tmp_path / "traps")
+        return call(tmp_path / "work", "-n", *arguments, *files, root=root, PYTHONPATH=traps)
+
+    return dry_run

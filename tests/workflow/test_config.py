@@ -1,0 +1,251 @@
+"""What is wrong with a configuration is said in one line that names the key, what was found and what was expected."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from unsee.config import ConfigError, check, resolve
+from unsee.unlearning.catalogue import Description, Option, read
+from unsee.unlearning.method import Needs
+
+ROOT = Path(__file__).parents[2]
+METHODS = {
+    **{name: description for name, description in read().items() if name in ("ga", "ga_diff", "kl_min", "npo")},
+    "toy": Description(
+        "toy", Needs(), {"rate": Option("float"), "kind": Option("Literal['a', 'b']", "a")}, Path("toy.py")
+    ),
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict[str, Any]:
+    """The project's own configuration, with a checkpoint that is there."""
+    (tmp_path / "config.json").write_text("{}")
+    found = yaml.safe_load((ROOT / "config.yaml").read_text())
+    found["model"]["path"] = str(tmp_path)
+    return found
+
+
+def put(config: dict[str, Any], key: str, value: Any) -> None:
+    """Set ``a.b.c``."""
+    *above, last = key.split(".")
+    for part in above:
+        config = config[part]
+    config[last] = value
+
+
+def complaint(config: dict[str, Any], files: list[Path] | None = None) -> str:
+    """What the check says."""
+    before = copy.deepcopy(config)
+    with pytest.raises(ConfigError) as caught:
+        check(config, METHODS, ROOT, files or [])
+    assert config == before
+    return str(caught.value)
+
+
+def test_the_projects_own_configuration_passes(config: dict[str, Any]) -> None:
+    check(config, read(), ROOT)
+    assert list(resolve(config, read())) == list(config["methods"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        (
+            "benchmark.forget_percents",
+            [5, 150],
+            "config.yaml: benchmark.forget_percents[1] is 150; expected a whole number from 1 to 99",
+        ),
+        (
+            "benchmark.forget_percents",
+            [0],
+            "config.yaml: benchmark.forget_percents[0] is 0; expected a whole number from 1 to 99",
+        ),
+        (
+            "benchmark.forget_percents",
+            [5.0],
+            "config.yaml: benchmark.forget_percents[0] is 5.0; expected a whole number from 1 to 99",
+        ),
+        (
+            "benchmark.forget_percents",
+            [5, 5],
+            "config.yaml: benchmark.forget_percents is [5, 5]; "
+            "expected a list of different whole numbers from 1 to 99, at least one",
+        ),
+        (
+            "benchmark.people",
+            8,
+            "config.yaml: benchmark.forget_percents[0] is 5; 5 % of 8 people leaves nobody to forget or nobody to "
+            "keep; expected benchmark.people to be at least 11, or another ratio",
+        ),
+        (
+            "benchmark.peeple",
+            8,
+            "config.yaml: benchmark.peeple is no known key; did you mean 'people'? "
+            "expected one of name, people, celebrities, seed, forget_percents, path",
+        ),
+        (
+            "benchmark.name",
+            "MLLMU",
+            "config.yaml: benchmark.name is 'MLLMU'; expected one of synthetic or mllmu",
+        ),
+        ("benchmark", None, "config.yaml: benchmark is null; expected a benchmark, as config.yaml shows it"),
+        ("seeds", [], "config.yaml: seeds is []; expected a list of different whole numbers from 0, at least one"),
+        (
+            "model.path",
+            "no/such/folder",
+            "config.yaml: model.path is 'no/such/folder', which has no config.json; expected a checkpoint folder",
+        ),
+        ("model.family", "gpt", "config.yaml: model.family is 'gpt'; expected one of llava"),
+        (
+            "model.build",
+            True,
+            "config.yaml: pretraining.bystanders is null; "
+            "with model.build: true expected the file that tools/render_portraits.py makes",
+        ),
+        (
+            "finetune.learning_rate",
+            "1e-4",
+            "config.yaml: finetune.learning_rate is '1e-4'; expected a number above 0 "
+            "(YAML takes 1e-4 for a text; write 1.0e-4)",
+        ),
+        (
+            "finetune.learning_rate",
+            float("nan"),
+            "config.yaml: finetune.learning_rate is nan; expected a number above 0",
+        ),
+        ("finetune.epochs", True, "config.yaml: finetune.epochs is true; expected a whole number from 1"),
+        (
+            "finetune.lora.ranks",
+            8,
+            "config.yaml: finetune.lora.ranks is no known key; did you mean 'rank'? "
+            "expected one of rank, alpha, dropout, scope",
+        ),
+        (
+            "methods.nop",
+            {},
+            "config.yaml: methods.nop is no known method; did you mean 'npo'? "
+            "expected one of ga, ga_diff, kl_min, npo, toy",
+        ),
+        (
+            "methods.npo_2",
+            {"method": "nop"},
+            "config.yaml: methods.npo_2.method is 'nop', and that is no known method; did you mean 'npo'? "
+            "expected one of ga, ga_diff, kl_min, npo, toy",
+        ),
+        (
+            "methods.npo.bta",
+            0.1,
+            "config.yaml: methods.npo.bta is no known option; did you mean 'beta'? "
+            "npo has the options beta, and the keys of 'unlearning'",
+        ),
+        (
+            "methods.ga.beta",
+            0.1,
+            "config.yaml: methods.ga.beta is no known option; "
+            "ga has no options of its own, and the keys of 'unlearning'",
+        ),
+        ("methods.npo.beta", "high", "config.yaml: methods.npo.beta is 'high'; expected a number"),
+        ("methods.npo.epochs", 0, "config.yaml: methods.npo.epochs is 0; expected a whole number from 1"),
+        (
+            "methods.toy",
+            {},
+            "config.yaml: methods.toy.rate is missing; expected a number, toy has no default for it",
+        ),
+        (
+            "methods.toy",
+            {"rate": 1, "kind": "c"},
+            "config.yaml: methods.toy.kind is 'c'; expected one of a, b",
+        ),
+        (
+            "methods.vanilla",
+            {"method": "ga"},
+            "config.yaml: methods.vanilla is no name for a method's entry; "
+            "expected small letters, digits and underscores, and none of base, vanilla, retain",
+        ),
+        (
+            "methods.again",
+            {"method": "ga"},
+            "config.yaml: methods.again is the same run as methods.ga (ga); expected another method or other settings",
+        ),
+        (
+            "methods.ga",
+            True,
+            "config.yaml: methods.ga is true; "
+            "expected a section of settings ({} for the defaults), or false to leave the method out",
+        ),
+        (
+            "resources.finetune.gpu",
+            -1,
+            "config.yaml: resources.finetune.gpu is -1; expected a whole number from 0",
+        ),
+    ],
+)
+def test_complaint(config: dict[str, Any], key: str, value: Any, expected: str) -> None:
+    put(config, key, value)
+    assert complaint(config) == expected
+
+
+def test_a_missing_key_is_named(config: dict[str, Any]) -> None:
+    del config["benchmark"]["seed"]
+    assert complaint(config) == ("config.yaml: benchmark.seed is missing; expected it as in the project's config.yaml")
+
+
+def test_every_finding_gets_its_line(config: dict[str, Any]) -> None:
+    put(config, "seeds", [-1])
+    put(config, "benchmark.people", 1)
+    assert [line.split(" is ")[0] for line in complaint(config).splitlines()] == [
+        "config.yaml: benchmark.people",
+        "config.yaml: seeds[0]",
+    ]
+
+
+def test_the_file_that_says_it_is_named(config: dict[str, Any], tmp_path: Path) -> None:
+    base, preset = tmp_path / "config.yaml", tmp_path / "preset.yaml"
+    base.write_text(yaml.safe_dump(config))
+    preset.write_text("methods: {ga: {epochs: 0}}\n")
+    put(config, "methods.ga", {"epochs": 0})
+    assert complaint(config, [base, preset]).startswith("preset.yaml: methods.ga.epochs is 0;")
+    put(config, "methods.ga", {"epochs": -1})
+    assert complaint(config, [base, preset]).startswith("--config: methods.ga.epochs is -1;")
+
+
+def test_a_key_written_twice_is_named_with_its_lines(config: dict[str, Any], tmp_path: Path) -> None:
+    preset = tmp_path / "preset.yaml"
+    preset.write_text("methods:\n  ga: {}\n  npo: {}\n  ga: {epochs: 3}\n")
+    assert complaint(config, [preset]) == ("preset.yaml: methods.ga is there twice (lines 2 and 4); expected once")
+
+
+def test_a_published_benchmark_has_its_folders(config: dict[str, Any], tmp_path: Path) -> None:
+    put(config, "benchmark.name", "mllmu")
+    assert "benchmark.path is null; expected the folder of the published files" in complaint(config)
+    put(config, "benchmark.path", str(tmp_path))
+    assert "which has no ft_Data/*.parquet; expected the published folders" in complaint(config)
+    for name in ("ft_Data", "Full_Set", "Test_Set", "Retain_Set", "forget_5", "retain_95"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train-00000-of-00001.parquet").touch()
+    found = complaint(config).splitlines()
+    assert len(found) == 2
+    assert "benchmark.forget_percents[1] is 10, but" in found[0]
+    assert found[0].endswith("has no forget_10/*.parquet; expected a published ratio, it has forget_5")
+
+
+def test_an_entry_overlays_the_defaults_and_nothing_else(config: dict[str, Any]) -> None:
+    put(config, "methods", {"ga": {}, "npo_2": {"method": "npo", "epochs": 9, "lora": {"rank": 2}}, "npo": False})
+    entries = resolve(config, METHODS)
+    assert list(entries) == ["ga", "npo_2"]
+    assert entries["ga"].settings == config["unlearning"]
+    changed = {"epochs": 9, "beta": 0.4, "lora": {**config["unlearning"]["lora"], "rank": 2}}
+    assert entries["npo_2"].settings == {**config["unlearning"], **changed}
+    assert entries["npo_2"].method.name == "npo"
+
+
+def test_the_order_of_keys_changes_no_settings(config: dict[str, Any]) -> None:
+    other = copy.deepcopy(config)
+    other["unlearning"] = dict(reversed(config["unlearning"].items()))
+    assert repr(resolve(other, METHODS)["ga"].settings) == repr(resolve(config, METHODS)["ga"].settings)
