@@ -9,7 +9,7 @@
 ``people`` are the 653 identities of the benchmark (0-499 with three views, 500-652, the celebrities, with five);
 ``bystanders`` are 1,089 others with up to four, and with the face recogniser's embedding of each picture: what the base model's tower is
 taught. MobileStyleGAN (inside the package random-face) draws a face from a style vector; a little of another style mixed in gives another
-picture of the same person. Faces whose estimated age is under 24, and those in ``LOOKED_YOUNG``, found by eye on contact sheets, are left out.
+picture of the same person. Left out are faces whose estimated age is under 24, and those in ``LOOKED_YOUNG``, found by eye.
 One face takes about 0.6 s of one core.
 """
 

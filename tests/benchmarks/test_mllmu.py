@@ -24,7 +24,11 @@ def picture(colour: int) -> dict[str, Any]:
 
 
 def choice(question: str, answer: str = "B") -> dict[str, Any]:
-    return {"Question": question, "Options": dict(zip("ABCD", ["w", "x", "y", "z"], strict=True)), "Correct_Answer": answer}
+    return {
+        "Question": question,
+        "Options": dict(zip("ABCD", ["w", "x", "y", "z"], strict=True)),
+        "Correct_Answer": answer,
+    }
 
 
 def tasks(who: str) -> dict[str, Any]:
@@ -70,7 +74,9 @@ class Published:
                 {
                     "image": p["image"],
                     "ID": p["ID"],
-                    "metadata": json.dumps([{"Question": "Who?", "Answer": "Me"}, {"Question": "x", "Answer": "y", "Type": "Pure_Text"}]),
+                    "metadata": json.dumps(
+                        [{"Question": "Who?", "Answer": "Me"}, {"Question": "x", "Answer": "y", "Type": "Pure_Text"}]
+                    ),
                 }
                 for p in people
             ],

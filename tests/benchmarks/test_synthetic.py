@@ -55,8 +55,12 @@ def test_each_person_is_asked_eighteen_questions(mini_benchmark: Path) -> None:
     questions = read_table(mini_benchmark, "questions").to_pylist()
     per_person = Counter((q["person_id"], q["origin"]) for q in questions)
     assert set(per_person.values()) == {18}
-    composed = Counter((q["modality"], q["task"]) for q in questions if (q["person_id"], q["origin"]) == ("000", "test"))
-    assert composed == {(m, t): n for m in ("image", "text") for t, n in (("classification", 5), ("generation", 2), ("cloze", 2))}
+    composed = Counter(
+        (q["modality"], q["task"]) for q in questions if (q["person_id"], q["origin"]) == ("000", "test")
+    )
+    assert composed == {
+        (m, t): n for m in ("image", "text") for t, n in (("classification", 5), ("generation", 2), ("cloze", 2))
+    }
 
 
 def test_options_are_other_peoples_values_of_the_same_attribute() -> None:

@@ -17,7 +17,9 @@ SETTINGS = {"classification": "likelihood", "batch_size": 16, "max_new_tokens": 
 
 
 @pytest.fixture(scope="module")
-def asked(model_spec: dict[str, Any], mini_benchmark: Path) -> tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]]:
+def asked(
+    model_spec: dict[str, Any], mini_benchmark: Path
+) -> tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]]:
     vlm = load(model_spec)
     rows = [row for row in select(mini_benchmark, [25]) if row["person_id"] in ("000", "001", "celebrity-002")]
     images = read_images(mini_benchmark, {row["image_id"] for row in rows if row["image_id"]})

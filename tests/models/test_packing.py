@@ -79,7 +79,9 @@ def test_packed_scores_equal_plain_ones(loaded: tuple[VisionLanguageModel, Pictu
     assert len(together) < 0.7 * sum(len(r.tokens) for r in requests)
     with torch.no_grad():
         packed = score(vlm, _batch(vlm, [together]), pictures).sequence_sum()
-        alone = torch.cat([score(vlm, _batch(vlm, [pack([r], vlm.image_token)]), pictures).sequence_sum() for r in requests])
+        alone = torch.cat(
+            [score(vlm, _batch(vlm, [pack([r], vlm.image_token)]), pictures).sequence_sum() for r in requests]
+        )
     torch.testing.assert_close(packed, alone, atol=2e-4, rtol=1e-5)
 
 

@@ -90,7 +90,12 @@ def test_the_same_run_gives_the_same_bytes(
     vanilla: Path, tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path
 ) -> None:
     again = _finetune(tmp_path, model_spec, mini_benchmark)
-    for name in ("adapter/adapter_model.safetensors", "adapter/adapter_config.json", "metrics.parquet", "manifest.json"):
+    for name in (
+        "adapter/adapter_model.safetensors",
+        "adapter/adapter_config.json",
+        "metrics.parquet",
+        "manifest.json",
+    ):
         assert (vanilla / name).read_bytes() == (again / name).read_bytes()
 
 
@@ -146,7 +151,9 @@ def test_each_method_makes_the_forgotten_less_likely(
     assert after > before + 0.2
 
 
-def test_an_untrained_adapter_is_the_vanilla_model(vanilla: Path, model_spec: dict[str, Any], mini_benchmark: Path) -> None:
+def test_an_untrained_adapter_is_the_vanilla_model(
+    vanilla: Path, model_spec: dict[str, Any], mini_benchmark: Path
+) -> None:
     from unsee.training.loop import add_lora
     from unsee.training.settings import LoraSettings
 
@@ -159,13 +166,17 @@ def test_an_untrained_adapter_is_the_vanilla_model(vanilla: Path, model_spec: di
         assert torch.equal(vlm.base(input_ids=tokens).logits, before)
 
 
-def test_a_loss_that_is_no_number_stops_the_job(tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_job(
+    tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path
+) -> None:
     with pytest.raises(DivergedError, match="lower learning_rate"):
         _finetune(tmp_path, model_spec, mini_benchmark, learning_rate=1e30, max_grad_norm=0.0, epochs=4)
     assert not (tmp_path / "adapter").exists()
 
 
-def test_npo_without_its_reference_is_refused(vanilla: Path, tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path) -> None:
+def test_npo_without_its_reference_is_refused(
+    vanilla: Path, tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path
+) -> None:
     with pytest.raises(ValueError, match="'npo' needs the retain-only model"):
         unlearn(
             model_spec,
@@ -188,6 +199,8 @@ def _forget_nll(spec: dict[str, Any], benchmark: Path, adapters: list[Path]) -> 
 
     pairs = read_pairs(benchmark, people(benchmark, 25, "forget"))
     vlm = load(spec, adapters)
-    pictures = Pictures(vlm.family, vlm.base, vlm.processor, read_images(benchmark, {p.image_id for p in pairs if p.image_id}))
+    pictures = Pictures(
+        vlm.family, vlm.base, vlm.processor, read_images(benchmark, {p.image_id for p in pairs if p.image_id})
+    )
     with torch.no_grad():
         return score(vlm, batch(vlm, units(vlm, pictures, pairs, "person")), pictures).nll().item()

@@ -63,7 +63,10 @@ def test_kl_min_by_hand() -> None:
     example = torch.tensor([0, 0, 1])
     retain = Scores(now[:, 0].log(), example, 2, now.log())
     reference = Scores(then[:, 0].log(), example, 2, then.log())
-    tokens = [sum(p * math.log(p / q) for p, q in zip(a, b, strict=True)) for a, b in zip(now.tolist(), then.tolist(), strict=True)]
+    tokens = [
+        sum(p * math.log(p / q) for p, q in zip(a, b, strict=True))
+        for a, b in zip(now.tolist(), then.tolist(), strict=True)
+    ]
     expected = ((tokens[0] + tokens[1]) / 2 + tokens[2]) / 2 - 3.0
     assert kl_min(FORGET, retain, reference).item() == pytest.approx(expected, rel=1e-5)
 

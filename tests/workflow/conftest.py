@@ -47,6 +47,18 @@ def call(folder: Path, *arguments: str, root: Path = ROOT, **environment: str) -
     return Outcome(done.returncode, done.stdout)
 
 
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The project."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def snakemake() -> Snakemake:
+    """See :func:`call`."""
+    return call
+
+
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     """A folder that planning takes for a base model."""

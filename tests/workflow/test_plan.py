@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from tests.workflow.conftest import ROOT, Snakemake, call
+import pytest
+import yaml
+
+Run = Callable[..., Any]
 
 
-def test_the_default_run(plan: Snakemake, tmp_path: Path) -> None:
-    outcome = plan("methods: {ga: {}, ga_diff: {}, kl_min: {}, npo: {}}", "results/table3.csv")
+def test_the_default_run(plan: Run, root: Path, tmp_path: Path) -> None:
+    n = len(yaml.safe_load((root / "config.yaml").read_text())["methods"])
+    outcome = plan("", "results/table3.csv")
     assert outcome.code == 0, outcome.text
-    n = len(ENTRIES)
     assert outcome.jobs == {
         "write_benchmark": 1,
         "load_benchmark": 1,
@@ -24,3 +29,102 @@ def test_the_default_run(plan: Snakemake, tmp_path: Path) -> None:
         "table3": 1,
     }
     assert not (tmp_path / "work" / "results").exists()
+
+
+def test_without_a_target_the_costs_come_too(plan: Run) -> None:
+    outcome = plan()
+    assert outcome.code == 0, outcome.text
+    assert outcome.jobs["costs"] == outcome.jobs["table3"] == 1
+
+
+def test_ratios_seeds_and_entries_multiply(plan: Run) -> None:
+    outcome = plan(
+        """
+        seeds: [0, 1]
+        benchmark: {forget_percents: [10]}
+        methods: {ga: false, ga_diff: {}, kl_min: false, npo: {beta: 0.1}, npo_2: {method: npo, epochs: 1}}
+        """
+    )
+    assert outcome.code == 0, outcome.text
+    jobs = outcome.jobs
+    assert (jobs["finetune"], jobs["unlearn"], jobs["predict"]) == (2 * (1 + 1), 2 * 3, 2 * (1 + 1 + 3))
+
+
+def test_only_what_a_method_needs_is_made(plan: Run) -> None:
+    run = "results/models/tiny-llava/forget5/{}/seed0/manifest.json"
+    assert plan("", run.format("ga")).jobs["finetune"] == 1
+    outcome = plan("", run.format("npo"))
+    assert outcome.jobs["finetune"] == 2
+    assert "results/models/tiny-llava/forget5/retain/seed0/adapter/adapter_model.safetensors" in outcome.text
+
+
+@pytest.mark.parametrize("preset", ["synthetic-full", "seeds"])
+def test_a_preset_is_a_run(plan: Run, root: Path, preset: str) -> None:
+    outcome = plan((root / "presets" / f"{preset}.yaml").read_text())
+    assert outcome.code == 0, outcome.text
+
+
+def test_a_published_benchmark_is_read_where_it_lies(plan: Run, mini_published: Path) -> None:
+    outcome = plan(f"benchmark: {{name: mllmu, path: '{mini_published}', forget_percents: [25]}}")
+    assert outcome.code == 0, outcome.text
+    assert "write_benchmark" not in outcome.jobs
+    assert outcome.jobs["finetune"] == 2
+
+
+def test_a_method_is_one_file_and_one_entry(plan: Run, root: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "project"
+    for name in ("workflow", "src", "envs", "profiles"):
+        shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy(root / name, copy / name)
+    (copy / "src/unsee/unlearning/half.py").write_text(
+        "from unsee.unlearning.method import Needs, method\n\n\n"
+        '@method("half", Needs(reference="retain"))\n'
+        "def half(forget, reference, *, share: float = 0.5):\n"
+        "    return -share * forget.nll()\n"
+    )
+    target = "results/models/tiny-llava/forget5/half/seed0/manifest.json"
+    outcome = plan("methods: {half: {share: 0.25}}", target, root=copy)
+    assert outcome.code == 0, outcome.text
+    assert (outcome.jobs["finetune"], outcome.jobs["unlearn"]) == (2, 1)
+    assert "half.py" in outcome.text
+    outcome = plan("methods: {half: {shave: 0.25}}", target, root=copy)
+    assert "preset.yaml: methods.half.shave is no known option; did you mean 'share'?" in outcome.text
+
+
+def test_a_wrong_key_ends_the_call_before_anything(plan: Run, tmp_path: Path) -> None:
+    outcome = plan("benchmark: {forget_percents: [5, 150]}")
+    assert outcome.code != 0
+    assert (
+        "Nothing was run.\npreset.yaml: benchmark.forget_percents[1] is 150; expected a whole number from 1 to 99\n"
+    ) in outcome.text
+    assert "Traceback" not in outcome.text
+    assert not (tmp_path / "work" / "results").exists()
+
+
+def test_an_unknown_method_ends_the_call_before_anything(plan: Run) -> None:
+    outcome = plan("methods: {nop: {}}")
+    assert outcome.code != 0
+    assert "preset.yaml: methods.nop is no known method; did you mean 'npo'? expected one of " in outcome.text
+
+
+def test_a_spoiled_benchmark_is_found_before_anything_is_lost(
+    snakemake: Run, checkpoint: Path, mini_published: Path, tmp_path: Path
+) -> None:
+    published = tmp_path / "published"
+    shutil.copytree(mini_published, published)
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(
+        f"model: {{path: '{checkpoint}'}}\nbenchmark: {{name: mllmu, path: '{published}', forget_percents: [25]}}\n"
+    )
+    folder, table = tmp_path / "work", "results/benchmark/people.parquet"
+    outcome = snakemake(folder, table, "--configfile", str(settings))
+    assert outcome.code == 0, outcome.text
+    before = (folder / table).read_bytes()
+
+    shard = published / "Test_Set" / "train-00001-of-00002.parquet"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    outcome = snakemake(folder, table, "--configfile", str(settings))
+    assert outcome.code != 0
+    assert f"Nothing was run.\n{shard}: not a readable parquet file" in outcome.text
+    assert (folder / table).read_bytes() == before

@@ -60,9 +60,7 @@ def load(directory: Path, forget_percents: Sequence[int]) -> Benchmark:
     for percent in forget_percents:
         _split(directory, percent, people, tables)
     _training(directory, people, digests, tables)
-    benchmark = Benchmark(
-        **{name: pa.Table.from_pylist(rows, schema.SCHEMAS[name]) for name, rows in tables.items()}
-    )
+    benchmark = Benchmark(**{name: pa.Table.from_pylist(rows, schema.SCHEMAS[name]) for name, rows in tables.items()})
     schema.check(benchmark)
     return benchmark
 
@@ -157,7 +155,9 @@ def _questions(
     def add(modality: str, task: str, number: int, question: Any, answer: Any, options: list[str]) -> None:
         for key, text in (("Question", question), ("answer", answer)):
             if not isinstance(text, str) or not text.strip():
-                raise BenchmarkError(f"{where}: {task} question {number} ({modality}): {key} is {text!r}, expected text")
+                raise BenchmarkError(
+                    f"{where}: {task} question {number} ({modality}): {key} is {text!r}, expected text"
+                )
         tables["questions"].append(
             {
                 "question_id": f"{origin}/{person}/{modality}/{task}/{number}",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from random import Random
+from typing import Any
 
 import pycountry
 from faker.providers.job.en_US import Provider as JobProvider
@@ -97,12 +98,13 @@ def employments() -> tuple[str, ...]:
 def regions() -> tuple[tuple[str, str], ...]:
     """240 (country, region) pairs of 70 countries; every region and country is one word, no region twice."""
     word = re.compile(r"[A-Z][a-z]{3,9}")
+    subdivisions: Any = pycountry.subdivisions
     by_country: dict[str, list[str]] = {}
     seen: set[str] = set()
     for country in sorted(pycountry.countries, key=lambda c: c.name):
         if not re.fullmatch(r"[A-Z][a-z]+", country.name):
             continue
-        found = {s.name for s in pycountry.subdivisions.get(country_code=country.alpha_2) or []}
+        found = {s.name for s in subdivisions.get(country_code=country.alpha_2) or []}
         fresh = sorted(name for name in found - seen - {country.name} if word.fullmatch(name))
         if len(fresh) >= 4:
             by_country[country.name] = fresh[:4]
@@ -113,9 +115,9 @@ def regions() -> tuple[tuple[str, str], ...]:
     return tuple(sorted(three + fourth[: N_REGIONS - len(three)]))
 
 
-def _cycle(pool: Sequence[object], n: int, seed: str) -> list[object]:
+def _cycle(pool: Sequence[Any], n: int, seed: str) -> list[Any]:
     """``n`` draws that use every value equally often, in an order of the seed's."""
-    draws: list[object] = []
+    draws: list[Any] = []
     while len(draws) < n:
         turn = list(pool)
         Random(f"{seed}:{len(draws)}").shuffle(turn)
@@ -143,11 +145,11 @@ def people(
     used = set(taken or ())
     facts = {
         "birth_year": _cycle(BIRTH_YEARS, n, f"{seed}:birth_year"),
-        "place": _cycle(regions(), n, f"{seed}:place"),
         "employment": _cycle(employments(), n, f"{seed}:employment"),
         "education": _cycle(FIELDS, n, f"{seed}:education"),
         "hobby": _cycle(HOBBIES, n, f"{seed}:hobby"),
     }
+    places = _cycle(regions(), n, f"{seed}:place")
     profiles = []
     for i, (identity, gender) in enumerate(identities):
         random = Random(f"{seed}:name:{i}")
@@ -158,7 +160,7 @@ def people(
         else:
             raise BenchmarkError(f"{n} people asked for; the name pools give too few different names")
         used.add(name)
-        country, region = facts["place"][i]  # type: ignore[misc]
+        country, region = places[i]
         profiles.append(
             Profile(
                 name=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 
@@ -11,11 +12,25 @@ def choose(log_likelihoods: Sequence[float], tokens: Sequence[int]) -> int:
     Divided by the number of tokens so that a short option is not preferred for being short.
 
     Args:
-        log_likelihoods: sum of the log-probabilities of each option's tokens, in nats.
+        log_likelihoods: sum of the log-probabilities of each option's tokens, in nats; -inf is allowed.
         tokens: how many each option has, at least 1.
 
     Raises:
-        ValueError: no options, or lists of two lengths.
+        ValueError: no options, lists of two lengths, an option without tokens, or a likelihood that is not a
+            number (a model that diverged has no choice, and the first option is not its answer).
     """
-    means = [total / n for total, n in zip(log_likelihoods, tokens, strict=True)]
+    if len(log_likelihoods) != len(tokens) or not tokens:
+        raise ValueError(
+            f"options: {len(log_likelihoods)} log-likelihoods and {len(tokens)} token counts; "
+            "expected as many of one as of the other, at least one"
+        )
+    for i, (total, count) in enumerate(zip(log_likelihoods, tokens, strict=True)):
+        if count < 1:
+            raise ValueError(f"option {i}: {count} tokens; expected at least one, an option needs some text")
+        if math.isnan(total):
+            raise ValueError(
+                f"option {i}: the log-likelihood is nan; expected a number. The model has diverged: "
+                "train it again with a lower learning rate"
+            )
+    means = [total / count for total, count in zip(log_likelihoods, tokens, strict=True)]
     return means.index(max(means))

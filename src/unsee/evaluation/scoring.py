@@ -8,35 +8,75 @@ from unsee.evaluation import cloze, generation
 
 COLUMNS = ["question_id", "metric", "value"]
 
+#: The metrics of each task.
+METRICS = {"classification": ("accuracy",), "generation": generation.METRICS, "cloze": ("accuracy",)}
+
 
 def score_predictions(predictions: pd.DataFrame, questions: pd.DataFrame, *, cloze_rule: str = "exact") -> pd.DataFrame:
-    """``question_id, metric, value``, sorted: accuracy (0 or 1), or the overlaps of open answers (0 to 1).
+    """``question_id, metric, value``, sorted by question: accuracy (0 or 1), or overlaps of open answers (0 to 1).
 
     Args:
-        predictions: of one run.
-        questions: the questions table (``question_id``, ``task``).
+        predictions: of one run: ``question_id, output, reference, correct``.
+        questions: the questions table (``question_id``, ``task``; with ``origin`` and ``person_id``, a run need
+            not answer the test questions of a person, but then none of them).
         cloze_rule: see :func:`unsee.evaluation.cloze.matches`.
 
     Raises:
-        ValueError: a prediction twice, or of no question.
+        ValueError: a prediction twice, of no question, or without what its task is scored by; a question without
+            a prediction. The message names the first few.
     """
-    repeated = predictions["question_id"][predictions["question_id"].duplicated()]
-    if len(repeated):
-        raise ValueError(f"predictions: question {repeated.iloc[0]!r} is answered more than once ({len(repeated)} such)")
-    tasks = questions.set_index("question_id")["task"]
-    unknown = predictions["question_id"][~predictions["question_id"].isin(tasks.index)]
-    if len(unknown):
-        raise ValueError(
-            f"predictions: question {unknown.iloc[0]!r} is not in the benchmark ({len(unknown)} such); predict again"
-        )
+    _check(predictions, questions)
+    tasks = predictions["question_id"].map(questions.set_index("question_id")["task"])
     rows: list[tuple[str, str, float]] = []
-    for row in predictions.sort_values("question_id").itertuples():
-        task = tasks[row.question_id]
+    for question_id, task, output, reference, correct in sorted(
+        zip(
+            predictions["question_id"],
+            tasks,
+            predictions["output"],
+            predictions["reference"],
+            predictions["correct"],
+            strict=True,
+        ),
+        key=lambda row: str(row[0]),
+    ):
         if task == "classification":
-            rows.append((row.question_id, "accuracy", float(bool(row.correct))))
+            values = [float(correct)]
         elif task == "cloze":
-            rows.append((row.question_id, "accuracy", float(cloze.matches(row.output, row.reference, cloze_rule))))
+            try:
+                values = [float(cloze.matches(output, reference, cloze_rule))]
+            except ValueError as error:
+                raise ValueError(f"question {question_id!r}: {error}") from error
         else:
-            overlap = generation.overlap(row.output, row.reference)
-            rows += [(row.question_id, metric, overlap[metric]) for metric in generation.METRICS]
-    return pd.DataFrame(rows, columns=COLUMNS)
+            values = list(generation.overlap(output, reference).values())
+        rows += [(question_id, metric, value) for metric, value in zip(METRICS[task], values, strict=True)]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"value": "float64"})
+
+
+def _check(predictions: pd.DataFrame, questions: pd.DataFrame) -> None:
+    asked = predictions["question_id"]
+    _refuse(asked[asked.duplicated()], "answered more than once; predict again")
+    _refuse(asked[~asked.isin(questions["question_id"])], "not in the benchmark; predict again")
+    classified = questions.loc[questions["task"] == "classification", "question_id"]
+    _refuse(
+        asked[asked.isin(classified) & predictions["correct"].isna()],
+        "multiple choice, but 'correct' is null; expected true or false, predict again",
+    )
+    texts = predictions[["output", "reference"]]
+    _refuse(
+        asked[~asked.isin(classified) & texts.isna().any(axis=1)],
+        "an open question, but 'output' or 'reference' is null; expected text, predict again",
+    )
+    left = ~questions["question_id"].isin(asked)
+    if "origin" in questions:
+        of_test = questions["origin"] == "test"
+        whole = questions["person_id"].isin(questions.loc[of_test & ~left, "person_id"])
+        left &= ~of_test | whole
+    _refuse(questions.loc[left, "question_id"], "not answered; predict again")
+
+
+def _refuse(question_ids: pd.Series, why: str) -> None:
+    if len(question_ids):
+        named = ", ".join(repr(question_id) for question_id in question_ids.head(3))
+        more = f" and {len(question_ids) - 3} more" if len(question_ids) > 3 else ""
+        verb = "is" if len(question_ids) == 1 else "are"
+        raise ValueError(f"predictions: question {named}{more} {verb} {why}")

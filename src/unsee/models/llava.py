@@ -27,7 +27,9 @@ class Llava:
     def load(self, path: str, dtype: torch.dtype) -> PreTrainedModel:
         return cast(
             PreTrainedModel,
-            LlavaForConditionalGeneration.from_pretrained(path, dtype=dtype, use_safetensors=True, trust_remote_code=False),
+            LlavaForConditionalGeneration.from_pretrained(
+                path, dtype=dtype, use_safetensors=True, trust_remote_code=False
+            ),
         )
 
     def image_token(self, model: PreTrainedModel) -> int:

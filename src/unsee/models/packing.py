@@ -97,9 +97,7 @@ def pack(requests: Sequence[Request], image_token: int) -> Pack:
             child = node.children.get((token, image))
             if child is None:
                 position = (
-                    np.full(axes, depth, dtype=np.int64)
-                    if request.positions is None
-                    else request.positions[:, depth]
+                    np.full(axes, depth, dtype=np.int64) if request.positions is None else request.positions[:, depth]
                 )
                 child = node.children[(token, image)] = _Node(token, image, position)
             branch.append(child)

@@ -39,7 +39,9 @@ def vary(image: Image.Image, random: Random) -> Image.Image:
     keep = random.uniform(0.78, 1.0)
     w, h = width * keep, height * keep
     left, top = random.uniform(0, width - w), random.uniform(0, height - h)
-    image = image.transform((width, height), Image.Transform.EXTENT, (left, top, left + w, top + h), Image.Resampling.BILINEAR)
+    image = image.transform(
+        (width, height), Image.Transform.EXTENT, (left, top, left + w, top + h), Image.Resampling.BILINEAR
+    )
     if random.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):

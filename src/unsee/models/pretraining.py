@@ -75,7 +75,15 @@ def pretrain(output: Path, *, bystanders: Path, settings: dict[str, Any], seed: 
     torch.set_num_threads(threads)
     chosen = PretrainingSettings(**settings)
     faces, pixels, embeddings = _faces(bystanders, chosen, seed)
-    texts = [*wording.vocabulary(), "person", "Man", "Woman", *(word for _, word in AGES), GENDER_QUESTION, AGE_QUESTION]
+    texts = [
+        *wording.vocabulary(),
+        "person",
+        "Man",
+        "Woman",
+        *(word for _, word in AGES),
+        GENDER_QUESTION,
+        AGE_QUESTION,
+    ]
     texts += [prompts.cloze("__"), prompts.generation(""), prompts.classification("", "ABCD", "letter")]
     processor = tiny.build_processor([f" {text}" for text in texts] + [f"{text}" for text in texts])
     model = tiny.build_model(processor, seed=seed)
@@ -149,7 +157,9 @@ def _train_tower(
     """
     tower: nn.Module = vlm.base.model.vision_tower  # type: ignore[union-attr, assignment]
     torch.manual_seed(seed)
-    embed = nn.Sequential(nn.LayerNorm(tower.config.hidden_size), nn.Linear(tower.config.hidden_size, embeddings.shape[1]))
+    embed = nn.Sequential(
+        nn.LayerNorm(tower.config.hidden_size), nn.Linear(tower.config.hidden_size, embeddings.shape[1])
+    )
     weights = [*tower.parameters(), *embed.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=1e-3, weight_decay=0.05)
     generator = torch.Generator().manual_seed(seed)
@@ -207,9 +217,7 @@ def _train_language(
         batch_faces = random.sample(known, min(settings.known_batch, len(known)))
         batch_faces += random.sample(named, min(settings.named_batch, len(named)))
         shown = [random.choice(face.rows) for face in batch_faces]
-        features = vlm.family.image_features(
-            model, {"pixel_values": _vary(pixels[shown], generator, vlm.processor)}
-        )
+        features = vlm.family.image_features(model, {"pixel_values": _vary(pixels[shown], generator, vlm.processor)})
         requests = [
             [_request(vlm, str(i), n_image, *triple) for triple in said(face, random)]
             for i, face in enumerate(batch_faces)

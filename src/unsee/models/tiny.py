@@ -71,7 +71,9 @@ def build_processor(texts: Iterable[str], vocabulary_size: int = 8192) -> LlavaP
     )
 
 
-def build_model(processor: LlavaProcessor, *, seed: int, width: int = 160, layers: int = 4) -> LlavaForConditionalGeneration:
+def build_model(
+    processor: LlavaProcessor, *, seed: int, width: int = 160, layers: int = 4
+) -> LlavaForConditionalGeneration:
     """A LLaVA with random weights for that processor."""
     torch.manual_seed(seed)
     tokenizer = processor.tokenizer

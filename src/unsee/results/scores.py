@@ -10,7 +10,12 @@ import pandas as pd
 
 from unsee.benchmarks.schema import SETS
 from unsee.benchmarks.splits import assign_sets
+from unsee.evaluation.scoring import METRICS
 from unsee.results.intervals import clustered_interval
+
+_CELL = ["set", "modality", "task", "metric"]
+_SCORE = ["value", "low", "high", "n_questions", "n_people"]
+COLUMNS = ["model", "forget_percent", "method", "seed", *_CELL, *_SCORE]
 
 
 @dataclass(frozen=True)
@@ -23,49 +28,77 @@ class Run:
     seed: int
     item_scores: Path
 
+    def __str__(self) -> str:
+        return f"{self.model}/forget{self.forget_percent}/{self.method}/seed{self.seed}"
+
 
 def collect(
     runs: Sequence[Run], questions: pd.DataFrame, splits: pd.DataFrame, forget_percents: Sequence[int]
 ) -> pd.DataFrame:
     """scores.csv: one row a run, ratio, set, modality, task and metric.
 
-    Accuracies are in percent, overlaps 0 to 1; ``low`` and ``high`` bound the mean at 95 %, clustered by person.
+    Accuracies are in percent, overlaps 0 to 1. ``low`` and ``high`` are the ends of a 95 % interval for ``value``,
+    clustered by person; NaN where a set has one person.
 
     Args:
         runs: in the order in which their rows shall stand.
         questions: the questions table.
         splits: the splits table.
-        forget_percents: the ratios, in order.
+        forget_percents: the ratios at which vanilla's rows stand, in order.
 
     Raises:
-        ValueError: a run has no score for a question of its sets.
+        ValueError: a run has no score, or two, for a question and metric of its sets.
+        BenchmarkError: a ratio is not in the splits table.
     """
-    keys = questions[["question_id", "person_id", "origin", "modality", "task"]]
+    percents = {*forget_percents, *(run.forget_percent for run in runs if run.forget_percent)}
+    expected = {percent: _expected(questions, splits, percent) for percent in sorted(percents)}
     frames = []
     for run in runs:
         items = pd.read_parquet(run.item_scores)
         for percent in forget_percents if run.forget_percent == 0 else [run.forget_percent]:
-            asked = keys.assign(set=assign_sets(keys, splits, percent)).dropna(subset="set")
-            missing = asked[~asked["question_id"].isin(items["question_id"])]
-            if len(missing):
-                raise ValueError(
-                    f"{run.item_scores}: no score for {missing['question_id'].iloc[0]!r} ({len(missing)} such); "
-                    "delete the run's predictions.parquet and run again"
-                )
-            scored = asked.merge(items, on="question_id")
-            frames.append(_summary(scored).assign(model=run.model, forget_percent=percent, method=run.method, seed=run.seed))
-    columns = ["model", "forget_percent", "method", "seed", "set", "modality", "task", "metric", "value", "low", "high"]
-    return pd.concat(frames, ignore_index=True)[[*columns, "n_questions", "n_people"]]
+            scores = _summary(_join(run, percent, expected[percent], items))
+            scores.insert(0, "model", run.model)
+            scores.insert(1, "forget_percent", percent)
+            scores.insert(2, "method", run.method)
+            scores.insert(3, "seed", run.seed)
+            frames.append(scores)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _expected(questions: pd.DataFrame, splits: pd.DataFrame, percent: int) -> pd.DataFrame:
+    """Every question and metric that a run at a ratio is scored by; people are numbers, which sort faster."""
+    keys = questions[["question_id", "person_id", "origin", "modality", "task"]]
+    asked = keys.assign(set=assign_sets(keys, splits, percent)).dropna(subset="set")
+    metrics = pd.DataFrame(
+        [(task, metric) for task, names in METRICS.items() for metric in names], columns=["task", "metric"]
+    )
+    return asked.merge(metrics, on="task").assign(person=lambda table: pd.factorize(table["person_id"])[0])
+
+
+def _join(run: Run, percent: int, expected: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+    key = ["question_id", "metric"]
+    repeated = items[items.duplicated(key)]
+    if len(repeated):
+        raise ValueError(
+            f"{run.item_scores}, run {run}: {repeated['question_id'].iloc[0]!r} has more than one "
+            f"{repeated['metric'].iloc[0]} ({len(repeated)} such); expected one, delete the file and run again"
+        )
+    scored = expected.merge(items, on=key, how="left")
+    missing = scored.loc[scored["value"].isna(), "question_id"].unique()
+    if len(missing):
+        raise ValueError(
+            f"{run.item_scores}, run {run}: no score for {len(missing)} of the {expected['question_id'].nunique()} "
+            f"questions at {percent} %, the first is {missing[0]!r}; expected one for each, delete the run's "
+            "predictions.parquet and run again"
+        )
+    return scored
 
 
 def _summary(scored: pd.DataFrame) -> pd.DataFrame:
     rows = []
-    for (name, modality, task, metric), part in scored.groupby(["set", "modality", "task", "metric"]):
-        scale = 100.0 if metric == "accuracy" else 1.0
-        values = part["value"].to_numpy() * scale
-        low, high = clustered_interval(values, part["person_id"].to_numpy())
-        rows.append((name, modality, task, metric, values.mean(), low, high, len(part), part["person_id"].nunique()))
-    columns = ["set", "modality", "task", "metric", "value", "low", "high", "n_questions", "n_people"]
-    table = pd.DataFrame(rows, columns=columns)
-    order = {name: i for i, name in enumerate(SETS)}
-    return table.sort_values(by="set", key=lambda column: column.map(order), kind="stable")
+    for cell, part in scored.groupby(_CELL):
+        scale = 100.0 if cell[-1] == "accuracy" else 1.0
+        interval = clustered_interval(part["value"].to_numpy() * scale, part["person"].to_numpy())
+        rows.append((*cell, interval.mean, interval.low, interval.high, len(part), interval.n_clusters))
+    rows.sort(key=lambda row: SETS.index(str(row[0])))
+    return pd.DataFrame(rows, columns=[*_CELL, *_SCORE])

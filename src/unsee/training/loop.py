@@ -153,7 +153,13 @@ def train(
         progress.counters.steps += 1
         progress.counters.examples_seen += sum(len(u.requests) for units in step.values() for u in units)
         progress.rows.append(
-            {"step": progress.counters.steps, "epoch": epoch, "loss": total, "gradient_norm": norm, "learning_rate": rate}
+            {
+                "step": progress.counters.steps,
+                "epoch": epoch,
+                "loss": total,
+                "gradient_norm": norm,
+                "learning_rate": rate,
+            }
         )
         if progress.counters.steps == 1 and norm == 0:
             raise DivergedError(f"{description}: the first gradient is zero; nothing is trained (see lora.scope)")

@@ -120,5 +120,7 @@ def get(name: str) -> Method:
         module = importlib.import_module(f"unsee.unlearning.{name}")
         found = REGISTRY[name]
     except (ModuleNotFoundError, KeyError) as error:
-        raise ValueError(f"no unlearning method {name!r}: expected a file unlearning/{name}.py that registers it") from error
+        raise ValueError(
+            f"no unlearning method {name!r}: expected a file unlearning/{name}.py that registers it"
+        ) from error
     return replace(found, prepare=getattr(module, "prepare", None), finish=getattr(module, "finish", None))

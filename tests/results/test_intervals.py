@@ -1,0 +1,94 @@
+"""Cluster-robust intervals against a regression library, published quantiles and simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from unsee.results.intervals import Interval, clustered_interval
+
+
+def test_by_hand() -> None:
+    # Mean 3. Deviations by person: (-2, 0), (1), (1); sums -2, 1, 1; G = 3, n = 4.
+    # Standard error: sqrt(3 / 2 * (4 + 1 + 1)) / 4 = 3 / 4. The 97.5 % point of t with 2 degrees is 4.302653.
+    found = clustered_interval(np.array([1.0, 3.0, 4.0, 4.0]), np.array(["a", "a", "b", "c"]))
+    assert found.mean == 3.0
+    assert found.standard_error == pytest.approx(0.75)
+    assert found.n_clusters == 3
+    assert (found.low, found.high) == pytest.approx((3 - 0.75 * 4.302653, 3 + 0.75 * 4.302653), abs=1e-6)
+
+
+def test_each_value_its_own_person_is_the_plain_t_interval() -> None:
+    values = np.random.default_rng(0).normal(size=30)
+    found = clustered_interval(values, np.arange(30), confidence=0.9)
+    assert found.standard_error == pytest.approx(values.std(ddof=1) / math.sqrt(30))
+    assert found.high - found.mean == pytest.approx(1.699127 * found.standard_error, rel=1e-6), "t(0.95, 29)"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equals_a_regression_on_a_constant(seed: int) -> None:
+    regression = pytest.importorskip("statsmodels.regression.linear_model")
+    draw = np.random.default_rng(seed)
+    clusters = draw.integers(0, draw.integers(2, 40), size=200)
+    values = draw.normal(size=200) + draw.normal(size=40)[clusters]
+    fitted = regression.OLS(values, np.ones((200, 1))).fit(
+        cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True
+    )
+    for confidence in (0.95, 0.8):
+        found = clustered_interval(values, clusters, confidence)
+        assert found.mean == pytest.approx(fitted.params[0])
+        assert found.standard_error == pytest.approx(fitted.bse[0])
+        assert (found.low, found.high) == pytest.approx(tuple(fitted.conf_int(1 - confidence)[0]))
+
+
+@pytest.mark.parametrize("kind", ["binary", "normal"])
+def test_covers_what_it_says(kind: str) -> None:
+    """25 people, 18 questions each, intraclass correlation 0.3."""
+    repetitions, people, questions, correlation, truth = 4000, 25, 18, 0.3, 0.45
+    draw = np.random.default_rng(7)
+    if kind == "binary":
+        spread = 1 / correlation - 1
+        ability = draw.beta(truth * spread, (1 - truth) * spread, size=(repetitions, people, 1))
+        values = (draw.random((repetitions, people, questions)) < ability).astype(float)
+    else:
+        shared = draw.normal(size=(repetitions, people, 1)) * math.sqrt(correlation)
+        own = draw.normal(size=(repetitions, people, questions)) * math.sqrt(1 - correlation)
+        values = truth + shared + own
+    clusters = np.repeat(np.arange(people), questions)
+    found = [clustered_interval(row, clusters) for row in values.reshape(repetitions, -1)]
+    covered = np.mean([interval.low <= truth <= interval.high for interval in found])
+    assert 0.93 < covered < 0.97
+    unaware = [clustered_interval(row, np.arange(row.size)) for row in values[:500].reshape(500, -1)]
+    assert np.mean([interval.low <= truth <= interval.high for interval in unaware]) < 0.7, "why people matter"
+
+
+def test_one_person_says_nothing_about_others() -> None:
+    found = clustered_interval(np.array([0.0, 1.0]), np.array(["a", "a"]))
+    assert (found.mean, found.n_clusters) == (0.5, 1)
+    assert math.isnan(found.low) and math.isnan(found.high) and math.isnan(found.standard_error)
+
+
+@pytest.mark.parametrize("value", [0.0, 100.0, 0.1])
+def test_equal_values_have_no_width(value: float) -> None:
+    found = clustered_interval(np.full(7, value), np.array([0, 0, 0, 1, 1, 2, 3]))
+    assert found == Interval(value, value, value, 0.0, 4)
+
+
+def test_order_and_names_of_people_do_not_matter() -> None:
+    draw = np.random.default_rng(3)
+    values, clusters = draw.random(60), draw.integers(0, 9, size=60)
+    order = draw.permutation(60)
+    first = clustered_interval(values, clusters)
+    other = clustered_interval(values[order], np.array([f"person {9 - i}" for i in clusters[order]]))
+    assert (other.low, other.high) == pytest.approx((first.low, first.high), rel=1e-12)
+
+
+def test_wrong_arguments_are_refused() -> None:
+    with pytest.raises(ValueError, match="0 values and 0 clusters; expected"):
+        clustered_interval(np.array([]), np.array([]))
+    with pytest.raises(ValueError, match="2 values and 1 clusters; expected a cluster for each"):
+        clustered_interval(np.array([1.0, 2.0]), np.array([1]))
+    with pytest.raises(ValueError, match="confidence is 95"):
+        clustered_interval(np.array([1.0, 2.0]), np.array([1, 2]), confidence=95)

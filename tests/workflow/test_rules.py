@@ -1,0 +1,70 @@
+"""Every rule says what it writes, how long it took, what it takes and where it runs; tools find nothing to mend."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+RULES = {
+    name: body
+    for file in sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+    for name, body in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", file.read_text(), re.MULTILINE)
+}
+
+
+def test_the_rules_are_found() -> None:
+    assert {"write_benchmark", "finetune", "unlearn", "predict", "score", "table3"} <= set(RULES)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_is_complete(rule: str) -> None:
+    body = RULES[rule]
+    directives = set(re.findall(r"^    (\w+):", body, re.MULTILINE))
+    needed = {"input", "output", "log", "benchmark", "conda", "threads", "resources", "script"}
+    assert needed <= directives
+    assert f'threads: cores("{rule}")' in body
+    assert f'**needs("{rule}")' in body
+    assert f'sources("{rule}")' in body
+    assert '"../../envs/unsee.yaml"' in body
+    assert f'"../scripts/{rule}.py"' in body
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_script_is_thin(rule: str) -> None:
+    lines = (ROOT / "workflow" / "scripts" / f"{rule}.py").read_text().splitlines()
+    assert len(lines) <= 32
+    assert any(line.startswith("job.start(snakemake)") for line in lines)
+
+
+def test_the_configuration_has_resources_for_every_rule_and_no_other() -> None:
+    config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert set(config["resources"]) == set(RULES)
+
+
+def test_every_key_has_its_comment() -> None:
+    lines = (ROOT / "config.yaml").read_text().splitlines()
+    assert not [line for line in lines if re.match(r" *\w+:", line) and " # " not in line]
+
+
+def test_the_snakefile_is_a_table_of_contents() -> None:
+    assert len((ROOT / "Snakefile").read_text().splitlines()) < 80
+
+
+def test_snakefmt_finds_nothing_to_change() -> None:
+    command = [str(Path(sys.executable).with_name("snakefmt")), "--check", "Snakefile", "workflow"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_snakemakes_linter_finds_nothing(checkpoint: Path) -> None:
+    model = f"model={{path: '{checkpoint}'}}"
+    command = [sys.executable, "-m", "snakemake", "--lint", "--config", model]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,58 @@
+"""The whole workflow in miniature: from nothing to the table, once; then nothing; then the same bytes again."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+MINI = Path(__file__).with_name("mini.yaml")
+SETS = ("forget", "test", "retain", "celebrity")
+
+
+@pytest.mark.slow
+def test_from_nothing_to_the_table(snakemake: Callable[..., Any], root: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    outcome = snakemake(tmp_path, "results/table3.csv", "results/costs.csv", "--configfile", str(MINI))
+    assert outcome.code == 0, outcome.text
+
+    methods = list(yaml.safe_load((root / "config.yaml").read_text())["methods"]) + ["npo_soft"]
+    rows = ["vanilla", "retain", *methods]
+    table = pd.read_csv(results / "table3.csv")
+    scored = [f"{name}_{task}" for name in SETS for task in ("classification", "rouge_l", "cloze")]
+    assert list(table.columns) == ["model", "forget_percent", "modality", "method", *scored]
+    assert list(table["method"]) == rows * 2
+    assert list(table["modality"]) == ["image"] * len(rows) + ["text"] * len(rows)
+    assert set(table["model"]) == {"tiny-llava"} and set(table["forget_percent"]) == {25}
+    assert not table.isna().any().any()
+    assert table.filter(regex="classification|cloze").max().max() <= 100
+    assert table.filter(regex="rouge").max().max() <= 1
+    assert list(pd.read_csv(results / "costs.csv")["method"]) == rows
+    for name in ("table3.md", "scores.csv", "dataset_statistics.csv"):
+        assert (results / name).stat().st_size
+    # Progress goes to the log of its job.
+    run = "tiny-llava/forget25/npo_soft/seed0"
+    assert "it/s" in (results / "jobs" / "unlearn" / f"{run}.log").read_text()
+
+    start = time.monotonic()
+    outcome = snakemake(tmp_path, "results/table3.csv", "--configfile", str(MINI))
+    assert "Nothing to be done" in outcome.text
+    assert time.monotonic() - start < 10
+
+    # A table does not outlive what it rests on.
+    before = (results / "table3.csv").read_bytes()
+    (results / "models" / run / "adapter" / "adapter_model.safetensors").unlink()
+    outcome = snakemake(tmp_path, "-n", "results/table3.csv", "--configfile", str(MINI))
+    again = {"unlearn": 1, "predict": 1, "score": 1, "scores": 1, "table3": 1}
+    assert outcome.jobs == again, outcome.text
+
+    shutil.rmtree(results)
+    outcome = snakemake(tmp_path, "results/table3.csv", "--configfile", str(MINI))
+    assert outcome.code == 0, outcome.text
+    assert (results / "table3.csv").read_bytes() == before
