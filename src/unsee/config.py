@@ -60,21 +60,26 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         found += _people_findings(config)
         found += _path_findings(config, root)
     if not found:
-        found += _twin_findings(resolve(config, methods))
+        found += _twin_findings(resolve(config, methods, files))
     if found:
         places = [(yaml.safe_load(file.read_text(encoding="utf-8")), file) for file in reversed(files)]
         raise ConfigError("\n".join(f"{_place(key, config, places)} {message}" for key, message in found))
 
 
-def resolve(config: Mapping[str, Any], methods: Catalogue) -> dict[str, Entry]:
+def resolve(config: Mapping[str, Any], methods: Catalogue, files: Sequence[Path] = ()) -> dict[str, Entry]:
     """The table's unlearning rows by name, each with ``unlearning`` overlaid by its own entry.
 
     Args:
         config: a configuration that :func:`check` has passed.
         methods: the methods there are.
+        files: the files that were merged; rows stand in the order in which they are first named there (Snakemake
+            puts those of a file that is laid over another first).
     """
+    contents = [yaml.safe_load(file.read_text(encoding="utf-8")) or {} for file in files]
+    named = [name for content in contents for name in content.get("methods") or {}]
     entries = {}
-    for name, given in config["methods"].items():
+    for name in dict.fromkeys([*(name for name in named if name in config["methods"]), *config["methods"]]):
+        given = config["methods"][name]
         if given is False:
             continue
         given = dict(given or {})

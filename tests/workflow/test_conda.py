@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+SITE = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 CONDA = f"""\
 #!/usr/bin/env bash
 set -euo pipefail
@@ -30,7 +31,7 @@ case "$*" in
     done
     "{sys.executable}" -m venv --without-pip "$2"
     # A line in a .pth file adds the folder and does not read the .pth files in it, where an editable install is.
-    echo "{sysconfig.get_path("purelib")}" > "$2"/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages/packages.pth
+    echo "{sysconfig.get_path("purelib")}" > "$2/{SITE}/packages.pth"
     ;;
   clean*) ;;
   *) echo "conda stand-in: $*" >&2; exit 1 ;;

@@ -249,3 +249,11 @@ def test_the_order_of_keys_changes_no_settings(config: dict[str, Any]) -> None:
     other = copy.deepcopy(config)
     other["unlearning"] = dict(reversed(config["unlearning"].items()))
     assert repr(resolve(other, METHODS)["ga"].settings) == repr(resolve(config, METHODS)["ga"].settings)
+
+
+def test_rows_stand_in_the_order_of_the_files(config: dict[str, Any], tmp_path: Path) -> None:
+    base, preset = tmp_path / "base.yaml", tmp_path / "preset.yaml"
+    base.write_text("methods: {ga: {}, kl_min: {}}\n")
+    preset.write_text("methods: {npo: {}, kl_min: {epochs: 2}}\n")
+    put(config, "methods", {"npo": {}, "kl_min": {"epochs": 2}, "ga": {}})
+    assert list(resolve(config, METHODS, [base, preset])) == ["ga", "kl_min", "npo"]

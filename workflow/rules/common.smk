@@ -12,19 +12,17 @@ from unsee.sources import imported
 from unsee.unlearning import catalogue
 
 ROOT = Path(os.path.relpath(workflow.basedir))
+# The project's own file comes last in Snakemake's list, but the others are laid over it.
+CONFIG_FILES = [
+    Path(file) for file in workflow.configfiles[-1:] + workflow.configfiles[:-1]
+]
 try:
     METHODS = catalogue.read(ROOT / "src/unsee/unlearning")
-    configuration.check(
-        config,
-        METHODS,
-        ROOT,
-        # The project's own file is last in this list, but the others are laid over it.
-        [Path(file) for file in workflow.configfiles[-1:] + workflow.configfiles[:-1]],
-    )
+    configuration.check(config, METHODS, ROOT, CONFIG_FILES)
 except (configuration.ConfigError, catalogue.CatalogueError) as error:
     raise WorkflowError(f"Nothing was run.\n{error}") from None
 
-ENTRIES = configuration.resolve(config, METHODS)
+ENTRIES = configuration.resolve(config, METHODS, CONFIG_FILES)
 BENCHMARK = "results/benchmark"
 TABLES = expand(
     "results/benchmark/{table}.parquet",
