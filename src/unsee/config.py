@@ -138,7 +138,10 @@ def _schema_findings(value: Any, schema: Mapping[str, Any], at: Key = ()) -> Ite
             "number": lambda _, v: type(v) in (int, float) and math.isfinite(v),
         }
     )
-    validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=checker)(schema)
+    extended = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+        jsonschema.Draft202012Validator, type_checker=checker
+    )
+    validator = extended(schema)
     for error in sorted(validator.iter_errors(value), key=lambda error: [str(key) for key in error.absolute_path]):
         key = at + tuple(error.absolute_path)
         if error.validator == "additionalProperties":
