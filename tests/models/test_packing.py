@@ -109,7 +109,7 @@ def test_packed_gradients_equal_the_plain_sum(loaded: tuple[VisionLanguageModel,
     gradients = []
     for packs in ([pack(requests, vlm.image_token)], [pack([r], vlm.image_token) for r in requests]):
         weight.grad = None
-        score(vlm, _batch(vlm, packs), pictures).token_nll().backward()
+        score(vlm, _batch(vlm, packs), pictures).nll().backward()
         gradients.append(weight.grad)
     weight.requires_grad_(False)
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-6, rtol=1e-4)

@@ -22,7 +22,6 @@ def test_scores_are_sums_and_means_of_their_tokens() -> None:
     assert FORGET.sequence_sum().tolist() == [-6.0, -4.0]
     assert FORGET.sequence_mean().tolist() == [-2.0, -4.0]
     assert FORGET.nll().item() == 3.0
-    assert FORGET.token_nll().item() == 2.5
 
 
 def test_ga_is_minus_the_mean_nll() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,10 +40,8 @@ def test_from_nothing_to_the_table(snakemake: Callable[..., Any], root: Path, tm
     run = "tiny-llava/forget25/npo_soft/seed0"
     assert "step/s" in (results / "jobs" / "unlearn" / f"{run}.log").read_text()
 
-    start = time.monotonic()
     outcome = snakemake(tmp_path, "results/table3.csv", "--configfile", str(MINI))
     assert "Nothing to be done" in outcome.text
-    assert time.monotonic() - start < 10
 
     # A table does not outlive what it rests on.
     before = (results / "table3.csv").read_bytes()

@@ -41,10 +41,6 @@ class Scores:
         """Mean over examples of the mean negative log-likelihood of their answer tokens, a scalar."""
         return -self.sequence_mean().mean()
 
-    def token_nll(self) -> Tensor:
-        """Mean negative log-likelihood over all answer tokens of all examples, a scalar."""
-        return -self.token_log_probs.mean()
-
     def _sum(self, values: Tensor) -> Tensor:
         return values.new_zeros(self.n_examples).index_add(0, self.example, values)
 
