@@ -163,7 +163,7 @@ def train(
         )
         if progress.counters.steps == 1 and norm == 0:
             raise DivergedError(f"{description}: the first gradient is zero; nothing is trained (see lora.scope)")
-        bar.set_postfix(loss=f"{total:.3f}")
+        bar.set_postfix(loss=f"{total:.3f}", refresh=False)
     model.model.eval()
     log.info("%s: %d steps in %.1f s", description, n_steps, time.monotonic() - started)
     return progress

@@ -9,9 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from unsee import __version__
 from unsee.training.loop import Counters
 
-_PACKAGES = ("unsee", "torch", "transformers", "peft", "accelerate")
+_PACKAGES = ("torch", "transformers", "peft", "accelerate")
 
 
 def write(output: Path, *, settings: dict[str, Any], seed: int, counters: Counters, **more: Any) -> None:
@@ -24,6 +25,7 @@ def write(output: Path, *, settings: dict[str, Any], seed: int, counters: Counte
         **asdict(counters),
         "adapter_bytes": weights.stat().st_size,
         "adapter_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "versions": {package: version(package) for package in _PACKAGES},
+        # The library may run from a clone that was never installed.
+        "versions": {"unsee": __version__} | {package: version(package) for package in _PACKAGES},
     }
     (output / "manifest.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
