@@ -7,7 +7,7 @@
     python tools/render_portraits.py bystanders bystanders.parquet --faceres package/models
 
 ``people`` are the 653 identities of the benchmark (0-499 with three views, 500-652, the celebrities, with five);
-``bystanders`` are 1,089 others with up to four, and with the face recogniser's embedding of each picture: what the base model's tower is
+``bystanders`` are 1,077 others with up to four, and with the face recogniser's embedding of each picture: what the base model's tower is
 taught. MobileStyleGAN (inside the package random-face) draws a face from a style vector; a little of another style mixed in gives another
 picture of the same person. Left out are faces whose estimated age is under 24, and those in ``LOOKED_YOUNG``, found by eye.
 One face takes about 0.6 s of one core.
@@ -32,7 +32,10 @@ from PIL import Image
 from tqdm import tqdm
 
 ADULT = 24.0
-LOOKED_YOUNG = {28, 51, 55, 186, 214, 216, 283, 351, 395, 421, 463, 490, 512, 549, 617, 739, 740, 744, 756, 769, 785, 806, 835}
+LOOKED_YOUNG = {
+    *(28, 51, 55, 186, 214, 216, 283, 351, 395, 421, 463, 490, 512, 549, 617),
+    *(739, 740, 744, 756, 769, 785, 806, 835),
+}
 N_PEOPLE, FIRST_CELEBRITY, FIRST_BYSTANDER, LAST_SEED = 653, 500, 1000, 2200
 TRUNCATION, VARIATION = 0.7, 0.22
 CROP = (96, 112, 928, 944)

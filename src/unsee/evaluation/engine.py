@@ -95,7 +95,7 @@ def select(benchmark: Path, forget_percents: Sequence[int]) -> list[dict[str, An
         pc.not_equal(table["origin"], "test"),
         pc.is_in(table["person_id"], value_set=pa.array(sorted(forgotten), pa.string())),
     )
-    return table.filter(asked).sort_by("question_id").to_pylist()
+    return list(table.filter(asked).sort_by("question_id").to_pylist())
 
 
 @torch.no_grad()
@@ -233,10 +233,8 @@ def _continue(
         seen[i, longest - len(path) :] = True
     nodes, seen = nodes.to(device), seen.to(device)
     own = DynamicCache()
-    for i, layer in enumerate(cache.layers):
-        keys, values = (
-            part[row[:, None], :, nodes].transpose(1, 2).contiguous() for part in (layer.keys, layer.values)
-        )
+    for i, (keys, values, *_) in enumerate(cache):
+        keys, values = (part[row[:, None], :, nodes].transpose(1, 2).contiguous() for part in (keys, values))
         own.update(keys, values, i)
     decoder = vlm.family.language_model(vlm.base)
     head = vlm.base.get_output_embeddings()

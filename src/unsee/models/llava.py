@@ -41,7 +41,7 @@ class Llava:
     def image_tokens(self, model: PreTrainedModel, processor: Any, image: Image.Image) -> int:
         vision = model.config.vision_config
         tokens = (vision.image_size // vision.patch_size) ** 2
-        return tokens if model.config.vision_feature_select_strategy == "default" else tokens + 1
+        return int(tokens if model.config.vision_feature_select_strategy == "default" else tokens + 1)
 
     def image_features(self, model: PreTrainedModel, pixels: dict[str, Tensor]) -> list[Tensor]:
         return list(

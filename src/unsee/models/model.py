@@ -142,7 +142,7 @@ def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | No
     if root is not None and (root / path).exists():
         path = str(root / path)
     kind = family(spec["family"])
-    model = kind.load(path, DTYPES[spec["dtype"]])
+    model: Any = kind.load(path, DTYPES[spec["dtype"]])
     for adapter in adapters:
         if not (adapter / "adapter_model.safetensors").is_file():
             raise FileNotFoundError(f"{adapter}: no adapter_model.safetensors; expected a PEFT adapter folder")

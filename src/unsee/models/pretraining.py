@@ -155,7 +155,7 @@ def _train_tower(
     Told apart from the batch's other pictures and pulled towards its own embedding: from scratch, classifying a thousand
     identities had learned nothing after as many steps (see docs/decisions.md).
     """
-    tower: nn.Module = vlm.base.model.vision_tower  # type: ignore[union-attr, assignment]
+    tower: Any = vlm.base.model.vision_tower
     torch.manual_seed(seed)
     embed = nn.Sequential(
         nn.LayerNorm(tower.config.hidden_size), nn.Linear(tower.config.hidden_size, embeddings.shape[1])
@@ -202,7 +202,7 @@ def _train_language(
     vlm: VisionLanguageModel, faces: list[Face], pixels: Tensor, settings: PretrainingSettings, seed: int
 ) -> None:
     model = vlm.base
-    for parameter in model.model.vision_tower.parameters():  # type: ignore[union-attr]
+    for parameter in model.model.vision_tower.parameters():
         parameter.requires_grad_(False)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=0.02, betas=(0.9, 0.98))

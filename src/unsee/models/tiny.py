@@ -102,7 +102,7 @@ def build_model(
     config = LlavaConfig(
         vision_config=vision,
         text_config=text,
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         vision_feature_layer=-1,
         vision_feature_select_strategy="default",
         image_seq_length=(IMAGE_SIZE // PATCH_SIZE) ** 2,
@@ -114,6 +114,6 @@ def build_model(
 def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, directory: Path) -> None:
     """Save as a checkpoint folder, weights in half precision as the published LLaVA's are."""
     directory.mkdir(parents=True, exist_ok=True)
-    model.to(torch.float16).save_pretrained(directory)
-    model.to(torch.float32)
+    model.half().save_pretrained(directory)
+    model.float()
     processor.save_pretrained(directory)

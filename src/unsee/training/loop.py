@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import get_scheduler
 
@@ -71,11 +71,11 @@ def add_lora(model: VisionLanguageModel, lora: LoraSettings, seed: int) -> Visio
         target_modules=model.family.linear_pattern(lora.scope),
         bias="none",
     )
-    model.model = get_peft_model(model.base, config)  # type: ignore[assignment]
+    model.model = get_peft_model(model.base, config)
     return model
 
 
-def plan(groups: dict[str, Sequence[Unit]], settings: TrainingSettings, seed: int) -> Iterator[tuple[int, Step]]:
+def plan(groups: Mapping[str, Sequence[Unit]], settings: TrainingSettings, seed: int) -> Iterator[tuple[int, Step]]:
     """(epoch, step) of a run: an epoch passes once over the first group; the others keep pace with it, drawn without
     replacement until they are used up, then anew.
 
@@ -100,7 +100,7 @@ def _endless(chosen: Sequence[Unit], seed: int, stream: str) -> Iterator[Unit]:
 def train(
     model: VisionLanguageModel,
     pictures: Pictures,
-    groups: dict[str, Sequence[Unit]],
+    groups: Mapping[str, Sequence[Unit]],
     objective: Callable[[Step, Counters], Tensor],
     settings: TrainingSettings,
     *,
@@ -169,7 +169,7 @@ def train(
     return progress
 
 
-def _optimizer(weights: list[Tensor], settings: TrainingSettings) -> torch.optim.Optimizer:
+def _optimizer(weights: Sequence[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
     kinds: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
     return kinds[settings.optimizer](weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)  # type: ignore[no-any-return]
 

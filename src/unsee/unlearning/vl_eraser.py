@@ -163,7 +163,7 @@ def prepare(
         target_modules=vlm.family.feed_forward_pattern(),
         bias="none",
     )
-    vlm.model = get_peft_model(vlm.base, config)  # type: ignore[assignment]
+    vlm.model = get_peft_model(vlm.base, config)
     for name, layer in _adapted(context):
         nn.init.normal_(layer.lora_B["default"].weight, std=FRESH)
         state.attach(name, layer)
