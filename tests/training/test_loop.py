@@ -21,7 +21,7 @@ from unsee.training.settings import TrainingSettings
 from unsee.unlearning.run import unlearn
 
 SETTINGS: dict[str, Any] = {
-    "learning_rate": 1e-3,
+    "learning_rate": 1e-2,
     "epochs": 2,
     "batch_size": 4,
     "packing": "person",
