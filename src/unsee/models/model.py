@@ -109,9 +109,13 @@ class VisionLanguageModel:
     def hidden_states(self, batch: Batch, pictures: Pictures | None, cache: Any = None) -> Tensor:
         """Last hidden states (b, n, hidden); ``cache``, if given, is filled with keys and values."""
         decoder: nn.Module = self.family.language_model(self.base)
+        embeddings = self.embed(batch, pictures)
+        mask = batch.attention_mask
+        if mask.dim() == 4:  # as numbers once, where attention would do it again in every layer
+            mask = torch.zeros_like(mask, dtype=embeddings.dtype).masked_fill_(~mask, -torch.inf)
         output = decoder(
-            inputs_embeds=self.embed(batch, pictures),
-            attention_mask=batch.attention_mask,
+            inputs_embeds=embeddings,
+            attention_mask=mask,
             position_ids=batch.position_ids,
             past_key_values=cache,
             use_cache=cache is not None,
