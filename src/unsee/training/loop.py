@@ -16,12 +16,14 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import get_scheduler
 
 from unsee.models.model import VisionLanguageModel
 from unsee.models.pictures import Pictures
+from unsee.training.dropout import ByteDropout
 from unsee.training.pairs import Unit, shuffled
 from unsee.training.settings import LoraSettings, TrainingSettings
 
@@ -72,6 +74,10 @@ def add_lora(model: VisionLanguageModel, lora: LoraSettings, seed: int) -> Visio
         bias="none",
     )
     model.model = get_peft_model(model.base, config)
+    if model.device.type == "cpu":
+        for module in model.model.modules():
+            if isinstance(module, LoraLayer):
+                module.lora_dropout["default"] = ByteDropout(lora.dropout)
     return model
 
 
