@@ -108,11 +108,14 @@ class VisionLanguageModel:
 
     def hidden_states(self, batch: Batch, pictures: Pictures | None, cache: Any = None) -> Tensor:
         """Last hidden states (b, n, hidden); ``cache``, if given, is filled with keys and values."""
-        decoder: nn.Module = self.family.language_model(self.base)
-        embeddings = self.embed(batch, pictures)
+        return self.decode(self.embed(batch, pictures), batch, cache)
+
+    def decode(self, embeddings: Tensor, batch: Batch, cache: Any = None) -> Tensor:
+        """Last hidden states of embedded tokens, (b, n, hidden) both."""
         mask = batch.attention_mask
         if mask.dim() == 4:  # as numbers once, where attention would do it again in every layer
             mask = torch.zeros_like(mask, dtype=embeddings.dtype).masked_fill_(~mask, -torch.inf)
+        decoder: nn.Module = self.family.language_model(self.base)
         output = decoder(
             inputs_embeds=embeddings,
             attention_mask=mask,

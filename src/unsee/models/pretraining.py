@@ -247,14 +247,7 @@ def _train_language(
 def _hidden(vlm: VisionLanguageModel, batch: Batch, features: list[Tensor]) -> Tensor:
     embeddings = vlm.base.get_input_embeddings()(batch.tokens)
     shown = torch.cat([features[int(i)] for i in batch.image_ids])
-    decoder = vlm.family.language_model(vlm.base)
-    output = decoder(
-        inputs_embeds=embeddings.masked_scatter(batch.is_image[..., None], shown),
-        attention_mask=batch.attention_mask,
-        position_ids=batch.position_ids,
-        use_cache=False,
-    )
-    return output.last_hidden_state  # type: ignore[no-any-return]
+    return vlm.decode(embeddings.masked_scatter(batch.is_image[..., None], shown), batch)
 
 
 def _request(
