@@ -15,7 +15,7 @@ from unsee.unlearning.method import Needs
 
 ROOT = Path(__file__).parents[2]
 METHODS = {
-    **{name: description for name, description in read().items() if name in ("ga", "ga_diff", "kl_min", "npo")},
+    **read(),
     "toy": Description(
         "toy", Needs(), {"rate": Option("float"), "kind": Option("Literal['a', 'b']", "a")}, Path("toy.py")
     ),
@@ -130,13 +130,13 @@ def test_the_projects_own_configuration_passes(config: dict[str, Any]) -> None:
             "methods.nop",
             {},
             "config.yaml: methods.nop is no known method; did you mean 'npo'? "
-            "expected one of ga, ga_diff, kl_min, npo, toy",
+            "expected one of ga, ga_diff, kl_min, mmunlearner, npo, vl_eraser, toy",
         ),
         (
             "methods.npo_2",
             {"method": "nop"},
             "config.yaml: methods.npo_2.method is 'nop', and that is no known method; did you mean 'npo'? "
-            "expected one of ga, ga_diff, kl_min, npo, toy",
+            "expected one of ga, ga_diff, kl_min, mmunlearner, npo, vl_eraser, toy",
         ),
         (
             "methods.npo.bta",
