@@ -27,6 +27,7 @@ localrules:
     score,
     scores,
     table3,
+    ablation,
     costs,
 
 

@@ -51,6 +51,29 @@ rule table3:
         "../scripts/table3.py"
 
 
+rule ablation:
+    input:
+        scores="results/scores.csv",
+        rests_on=parts(),
+        sources=sources("ablation"),
+    output:
+        "results/ablation.csv",
+    log:
+        "results/jobs/ablation.log",
+    benchmark:
+        "results/jobs/ablation.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("ablation")
+    resources:
+        **needs("ablation"),
+    params:
+        methods=list(ENTRIES),
+        lost=lambda w: lost(),
+    script:
+        "../scripts/ablation.py"
+
+
 rule costs:
     input:
         times=training_times(),
