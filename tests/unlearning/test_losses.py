@@ -70,6 +70,42 @@ def test_kl_min_by_hand() -> None:
     assert kl_min(FORGET, retain, reference).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_kl_min_as_the_official_code_has_it() -> None:
+    now = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]])
+    then = torch.tensor([[0.5, 0.3, 0.2], [0.2, 0.6, 0.2], [0.25, 0.25, 0.5]])
+    example = torch.tensor([0, 0, 1])
+    retain = Scores(now[:, 0].log(), example, 2, now.log())
+    reference = Scores(then[:, 0].log(), example, 2, then.log())
+    # torch's own divergence: the target is the second argument, and "batchmean" over two examples.
+    divergence = torch.nn.functional.kl_div(now.log(), then, reduction="sum") / 2
+    nll = -((math.log(0.7) + math.log(0.1)) / 2 + math.log(0.3)) / 2
+    loss = kl_min(FORGET, retain, reference, direction="from_vanilla", reduction="sum", cross_entropy=True)
+    assert loss.item() == pytest.approx(divergence.item() + nll - 3.0, rel=1e-5)
+
+
+def test_kl_min_of_an_unchanged_model_is_gradient_ascent() -> None:
+    log_probs = torch.randn(3, 7, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+    same = Scores(log_probs[:, 0], torch.tensor([0, 0, 1]), 2, log_probs)
+    assert kl_min(FORGET, same, same).item() == ga(FORGET).item()
+
+
+def test_npo_where_policy_is_reference() -> None:
+    for level in ("sequence_sum", "sequence_mean", "batch_mean"):
+        assert npo(FORGET, FORGET, beta=0.4, level=level).item() == pytest.approx(2 / 0.4 * math.log(2))
+
+
+def test_npo_levels_by_hand() -> None:
+    reference = Scores(torch.tensor([-1.0, -1.0, -1.0, -5.0]), torch.tensor([0, 0, 0, 1]), 2)
+
+    def term(difference: float) -> float:
+        return 2 / 0.4 * math.log(1 + math.exp(0.4 * difference))
+
+    by_answer = (term(-2 + 1) + term(-4 + 5)) / 2
+    assert npo(FORGET, reference, beta=0.4, level="sequence_mean").item() == pytest.approx(by_answer, rel=1e-6)
+    of_batch = term(-10 / 4 + 8 / 4)
+    assert npo(FORGET, reference, beta=0.4, level="batch_mean").item() == pytest.approx(of_batch, rel=1e-6)
+
+
 def test_selective_log_softmax_is_the_log_softmax_of_the_target() -> None:
     logits = torch.randn(5, 11, generator=torch.Generator().manual_seed(0)) * 30
     targets = torch.tensor([0, 10, 3, 3, 7])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor
 
 from unsee.training.scores import Scores
@@ -9,13 +11,32 @@ from unsee.unlearning.method import Needs, method
 
 
 @method("kl_min", Needs(retain=True, reference="vanilla", reference_on="retain", vocabulary=True))
-def kl_min(forget: Scores, retain: Scores, reference: Scores) -> Tensor:
+def kl_min(
+    forget: Scores,
+    retain: Scores,
+    reference: Scores,
+    *,
+    direction: Literal["from_model", "from_vanilla"] = "from_model",
+    reduction: Literal["mean", "sum"] = "mean",
+    cross_entropy: bool = False,
+) -> Tensor:
     """``- L(D_f) + mean_{D_r} KL(P || P_0)`` (VL-Eraser supplement, equation 14).
 
     The divergence is taken over the whole vocabulary where each answer token is predicted, averaged over an
     example's tokens, then over examples.
+
+    Args:
+        forget, retain: of the model being unlearned.
+        reference: of vanilla, on the same retain examples.
+        direction: ``from_model`` is KL(P || P_0), the formula; ``from_vanilla`` is KL(P_0 || P), the official code.
+        reduction: over an example's tokens; the official code sums.
+        cross_entropy: add ``L(D_r)``, as the official code does.
     """
     assert retain.log_probs is not None and reference.log_probs is not None
-    per_token = (retain.log_probs.exp() * (retain.log_probs - reference.log_probs)).sum(-1)
-    divergence = Scores(per_token, retain.example, retain.n_examples).sequence_mean().mean()
-    return divergence - forget.nll()
+    first, second = retain.log_probs, reference.log_probs
+    if direction == "from_vanilla":
+        first, second = second, first
+    per_token = Scores((first.exp() * (first - second)).sum(-1), retain.example, retain.n_examples)
+    divergence = per_token.sequence_mean() if reduction == "mean" else per_token.sequence_sum()
+    loss = divergence.mean() - forget.nll()
+    return loss + retain.nll() if cross_entropy else loss

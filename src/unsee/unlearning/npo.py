@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -10,13 +12,31 @@ from unsee.unlearning.method import Needs, method
 
 
 @method("npo", Needs(reference="retain"))
-def npo(forget: Scores, reference: Scores, *, beta: float = 0.4) -> Tensor:
+def npo(
+    forget: Scores,
+    reference: Scores,
+    *,
+    beta: float = 0.4,
+    level: Literal["sequence_sum", "sequence_mean", "batch_mean"] = "sequence_sum",
+) -> Tensor:
     """``(2 / beta) E log(1 + (pi / pi_ref)^beta)`` (VL-Eraser supplement, equation 15).
 
     Args:
         forget: of the model being unlearned.
         reference: of the retain-only model, on the same examples.
         beta: inverse temperature; as it goes to 0 the gradient becomes that of gradient ascent.
+        level: what log pi is: ``sequence_sum``, the log-probability of an answer (the formula); ``sequence_mean``, per
+            token of it; ``batch_mean``, one number, the mean over the batch's tokens (the official code).
     """
-    ratio = forget.sequence_sum().float() - reference.sequence_sum().float()
-    return -(2 / beta) * F.logsigmoid(-beta * ratio).mean()
+    current, known = _log_pi(forget, level), _log_pi(reference, level)
+    return -(2 / beta) * F.logsigmoid(-beta * (current - known)).mean()
+
+
+def _log_pi(scores: Scores, level: str) -> Tensor:
+    match level:
+        case "sequence_sum":
+            return scores.sequence_sum().float()
+        case "sequence_mean":
+            return scores.sequence_mean().float()
+        case _:
+            return scores.token_log_probs.float().mean()
