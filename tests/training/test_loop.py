@@ -45,6 +45,20 @@ def test_an_epoch_passes_once_over_the_first_group_and_the_other_keeps_pace() ->
     assert sorted(retained[:5]) == ["v", "w", "x", "y", "z"], "used up before anyone comes again"
 
 
+def _shape(alternation: Any, forget: str, retain: str) -> list[str]:
+    settings = TrainingSettings(learning_rate=1.0, epochs=1, batch_size=2, alternation=alternation)
+    steps = plan({"forget": _units(*forget), "retain": _units(*retain)}, settings, seed=0)
+    return ["+".join(f"{name}{len(units)}" for name, units in step.items()) for _, step in steps]
+
+
+def test_groups_in_turn() -> None:
+    assert _shape("sequential", "abc", "vwxyz") == ["forget2", "forget1", "retain2", "retain2", "retain1"]
+    # Two forget steps to three retain steps: one before each of the first two.
+    assert _shape("interleaved", "abc", "vwxyz") == ["forget2", "retain2", "forget1", "retain2", "retain1"]
+    # One to three: spread over them, each group once an epoch.
+    assert _shape("interleaved", "ab", "uvwxyz") == ["forget2", "retain2", "retain2", "retain2"]
+
+
 def test_the_order_depends_on_seed_and_units_only() -> None:
     settings = TrainingSettings(learning_rate=1.0, epochs=3, batch_size=2)
 
@@ -53,6 +67,31 @@ def test_the_order_depends_on_seed_and_units_only() -> None:
 
     assert order(_units(*"abcdef"), 1) == order(_units(*"fedcba"), 1)
     assert order(_units(*"abcdef"), 1) != order(_units(*"abcdef"), 2)
+
+
+@pytest.mark.parametrize("method", ["ga_diff", "kl_min", "mmunlearner"])
+def test_a_step_may_be_about_one_group_alone(
+    method: str, vanilla: Path, tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path
+) -> None:
+    settings = {**SETTINGS, "learning_rate": 1e-3, "epochs": 1, "alternation": "interleaved"}
+    if method == "mmunlearner":
+        settings |= {"threshold": 1.0, "scope": "language"}
+    unlearn(
+        model_spec,
+        mini_benchmark,
+        vanilla=vanilla / "adapter",
+        reference=None,
+        method=method,
+        forget_percent=25,
+        settings=settings,
+        seed=0,
+        threads=1,
+        output=tmp_path,
+    )
+    # Three people to forget, nine to keep, four a step: one forget step, three retain steps.
+    losses = pq.read_table(tmp_path / "metrics.parquet")["loss"].to_pylist()
+    assert len(losses) == 4
+    assert losses[0] < 0 and (method == "kl_min" or min(losses[1:]) > 0)
 
 
 def test_parts_share_a_step_out() -> None:

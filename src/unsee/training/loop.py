@@ -82,18 +82,34 @@ def add_lora(model: VisionLanguageModel, lora: LoraSettings, seed: int) -> Visio
 
 
 def plan(groups: Mapping[str, Sequence[Unit]], settings: TrainingSettings, seed: int) -> Iterator[tuple[int, Step]]:
-    """(epoch, step) of a run: an epoch passes once over the first group; the others keep pace with it, drawn without
-    replacement until they are used up, then anew.
+    """(epoch, step) of a run, in an order that depends on nothing but the seed and the units.
 
-    The order depends on nothing but the seed and the units.
+    ``alternation: joint``: an epoch passes once over the first group; the others keep pace with it, drawn without
+    replacement until they are used up, then anew. The others are how the official code alternates, one group a step:
+    ``sequential``, an epoch passes over each group in turn; ``interleaved``, over the second, with steps of
+    the first spread evenly among them.
     """
-    lead, *others = groups
-    streams = {name: _endless(groups[name], seed, name) for name in others}
+    streams = {name: _endless(groups[name], seed, name) for name in list(groups)[1:]}
     for epoch in range(settings.epochs):
-        order = shuffled(groups[lead], seed, epoch, lead)
-        for start in range(0, len(order), settings.batch_size):
-            part = order[start : start + settings.batch_size]
-            yield epoch, {lead: part, **{name: [next(stream) for _ in part] for name, stream in streams.items()}}
+        passes = {name: _batches(shuffled(found, seed, epoch, name), settings) for name, found in groups.items()}
+        lead, *others = passes
+        if settings.alternation == "joint":
+            for part in passes[lead]:
+                yield epoch, {lead: part, **{name: [next(stream) for _ in part] for name, stream in streams.items()}}
+        elif settings.alternation == "sequential" or not others:
+            for name, parts in passes.items():
+                yield from ((epoch, {name: part}) for part in parts)
+        else:
+            every = max(1, len(passes[others[0]]) // len(passes[lead]))
+            for i, part in enumerate(passes[others[0]]):
+                if i % every == 0 and i // every < len(passes[lead]):
+                    yield epoch, {lead: passes[lead][i // every]}
+                yield epoch, {others[0]: part}
+
+
+def _batches(order: Sequence[Unit], settings: TrainingSettings) -> list[list[Unit]]:
+    size = settings.batch_size
+    return [list(order[start : start + size]) for start in range(0, len(order), size)]
 
 
 def _endless(chosen: Sequence[Unit], seed: int, stream: str) -> Iterator[Unit]:
@@ -129,8 +145,7 @@ def train(
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     weights = [p for p in model.model.parameters() if p.requires_grad]
     optimizer = _optimizer(weights, settings)
-    epoch_steps = math.ceil(len(next(iter(groups.values()))) / settings.batch_size)
-    n_steps = epoch_steps * settings.epochs
+    n_steps = sum(1 for _ in plan(groups, settings, seed))
     scheduler = get_scheduler(settings.schedule, optimizer, int(settings.warmup * n_steps), n_steps)
     progress = Progress()
     model.model.train()

@@ -39,7 +39,11 @@ class Scores:
 
     def nll(self) -> Tensor:
         """Mean over examples of the mean negative log-likelihood of their answer tokens, a scalar."""
-        return -self.sequence_mean().mean()
+        return -self.average(self.sequence_mean())
+
+    def average(self, values: Tensor) -> Tensor:
+        """Mean of one value an example, a scalar; of no examples 0, so that a step may be about another group alone."""
+        return values.sum() / max(self.n_examples, 1)
 
     def _sum(self, values: Tensor) -> Tensor:
         return values.new_zeros(self.n_examples).index_add(0, self.example, values)

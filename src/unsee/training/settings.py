@@ -30,6 +30,7 @@ class TrainingSettings:
         batch_size: pairs a step; people a step with ``packing: person``.
         gradient_accumulation: parts that a step's batch is cut into to save memory; the gradient is the same.
         packing: ``person`` puts all pairs of a person behind one picture in one sequence.
+        alternation: of the groups of examples, where a method has two: both in each step, or one a step (``loop.plan``).
         variants: varied copies (crop, mirror image, colour) of each picture to train on.
         optimizer, weight_decay, schedule, warmup, max_grad_norm: as named; ``warmup`` is a share of all steps,
             ``max_grad_norm`` 0 clips nothing.
@@ -41,6 +42,7 @@ class TrainingSettings:
     batch_size: int
     gradient_accumulation: int = 1
     packing: Packing = "none"
+    alternation: Literal["joint", "sequential", "interleaved"] = "joint"
     variants: int = 0
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     weight_decay: float = 0.0

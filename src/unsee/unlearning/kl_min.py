@@ -38,5 +38,5 @@ def kl_min(
         first, second = second, first
     per_token = Scores((first.exp() * (first - second)).sum(-1), retain.example, retain.n_examples)
     divergence = per_token.sequence_mean() if reduction == "mean" else per_token.sequence_sum()
-    loss = divergence.mean() - forget.nll()
+    loss = per_token.average(divergence) - forget.nll()
     return loss + retain.nll() if cross_entropy else loss

@@ -50,6 +50,8 @@ def mmunlearner(
         threshold: how many times more salient for the forgotten a weight must be.
         scope: where the adapter goes.
     """
+    if not forget.n_examples:
+        return retain.nll()
     ascent = -forget.nll()
     gradients = torch.autograd.grad(ascent, state.weights, retain_graph=False)
     product = torch.stack(

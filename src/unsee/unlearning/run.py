@@ -120,6 +120,8 @@ def make_objective(
 
     def objective(step: Step, counters: Counters) -> Tensor:
         available: dict[str, Any] = {"state": state}
+        # A step about one group alone has no examples of the other.
+        available |= dict.fromkeys(("forget", "retain", "reference"), nothing(vlm))
         for group, chosen in step.items():
             examples = batch(vlm, chosen).to(vlm.device)
             if state is not None:
@@ -127,17 +129,23 @@ def make_objective(
             vocabulary = needs.vocabulary and group == "retain"
             available[group] = score(vlm, examples, pictures, vocabulary=vocabulary)
             counters.forward_passes += 1
-        if needs.reference == "retain":
-            available["reference"] = concatenate([known[unit.key] for unit in step[needs.reference_on]])
-        elif needs.reference == "vanilla":
+        asked = step.get(needs.reference_on)
+        if needs.reference == "retain" and asked:
+            available["reference"] = concatenate([known[unit.key] for unit in asked])
+        elif needs.reference == "vanilla" and asked:
             assert isinstance(vlm.model, PeftModel)
             with torch.no_grad(), vlm.model.disable_adapter():
-                chosen = step[needs.reference_on]
-                available["reference"] = score(vlm, batch(vlm, chosen), pictures, vocabulary=needs.vocabulary)
+                available["reference"] = score(vlm, batch(vlm, asked), pictures, vocabulary=needs.vocabulary)
             counters.forward_passes += 1
         return method.loss(**{name: available[name] for name in method.inputs}, **options)
 
     return objective
+
+
+def nothing(vlm: VisionLanguageModel) -> Scores:
+    """Scores of no examples."""
+    empty = torch.zeros(0, device=vlm.device)
+    return Scores(empty, empty.long(), 0, empty[:, None])
 
 
 @torch.no_grad()
