@@ -52,7 +52,7 @@ def finetune(
         seed=seed,
         live=chosen.lora.scope != "language",
     )
-    groups = {"train": units(vlm, pictures, pairs, chosen.packing)}
+    groups = {"train": units(vlm, pictures, pairs, chosen.packing, chosen.loss_tokens)}
     add_lora(vlm, chosen.lora, seed)
 
     def objective(step: Step, counters: Counters) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -83,20 +83,40 @@ def read_images(benchmark: Path, image_ids: set[str]) -> list[tuple[str, bytes]]
     return [(row["image_id"], row["bytes"]) for row in table.to_pylist() if row["image_id"] in image_ids]
 
 
-def units(model: VisionLanguageModel, pictures: Pictures, pairs: Sequence[Pair], packing: str) -> list[Unit]:
-    """Tokenise pairs and group them into units, in the order of their keys."""
+def units(
+    model: VisionLanguageModel,
+    pictures: Pictures,
+    pairs: Sequence[Pair],
+    packing: str,
+    loss_tokens: str = "answer",
+) -> list[Unit]:
+    """Tokenise pairs and group them into units, in the order of their keys.
+
+    Args:
+        model, pictures, pairs: what is tokenised.
+        packing: ``none`` or ``person``.
+        loss_tokens: ``answer``, or ``all``: every word behind the picture (without one: behind the first token) is
+            scored, the question too.
+    """
     requests = {
         pair.pair_id: model.request(
             model.prompt(pair.question, with_image=pair.image_id is not None), pair.answer, pictures, pair.image_id
         )
         for pair in pairs
     }
+    if loss_tokens == "all":
+        requests = {key: _all_scored(request, model.image_token) for key, request in requests.items()}
     if packing == "none":
         return [Unit(pair.pair_id, (requests[pair.pair_id],)) for pair in pairs]
     grouped: dict[str, list[Request]] = {}
     for pair in pairs:
         grouped.setdefault(pair.person_id, []).append(requests[pair.pair_id])
     return [Unit(person, tuple(grouped[person])) for person in sorted(grouped)]
+
+
+def _all_scored(request: Request, image_token: int) -> Request:
+    start = max((i for i, token in enumerate(request.prompt) if token == image_token), default=0) + 1
+    return replace(request, prompt=request.prompt[:start], answer=request.prompt[start:] + request.answer)
 
 
 def shuffled(chosen: Sequence[Unit], seed: int, epoch: int, stream: str) -> list[Unit]:

@@ -30,6 +30,7 @@ class TrainingSettings:
         batch_size: pairs a step; people a step with ``packing: person``.
         gradient_accumulation: parts that a step's batch is cut into to save memory; the gradient is the same.
         packing: ``person`` puts all pairs of a person behind one picture in one sequence.
+        loss_tokens: ``all`` scores the words of the question too, as the official code does.
         alternation: of the groups of examples, where a method has two: both in each step, or one a step (``loop.plan``).
         variants: varied copies (crop, mirror image, colour) of each picture to train on.
         optimizer, weight_decay, schedule, warmup, max_grad_norm: as named; ``warmup`` is a share of all steps,
@@ -42,6 +43,7 @@ class TrainingSettings:
     batch_size: int
     gradient_accumulation: int = 1
     packing: Packing = "none"
+    loss_tokens: Literal["answer", "all"] = "answer"
     alternation: Literal["joint", "sequential", "interleaved"] = "joint"
     variants: int = 0
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"

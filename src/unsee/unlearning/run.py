@@ -66,7 +66,8 @@ def unlearn(
         pictures = Pictures(
             vlm.family, vlm.base, vlm.processor, images, variants=training.variants, seed=seed, live=live
         )
-        return vlm, pictures, {role: units(vlm, pictures, found, training.packing) for role, found in pairs.items()}
+        how = (training.packing, training.loss_tokens)
+        return vlm, pictures, {role: units(vlm, pictures, found, *how) for role, found in pairs.items()}
 
     counters = Counters()
     known: dict[str, Scores] = {}
