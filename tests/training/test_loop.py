@@ -75,7 +75,7 @@ def test_a_step_may_be_about_one_group_alone(
 ) -> None:
     settings = {**SETTINGS, "learning_rate": 1e-3, "epochs": 1, "alternation": "interleaved"}
     if method == "mmunlearner":
-        settings |= {"threshold": 1.0, "scope": "language"}
+        settings |= {"threshold": 1.0}
     unlearn(
         model_spec,
         mini_benchmark,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+ROOT = Path(__file__).parents[2]
 Run = Callable[..., Any]
 
 
@@ -58,9 +59,9 @@ def test_only_what_a_method_needs_is_made(plan: Run) -> None:
     assert "results/models/tiny-llava/forget5/retain/seed0/adapter/adapter_model.safetensors" in outcome.text
 
 
-@pytest.mark.parametrize("preset", ["synthetic-full", "seeds"])
-def test_a_preset_is_a_run(plan: Run, root: Path, preset: str) -> None:
-    outcome = plan((root / "presets" / f"{preset}.yaml").read_text())
+@pytest.mark.parametrize("preset", sorted(path.stem for path in (ROOT / "presets").glob("*.yaml")))
+def test_a_preset_is_a_run(plan: Run, preset: str) -> None:
+    outcome = plan((ROOT / "presets" / f"{preset}.yaml").read_text())
     assert outcome.code == 0, outcome.text
 
 

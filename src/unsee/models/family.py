@@ -14,7 +14,9 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-Scope = Literal["language", "vision", "both"]
+#: Where adapters go: the decoder's linears, the tower's and projector's, all of them, or (as the official MLLMU-Bench code does,
+#: by the ends of names) the decoder's and the query, key and value projections of the tower.
+Scope = Literal["language", "vision", "both", "language_and_tower_attention"]
 
 
 class Family(Protocol):

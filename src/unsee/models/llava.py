@@ -61,7 +61,12 @@ class Llava:
     def linear_pattern(self, scope: Scope) -> str:
         language = rf"model\.language_model\..*\.({_ATTENTION}|{_FEED_FORWARD})"
         vision = rf"model\.vision_tower\..*\.({_TOWER})|{_PROJECTOR}"
-        return {"language": language, "vision": vision, "both": f"{language}|{vision}"}[scope]
+        return {
+            "language": language,
+            "vision": vision,
+            "both": f"{language}|{vision}",
+            "language_and_tower_attention": rf"{language}|model\.vision_tower\..*\.(q_proj|k_proj|v_proj)",
+        }[scope]
 
     def feed_forward_pattern(self) -> str:
         return rf"model\.language_model\..*\.mlp\.({_FEED_FORWARD})"

@@ -17,7 +17,7 @@ class LoraSettings:
     rank: int = 8
     alpha: int = 8
     dropout: float = 0.05
-    scope: Literal["language", "vision", "both"] = "language"
+    scope: Literal["language", "vision", "both", "language_and_tower_attention"] = "language"
 
 
 @dataclass(frozen=True)

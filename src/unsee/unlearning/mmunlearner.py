@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -37,7 +36,6 @@ def mmunlearner(
     state: State,
     *,
     threshold: float = 1.0,
-    scope: Literal["language", "vision", "both"] = "language",
 ) -> Tensor:
     """A loss whose gradient is ``- m * grad L(D_f) + grad L(D_r)`` (VL-Eraser supplement 8.3, MMUnlearner; ACL 2025 Findings).
 
@@ -48,7 +46,6 @@ def mmunlearner(
         forget, retain: of the model being unlearned.
         state: the trained weights and their masks.
         threshold: how many times more salient for the forgotten a weight must be.
-        scope: where the adapter goes.
     """
     if not forget.n_examples:
         return retain.nll()
@@ -71,14 +68,14 @@ class State:
         """Nothing to do before a forward pass."""
 
 
-def prepare(context: Context, *, threshold: float, scope: Literal["language", "vision", "both"]) -> State:
-    """Put an adapter on the model and find the mask of its weights.
+def prepare(context: Context, *, threshold: float) -> State:
+    """Put an adapter on the model, where ``lora.scope`` says, and find the mask of its weights.
 
     Raises:
         MaskError: the mask selects nothing, or everything.
     """
     vlm = context.vlm
-    add_lora(vlm, replace(context.settings.lora, scope=scope), context.seed)
+    add_lora(vlm, context.settings.lora, context.seed)
     named = [(name, weight) for name, weight in vlm.model.named_parameters() if weight.requires_grad]
     for name, weight in named:
         if "lora_B" in name:
