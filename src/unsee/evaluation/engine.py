@@ -25,6 +25,7 @@ from tqdm import tqdm
 from transformers import DynamicCache
 
 from unsee.benchmarks.schema import read_table
+from unsee.cache import Cache
 from unsee.evaluation import prompts
 from unsee.evaluation.classification import choose
 from unsee.models.model import VisionLanguageModel, load
@@ -85,6 +86,7 @@ def predict(
     settings: dict[str, Any],
     threads: int,
     output: Path,
+    cache: Path | None = None,
 ) -> None:
     """Answer the benchmark's questions and write predictions.parquet.
 
@@ -96,12 +98,13 @@ def predict(
         settings: ``classification`` (``likelihood`` or ``letter``), ``batch_size`` (people at a time), ``max_new_tokens``.
         threads: of this job.
         output: the parquet file.
+        cache: folder of what jobs share, see :mod:`unsee.cache`.
     """
     torch.set_num_threads(threads)
     questions = select(benchmark, forget_percents)
     vlm = load(model, adapters)
     images = read_images(benchmark, {row["image_id"] for row in questions if row["image_id"]})
-    pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
+    pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=Cache(cache))
     rows = answer(vlm, pictures, questions, settings)
     pq.write_table(pa.Table.from_pylist(rows, PREDICTIONS), output)
 
@@ -152,8 +155,7 @@ def _ask(vlm: VisionLanguageModel, pictures: Pictures, row: dict[str, Any], scor
     answers: list[str | None] = [None]
     if row["task"] == "classification":
         answers = list(row["options"] if scoring == "likelihood" else prompts.LETTERS[: len(row["options"])])
-    requests = tuple(vlm.request(prompt, a, pictures, row["image_id"], end=False) for a in answers)
-    return _Asked(row, prompt, requests)
+    return _Asked(row, prompt, tuple(vlm.requests(prompt, answers, pictures, row["image_id"], end=False)))
 
 
 def _read(
