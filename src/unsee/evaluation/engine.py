@@ -132,7 +132,8 @@ def answer(
         settings: see :func:`predict`.
     """
     key = lambda row: (row["origin"], row["person_id"])  # noqa: E731
-    groups = [list(rows) for _, rows in groupby(sorted(questions, key=key), key)]
+    ordered = sorted(questions, key=lambda row: (*key(row), row["question_id"]))
+    groups = [list(rows) for _, rows in groupby(ordered, key)]
     # Longest first: what does not fit in memory fails at once, and packs of one length lie together. By characters,
     # for tokens are made a batch at a time: those of all questions together would not fit.
     groups.sort(key=lambda rows: -sum(len(text) for row in rows for text in (row["question"], *(row["options"] or ()))))
