@@ -136,7 +136,7 @@ def answer(
     groups = [list(rows) for _, rows in groupby(ordered, key)]
     # Longest first: what does not fit in memory fails at once, and packs of one length lie together. By characters,
     # for tokens are made a batch at a time: those of all questions together would not fit.
-    groups.sort(key=lambda rows: -sum(len(text) for row in rows for text in (row["question"], *(row["options"] or ()))))
+    groups.sort(key=lambda rows: -sum(len(text) for row in rows for text in (row["question"], *row["options"])))
     found: dict[str, dict[str, Any]] = {}
     size = settings["batch_size"]
     for start in tqdm(range(0, len(groups), size), desc="questions", unit="batch", mininterval=5):
