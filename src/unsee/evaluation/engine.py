@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +132,8 @@ def answer(
         questions: rows of the questions table.
         settings: see :func:`predict`.
     """
-    key = lambda row: (row["origin"], row["person_id"])  # noqa: E731
-    ordered = sorted(questions, key=lambda row: (*key(row), row["question_id"]))
-    groups = [list(rows) for _, rows in groupby(ordered, key)]
+    ordered = sorted(questions, key=itemgetter("origin", "person_id", "question_id"))
+    groups = [list(rows) for _, rows in groupby(ordered, itemgetter("origin", "person_id"))]
     # Longest first: what does not fit in memory fails at once, and packs of one length lie together. By characters,
     # for tokens are made a batch at a time: those of all questions together would not fit.
     groups.sort(key=lambda rows: -sum(len(text) for row in rows for text in (row["question"], *row["options"])))
