@@ -109,7 +109,7 @@ def test_they_are_the_models_own(
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
     theirs = reference_scores(vlm, pictures, units(vlm, pictures, pairs, "none"))
     for _ in range(2):  # computed, then found
-        found = known_scores(model_spec, adapter, pairs, images, packing="none", cache=Cache(tmp_path))
+        found = known_scores(model_spec, adapter, pairs, images, "none", "answer", cache=Cache(tmp_path))
         assert list(found) == sorted(theirs) and len(found) == len(pairs)
         for key, scores in found.items():
             assert torch.equal(scores.token_log_probs, theirs[key].token_log_probs)
@@ -120,12 +120,17 @@ def test_anything_that_could_change_them_is_in_their_name(
     adapter: Path, tmp_path: Path, model_spec: dict[str, Any], forget: tuple[list[Pair], list[tuple[str, bytes]]]
 ) -> None:
     pairs, images = forget
-    key = lambda spec=model_spec, a=adapter, p=pairs, i=images, k="none": reference._key(spec, a, p, i, k)  # noqa: E731
+
+    def key(
+        spec: Any = model_spec, a: Path = adapter, p: Any = pairs, i: Any = images, k: str = "none", t: str = ""
+    ) -> str:
+        return reference._key(spec, a, p, i, (k, t))
+
     base, moved = tmp_path / "base", tmp_path / "moved"
     shutil.copytree(model_spec["path"], base)
     shutil.copytree(adapter, moved)
     assert key() == key(spec={**model_spec, "path": str(base), "name": "other"}, a=moved), "where and how it is called"
-    seen = {key(), key(k="person"), key(spec={**model_spec, "dtype": "bfloat16"})}
+    seen = {key(), key(k="person"), key(t="all"), key(spec={**model_spec, "dtype": "bfloat16"})}
     seen.add(key(p=[replace(pairs[0], answer="Another"), *pairs[1:]]))
     shown = pairs[0].image_id
     seen.add(key(i=[(image_id, b"x" if image_id == shown else data) for image_id, data in images]))
@@ -138,7 +143,7 @@ def test_anything_that_could_change_them_is_in_their_name(
     content["image_processor"]["image_mean"] = [0.0, 0.0, 0.0]
     processor.write_text(json.dumps(content))
     seen.add(key(spec={**model_spec, "path": str(base)}))
-    assert len(seen) == 8
+    assert len(seen) == 9
 
 
 @pytest.fixture(scope="module")

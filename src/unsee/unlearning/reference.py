@@ -64,7 +64,11 @@ def known_scores(
 
 
 def _key(
-    model: dict[str, Any], adapter: Path, pairs: Sequence[Pair], images: Sequence[tuple[str, bytes]], how: tuple[str, str]
+    model: dict[str, Any],
+    adapter: Path,
+    pairs: Sequence[Pair],
+    images: Sequence[tuple[str, bytes]],
+    how: tuple[str, str],
 ) -> str:
     here = Path(__file__)
     code = machinery(imported(here, here.parents[1]), "cuda" if torch.cuda.is_available() else "cpu")
