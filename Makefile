@@ -1,11 +1,12 @@
 # make table   the environment, then the table: results/table3.csv
 # make test    the environment, then every check and test
+# make bench   the environment, then how fast it is: a table, and results/bench.csv (ten minutes)
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := table
-.PHONY: setup table test lock
+.PHONY: setup table test bench lock
 
 setup: $(READY)
 
@@ -28,6 +29,9 @@ test: $(READY)
 	$(BIN)/snakefmt --check Snakefile workflow
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest
+
+bench: $(READY)
+	$(BIN)/python -m bench
 
 # New pins: the newest versions that pyproject.toml allows, into requirements.lock and envs/unsee.yaml.
 lock:

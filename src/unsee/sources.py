@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 
@@ -27,11 +28,16 @@ def imported(script: Path, library: Path) -> list[Path]:
         file = left.pop()
         if file not in found:
             found.add(file)
-            left += _imports(file, library)
+            left += _imports(file, library, file.stat().st_mtime_ns)
     return [script, *sorted(found - {script})]
 
 
-def _imports(file: Path, library: Path) -> Iterator[Path]:
+@cache  # by time as well: each file is parsed once, however many jobs ask, and again when it has changed
+def _imports(file: Path, library: Path, changed: int) -> tuple[Path, ...]:
+    return tuple(_read_imports(file, library))
+
+
+def _read_imports(file: Path, library: Path) -> Iterator[Path]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
         if isinstance(node, ast.Import):
             modules = [alias.name.split(".") for alias in node.names]

@@ -15,4 +15,5 @@ finetune(
     seed=int(snakemake.wildcards.seed),
     threads=snakemake.threads,
     output=Path(snakemake.output.manifest).parent,
+    cache=job.CACHE,
 )

@@ -8,6 +8,9 @@ from typing import Any
 # First, so that a job in a conda environment or on a cluster's node finds it, and finds this one.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
+#: What jobs share, by content; not an output of any: it may be deleted at any time, and changes no result.
+CACHE = Path("results/cache")
+
 
 def start(snakemake: Any) -> None:
     """Send all output, that of compiled libraries too, to the rule's log."""

@@ -14,4 +14,5 @@ predict(
     settings=snakemake.params.settings,
     threads=snakemake.threads,
     output=Path(snakemake.output[0]),
+    cache=job.CACHE,
 )

@@ -18,4 +18,5 @@ unlearn(
     seed=int(snakemake.wildcards.seed),
     threads=snakemake.threads,
     output=Path(snakemake.output.manifest).parent,
+    cache=job.CACHE,
 )

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 from transformers import DynamicCache
 
 from unsee.benchmarks.schema import read_table
+from unsee.cache import Cache
 from unsee.evaluation import prompts
 from unsee.evaluation.classification import choose
 from unsee.models.model import VisionLanguageModel, load
-from unsee.models.packing import Batch, Pack, Request, collate, pack
+from unsee.models.packing import Batch, Request, collate, pack
 from unsee.models.pictures import Pictures
 from unsee.training.pairs import people, read_images
 from unsee.training.scores import selective_log_softmax
@@ -57,6 +60,24 @@ class _Asked:
     requests: tuple[Request, ...]
 
 
+@dataclass
+class _Waiting:
+    """Open questions on one pack, q of them, read and to be answered.
+
+    Attributes:
+        asked: the questions.
+        cache: keys and values of the n tokens that some of them see, (1, heads, n, size) each, one pair a layer.
+        seen: which of those tokens are a question's own, (q, n).
+        token, position: the first token of each answer, and its rotary position.
+    """
+
+    asked: list[_Asked]
+    cache: list[tuple[Tensor, Tensor]]
+    seen: Tensor
+    token: list[int]
+    position: list[int]
+
+
 def predict(
     model: dict[str, Any],
     benchmark: Path,
@@ -66,6 +87,7 @@ def predict(
     settings: dict[str, Any],
     threads: int,
     output: Path,
+    cache: Path | None = None,
 ) -> None:
     """Answer the benchmark's questions and write predictions.parquet.
 
@@ -77,12 +99,13 @@ def predict(
         settings: ``classification`` (``likelihood`` or ``letter``), ``batch_size`` (people at a time), ``max_new_tokens``.
         threads: of this job.
         output: the parquet file.
+        cache: folder of what jobs share, see :mod:`unsee.cache`.
     """
     torch.set_num_threads(threads)
     questions = select(benchmark, forget_percents)
     vlm = load(model, adapters)
     images = read_images(benchmark, {row["image_id"] for row in questions if row["image_id"]})
-    pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
+    pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=Cache(cache))
     rows = answer(vlm, pictures, questions, settings)
     pq.write_table(pa.Table.from_pylist(rows, PREDICTIONS), output)
 
@@ -109,18 +132,21 @@ def answer(
         questions: rows of the questions table.
         settings: see :func:`predict`.
     """
-    groups = []
-    key = lambda row: (row["origin"], row["person_id"])  # noqa: E731
-    for _, rows in groupby(sorted(questions, key=key), key):
-        asked = [_ask(vlm, pictures, row, settings["classification"]) for row in rows]
-        groups.append((asked, pack([r for a in asked for r in a.requests], vlm.image_token)))
-    # Longest first: what does not fit in memory fails at once, and packs of one length lie together.
-    groups.sort(key=lambda group: -len(group[1]))
+    ordered = sorted(questions, key=itemgetter("origin", "person_id", "question_id"))
+    groups = [list(rows) for _, rows in groupby(ordered, itemgetter("origin", "person_id"))]
+    # Longest first: what does not fit in memory fails at once, and packs of one length lie together. By characters,
+    # for tokens are made a batch at a time: those of all questions together would not fit.
+    groups.sort(key=lambda rows: -sum(len(text) for row in rows for text in (row["question"], *row["options"])))
     found: dict[str, dict[str, Any]] = {}
     size = settings["batch_size"]
     for start in tqdm(range(0, len(groups), size), desc="questions", unit="batch", mininterval=5):
-        for row in _answer_batch(vlm, pictures, groups[start : start + size], settings["max_new_tokens"]):
-            found[row["question_id"]] = row
+        waiting: list[_Waiting] = []
+        for rows in groups[start : start + size]:
+            asked = [_ask(vlm, pictures, row, settings["classification"]) for row in rows]
+            for prediction in _read(vlm, pictures, asked, waiting):
+                found[prediction["question_id"]] = prediction
+        for prediction in _write(vlm, waiting, settings["max_new_tokens"]):
+            found[prediction["question_id"]] = prediction
     return [found[question_id] for question_id in sorted(found)]
 
 
@@ -130,44 +156,45 @@ def _ask(vlm: VisionLanguageModel, pictures: Pictures, row: dict[str, Any], scor
     answers: list[str | None] = [None]
     if row["task"] == "classification":
         answers = list(row["options"] if scoring == "likelihood" else prompts.LETTERS[: len(row["options"])])
-    requests = tuple(vlm.request(prompt, a, pictures, row["image_id"], end=False) for a in answers)
-    return _Asked(row, prompt, requests)
+    return _Asked(row, prompt, tuple(vlm.requests(prompt, answers, pictures, row["image_id"], end=False)))
 
 
-def _answer_batch(
-    vlm: VisionLanguageModel, pictures: Pictures, groups: Sequence[tuple[list[_Asked], Pack]], max_new_tokens: int
+def _read(
+    vlm: VisionLanguageModel, pictures: Pictures, asked: Sequence[_Asked], waiting: list[_Waiting]
 ) -> Iterator[dict[str, Any]]:
-    batch = collate([p for _, p in groups], pad_token=vlm.pad_token, image_token=vlm.image_token).to(vlm.device)
+    """Read the questions on one pack: answer multiple choice, add the open questions to those that wait.
+
+    One pack at a time, so that no score depends on the company it is read in, to the last bit.
+    """
+    packed = pack([request for a in asked for request in a.requests], vlm.image_token)
+    batch = collate([packed], pad_token=vlm.pad_token, image_token=vlm.image_token).to(vlm.device)
     cache = DynamicCache()
     hidden = vlm.hidden_states(batch, pictures, cache)
     likelihoods = _sum_by_request(vlm, hidden, batch)
-
-    number = 0
-    open_questions: list[tuple[_Asked, int, np.ndarray, int]] = []
-    for row, (asked, packed) in enumerate(groups):
-        first = 0
-        for a in asked:
-            if a.row["task"] == "classification":
-                yield _classified(a, likelihoods[number : number + len(a.requests)])
-            else:
-                path = packed.paths[first]
-                open_questions.append((a, row, path, int(packed.positions[:, path[-1]].max()) + 1))
-            number += len(a.requests)
-            first += len(a.requests)
-    if open_questions:
-        rows = [row for _, row, _, _ in open_questions]
-        outputs = _continue(
-            vlm,
-            hidden,
-            cache,
-            rows,
-            [path for _, _, path, _ in open_questions],
-            [position for _, _, _, position in open_questions],
-            max_new_tokens,
+    opened: list[_Asked] = []
+    paths: list[np.ndarray] = []
+    first = 0
+    for a in asked:
+        last = first + len(a.requests)
+        if a.row["task"] == "classification":
+            yield _classified(a, likelihoods[first:last])
+        else:
+            opened.append(a)
+            paths.append(packed.paths[first])
+        first = last
+    if opened:
+        kept = np.unique(np.concatenate(paths))  # the options' words are of no use any more
+        nodes = torch.from_numpy(kept).to(vlm.device)
+        ends = torch.tensor([path[-1] for path in paths], device=vlm.device)
+        waiting.append(
+            _Waiting(
+                opened,
+                [(keys[:, :, nodes], values[:, :, nodes]) for keys, values, *_ in cache],
+                torch.from_numpy(np.stack([np.isin(kept, path) for path in paths])),
+                vlm.base.get_output_embeddings()(hidden[0, ends]).argmax(-1).tolist(),
+                [int(packed.positions[:, path[-1]].max()) + 1 for path in paths],
+            )
         )
-        for (a, _, _, _), tokens in zip(open_questions, outputs, strict=True):
-            text = vlm.tokenizer.decode(tokens, skip_special_tokens=True).strip()
-            yield _prediction(a, text, choice=-1, correct=None)
 
 
 def _sum_by_request(vlm: VisionLanguageModel, hidden: Tensor, batch: Batch) -> list[float]:
@@ -202,66 +229,72 @@ def _prediction(asked: _Asked, text: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def _continue(
-    vlm: VisionLanguageModel,
-    hidden: Tensor,
-    cache: DynamicCache,
-    rows: Sequence[int],
-    paths: Sequence[np.ndarray],
-    positions: Sequence[int],
-    max_new_tokens: int,
-) -> list[list[int]]:
-    """Continue prompts greedily from the keys and values of the packs they lie in.
+def _write(vlm: VisionLanguageModel, waiting: Sequence[_Waiting], max_new_tokens: int) -> Iterator[dict[str, Any]]:
+    questions = [a for pack in waiting for a in pack.asked]
+    for a, tokens in zip(questions, _continue(vlm, waiting, max_new_tokens) if waiting else [], strict=True):
+        text = vlm.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+        yield _prediction(a, text, choice=-1, correct=None)
 
-    Args:
-        hidden, cache: of the packs, (b, n, hidden) and one (b, heads, n, size) a layer.
-        rows: the pack of each prompt.
-        paths: the nodes of each prompt.
-        positions: the rotary position of each prompt's next token.
-        max_new_tokens: where to stop at the latest.
+
+def _continue(vlm: VisionLanguageModel, waiting: Sequence[_Waiting], max_new_tokens: int) -> list[list[int]]:
+    """Continue open questions greedily from the keys and values of their packs.
+
+    A row is a pack, and all its questions write at once, each a token a step: they share the picture's and each
+    other's common keys, and a question sees its own words only. Packs are padded on the left, so that new
+    words stand behind every prompt. A question that has ended takes no further part.
 
     Returns:
-        The new tokens of each prompt, without the end-of-sequence token.
+        The new tokens of each question, without the end-of-sequence token.
     """
-    device = hidden.device
-    longest = max(len(path) for path in paths)
-    row = torch.tensor(rows, device=device)
-    nodes = torch.zeros(len(paths), longest, dtype=torch.long)
-    seen = torch.zeros(len(paths), longest, dtype=torch.bool)
-    for i, path in enumerate(paths):  # left-padded, so that new tokens stand behind every prompt
-        nodes[i, longest - len(path) :] = torch.from_numpy(path)
-        seen[i, longest - len(path) :] = True
-    nodes, seen = nodes.to(device), seen.to(device)
-    own = DynamicCache()
-    for i, (keys, values, *_) in enumerate(cache):
-        keys, values = (part[row[:, None], :, nodes].transpose(1, 2).contiguous() for part in (keys, values))
-        own.update(keys, values, i)
-    decoder = vlm.family.language_model(vlm.base)
-    head = vlm.base.get_output_embeddings()
-    embed = vlm.base.get_input_embeddings()
-    next_position = torch.tensor(positions, device=device)
-    token = head(hidden[row, nodes[:, -1]]).argmax(-1)
-    outputs: list[list[int]] = [[] for _ in paths]
-    alive = list(range(len(paths)))
+    device, end = vlm.device, vlm.tokenizer.eos_token_id
+    b, q = len(waiting), max(len(w.asked) for w in waiting)
+    n = max(w.seen.shape[1] for w in waiting)
+    cache = DynamicCache()
+    for layer in range(len(waiting[0].cache)):
+        keys, values = (
+            torch.cat([F.pad(w.cache[layer][part], (0, 0, n - w.seen.shape[1], 0)) for w in waiting]) for part in (0, 1)
+        )
+        cache.update(keys, values, layer)
+        for w in waiting:
+            w.cache[layer] = (keys[:0], values[:0])  # never all of them twice
+    seen = torch.zeros(b, q, n, dtype=torch.bool)
+    token = torch.full((b, q), end)
+    position = torch.zeros(b, q, dtype=torch.long)
+    number = torch.full((b, q), -1)  # which question writes in which place
+    outputs: list[list[int]] = []
+    for row, w in enumerate(waiting):
+        k = len(w.asked)
+        seen[row, :k, n - w.seen.shape[1] :] = w.seen
+        token[row, :k], position[row, :k] = torch.tensor(w.token), torch.tensor(w.position)
+        number[row, :k] = torch.arange(len(outputs), len(outputs) + k)
+        outputs += [[] for _ in w.asked]
+    decoder, embed, head = (
+        vlm.family.language_model(vlm.base),
+        vlm.base.get_input_embeddings(),
+        vlm.base.get_output_embeddings(),
+    )
     for step in range(max_new_tokens):
-        going = [j for j, t in enumerate(token.tolist()) if t != vlm.tokenizer.eos_token_id]
-        for j in going:
-            outputs[alive[j]].append(int(token[j]))
-        if not going or step + 1 == max_new_tokens:
+        going = token != end
+        for i, t in zip(number[going].tolist(), token[going].tolist(), strict=True):
+            outputs[i].append(t)
+        if not going.any() or step + 1 == max_new_tokens:
             break
-        if len(going) < len(alive):
-            alive = [alive[j] for j in going]
-            index = torch.tensor(going, device=device)
-            token, seen, next_position = token[index], seen[index], next_position[index]
-            own.batch_select_indices(index)
-        seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
+        rows = going.any(1).nonzero()[:, 0]
+        if len(rows) < len(going):
+            cache.batch_select_indices(rows.to(device))
+        # Places that still write first, no more of them than the busiest row needs.
+        places = (~going[rows]).int().argsort(dim=1, stable=True)[:, : int(going.sum(1).max())]
+        seen = seen[rows[:, None], places]
+        token, position, number = (x[rows[:, None], places] for x in (token, position, number))
+        seen = torch.cat([seen, torch.eye(places.shape[1], dtype=torch.bool).expand(len(rows), -1, -1)], dim=2)
         output = decoder(
-            inputs_embeds=embed(token[:, None]),
-            attention_mask=seen[:, None, None],
-            position_ids=next_position[:, None],
-            past_key_values=own,
+            inputs_embeds=embed(token.to(device)),
+            attention_mask=seen[:, None].to(device),
+            position_ids=position.to(device),
+            past_key_values=cache,
             use_cache=True,
         )
-        token = head(output.last_hidden_state[:, -1]).argmax(-1)
-        next_position = next_position + 1
+        # A place that has ended stays ended, whatever the model would say behind its end.
+        token = head(output.last_hidden_state).argmax(-1).cpu().where(token != end, torch.tensor(end))
+        position = position + 1
     return outputs

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from huggingface_hub import snapshot_download
 from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoProcessor, PreTrainedModel
@@ -59,43 +60,60 @@ class VisionLanguageModel:
     def request(
         self, prompt: str, answer: str | None, pictures: Pictures | None, image_id: str | None, *, end: bool = True
     ) -> Request:
-        """Token ids of a prompt and of the answer to be scored behind it.
+        """Token ids of a prompt and of the answer to be scored behind it; see :meth:`requests`."""
+        return self.requests(prompt, [answer], pictures, image_id, end=end)[0]
+
+    def requests(
+        self,
+        prompt: str,
+        answers: Sequence[str | None],
+        pictures: Pictures | None,
+        image_id: str | None,
+        *,
+        end: bool = True,
+    ) -> list[Request]:
+        """Token ids of a prompt and of each of the answers to be scored behind it.
 
         Args:
             prompt: as :meth:`prompt` gives it.
-            answer: the words to score, or ``None`` for a prompt that will be continued.
+            answers: the words to score, or ``None`` for a prompt that will be continued.
             pictures: where ``image_id`` is found.
             image_id: the picture of the prompt's placeholder.
             end: whether the end-of-sequence token belongs to the answer.
         """
-        prompt_tokens = self._tokenise(prompt)
-        answer_tokens: list[int] = []
-        if answer is not None:
-            # Answer tokens are what the whole text has beyond the prompt, so that they are the ones
-            # which the model would be given, whatever the tokenizer does at the seam.
-            whole = self._tokenise(f"{prompt} {answer}")
-            shared = next(
-                (i for i, (a, b) in enumerate(zip(prompt_tokens, whole, strict=False)) if a != b),
-                min(len(prompt_tokens), len(whole)),
-            )
-            prompt_tokens, answer_tokens = whole[:shared], whole[shared:]
-            if end:
-                answer_tokens.append(self.tokenizer.eos_token_id)
-        positions = None
+        texts = [prompt] + [f"{prompt} {answer}" for answer in answers if answer is not None]
+        # A chat template writes the beginning-of-sequence token itself where the family wants one.
+        alone, *wholes = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        remaining = iter(wholes)
+        n_image = 0
         if image_id is not None:
             assert pictures is not None
-            prompt_tokens = self._expand(prompt_tokens, pictures.tokens(image_id))
-        return Request(tuple(prompt_tokens), tuple(answer_tokens), image_id, positions)
-
-    def _tokenise(self, text: str) -> list[int]:
-        # A chat template writes the beginning-of-sequence token itself where the family wants one.
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+            n_image = pictures.tokens(image_id)
+        found = []
+        for answer in answers:
+            prompt_tokens, answer_tokens = list(alone), []
+            if answer is not None:
+                # Answer tokens are what the whole text has beyond the prompt, so that they are the ones
+                # which the model would be given, whatever the tokenizer does at the seam.
+                whole = list(next(remaining))
+                shared = next(
+                    (i for i, (a, b) in enumerate(zip(alone, whole, strict=False)) if a != b),
+                    min(len(alone), len(whole)),
+                )
+                prompt_tokens, answer_tokens = whole[:shared], whole[shared:]
+                if end:
+                    answer_tokens.append(self.tokenizer.eos_token_id)
+            if image_id is not None:
+                prompt_tokens = self._expand(prompt_tokens, n_image)
+            found.append(Request(tuple(prompt_tokens), tuple(answer_tokens), image_id))
+        return found
 
     def _expand(self, tokens: list[int], n: int) -> list[int]:
-        where = [i for i, token in enumerate(tokens) if token == self.image_token]
+        image_token = self.image_token
+        where = [i for i, token in enumerate(tokens) if token == image_token]
         if len(where) != 1:
             raise ValueError(f"a prompt with a picture has {len(where)} placeholders, expected 1")
-        return tokens[: where[0]] + [self.image_token] * n + tokens[where[0] + 1 :]
+        return tokens[: where[0]] + [image_token] * n + tokens[where[0] + 1 :]
 
     def embed(self, batch: Batch, pictures: Pictures | None) -> Tensor:
         """Input embeddings (b, n, hidden), picture features in their places."""
@@ -159,3 +177,13 @@ def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | No
     if torch.cuda.is_available():
         model.to("cuda")
     return VisionLanguageModel(kind, model, AutoProcessor.from_pretrained(path))
+
+
+def checkpoint_files(path: str) -> list[Path]:
+    """The files of a checkpoint folder, or of a published checkpoint that has been downloaded, sorted.
+
+    Raises:
+        OSError: neither is on this disk.
+    """
+    folder = Path(path) if Path(path).is_dir() else Path(snapshot_download(path, local_files_only=True))
+    return sorted(file for file in folder.iterdir() if file.is_file())

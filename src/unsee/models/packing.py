@@ -91,9 +91,15 @@ def pack(requests: Sequence[Request], image_token: int) -> Pack:
     axes = 1 if requests[0].positions is None else requests[0].positions.shape[0]
     root = _Node(-1, None, np.zeros(axes, dtype=np.int64))
     branches: list[list[_Node]] = []
+    # Options of one question follow each other: their prompt is walked once.
+    walked: tuple[tuple[int, ...], str | None, list[_Node]] = ((), None, [])
     for request in requests:
-        node, branch = root, []
-        for depth, token in enumerate(request.tokens):
+        prompt, image_id, branch = walked
+        branch = list(branch) if prompt == request.prompt and image_id == request.image_id else []
+        node = branch[-1] if branch else root
+        tokens = request.tokens
+        for depth in range(len(branch), len(tokens)):
+            token = tokens[depth]
             image = request.image_id if token == image_token else None
             child = node.children.get((token, image))
             if child is None:
@@ -103,6 +109,7 @@ def pack(requests: Sequence[Request], image_token: int) -> Pack:
                 child = node.children[(token, image)] = _Node(token, image, position)
             branch.append(child)
             node = child
+        walked = (request.prompt, request.image_id, branch[: len(request.prompt)])
         branches.append(branch)
 
     order: list[_Node] = []

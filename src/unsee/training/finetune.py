@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from unsee.cache import Cache
 from unsee.models.model import load
 from unsee.models.pictures import Pictures
 from unsee.training import manifest
@@ -27,6 +28,7 @@ def finetune(
     seed: int,
     threads: int,
     output: Path,
+    cache: Path | None = None,
 ) -> None:
     """Fine-tune an adapter on the base model: mean negative log-likelihood of the answer tokens.
 
@@ -38,6 +40,7 @@ def finetune(
         settings: of :class:`~unsee.training.settings.TrainingSettings`.
         seed, threads: of the run.
         output: run folder: ``adapter/``, ``metrics.parquet``, ``manifest.json``.
+        cache: folder of what jobs share, see :mod:`unsee.cache`.
     """
     torch.set_num_threads(threads)
     chosen, _ = TrainingSettings.split(settings)
@@ -50,7 +53,7 @@ def finetune(
         read_images(benchmark, {pair.image_id for pair in pairs if pair.image_id}),
         variants=chosen.variants,
         seed=seed,
-        live=chosen.lora.scope != "language",
+        cache=Cache(cache),
     )
     groups = {"train": units(vlm, pictures, pairs, chosen.packing, chosen.loss_tokens)}
     add_lora(vlm, chosen.lora, seed)

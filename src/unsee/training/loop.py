@@ -149,6 +149,11 @@ def train(
     scheduler = get_scheduler(settings.schedule, optimizer, int(settings.warmup * n_steps), n_steps)
     progress = Progress()
     model.model.train()
+    if settings.gradient_checkpointing:
+        # A block is run again in the backward pass. Its input must ask for a gradient, or a frozen embedding
+        # below adapters would leave them without one.
+        model.base.gradient_checkpointing_enable({"use_reentrant": False})
+        model.base.enable_input_require_grads()
     set_seed(seed)
     bar = tqdm(plan(groups, settings, seed), total=n_steps, desc=description, unit="step", mininterval=5)
     started = time.monotonic()
@@ -185,6 +190,9 @@ def train(
         if progress.counters.steps == 1 and norm == 0:
             raise DivergedError(f"{description}: the first gradient is zero; nothing is trained (see lora.scope)")
         bar.set_postfix(loss=f"{total:.3f}", refresh=False)
+    if settings.gradient_checkpointing:
+        model.base.disable_input_require_grads()
+        model.base.gradient_checkpointing_disable()
     model.model.eval()
     log.info("%s: %d steps in %.1f s", description, n_steps, time.monotonic() - started)
     return progress

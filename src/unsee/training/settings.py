@@ -35,6 +35,8 @@ class TrainingSettings:
         variants: varied copies (crop, mirror image, colour) of each picture to train on.
         optimizer, weight_decay, schedule, warmup, max_grad_norm: as named; ``warmup`` is a share of all steps,
             ``max_grad_norm`` 0 clips nothing.
+        gradient_checkpointing: keep only the blocks' inputs for the backward pass and run each block again in it:
+            less memory for a third more time, the same gradient.
         lora: the adapter.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,16 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
+from unsee.cache import Cache
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
 from unsee.training import manifest
 from unsee.training.loop import Counters, Step, add_lora, save_adapter, train
-from unsee.training.pairs import Unit, batch, people, read_images, read_pairs, units
+from unsee.training.pairs import batch, people, read_images, read_pairs, units
 from unsee.training.scores import Scores, score
 from unsee.training.settings import TrainingSettings
 from unsee.unlearning.method import Context, Method, get
+from unsee.unlearning.reference import concatenate, known_scores
 
 
 def unlearn(
@@ -33,6 +34,7 @@ def unlearn(
     seed: int,
     threads: int,
     output: Path,
+    cache: Path | None = None,
 ) -> None:
     """Make the vanilla model forget the people of a ratio.
 
@@ -46,6 +48,7 @@ def unlearn(
         settings: training settings and the method's own options.
         seed, threads: of the run.
         output: run folder: ``adapter/`` (on top of vanilla), ``metrics.parquet``, ``manifest.json``.
+        cache: folder of what jobs share, see :mod:`unsee.cache`.
 
     Raises:
         ValueError: no such method, or it needs a reference that is not given.
@@ -60,24 +63,18 @@ def unlearn(
     pairs = {role: read_pairs(benchmark, people(benchmark, forget_percent, role)) for role in roles}
     images = read_images(benchmark, {p.image_id for found in pairs.values() for p in found if p.image_id})
 
-    def open_model(adapters: Sequence[Path]) -> tuple[VisionLanguageModel, Pictures, dict[str, list[Unit]]]:
-        vlm = load(model, adapters)
-        live = training.lora.scope != "language"
-        pictures = Pictures(
-            vlm.family, vlm.base, vlm.processor, images, variants=training.variants, seed=seed, live=live
-        )
-        how = (training.packing, training.loss_tokens)
-        return vlm, pictures, {role: units(vlm, pictures, found, *how) for role, found in pairs.items()}
-
+    kept = Cache(cache)
+    how = (training.packing, training.loss_tokens)
     counters = Counters()
     known: dict[str, Scores] = {}
     if chosen.needs.reference == "retain":
         assert reference is not None
-        # One number an example, computed once: two models are never in memory together.
-        vlm, pictures, groups = open_model([reference])
-        known = reference_scores(vlm, pictures, groups["forget"], counters)
-        del vlm, pictures, groups
-    vlm, pictures, groups = open_model([vanilla])
+        known = known_scores(model, reference, pairs[chosen.needs.reference_on], images, *how, cache=kept)
+        # Counted where they were found, too: what a method costs does not depend on who ran before.
+        counters.forward_passes += len(known)
+    vlm = load(model, [vanilla])
+    pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, variants=training.variants, seed=seed, cache=kept)
+    groups = {role: units(vlm, pictures, found, *how) for role, found in pairs.items()}
     output.mkdir(parents=True, exist_ok=True)
     context = Context(vlm, pictures, groups, training, seed, counters, output)
     state = None
@@ -147,25 +144,3 @@ def nothing(vlm: VisionLanguageModel) -> Scores:
     """Scores of no examples."""
     empty = torch.zeros(0, device=vlm.device)
     return Scores(empty, empty.long(), 0, empty[:, None])
-
-
-@torch.no_grad()
-def reference_scores(
-    vlm: VisionLanguageModel, pictures: Pictures, chosen: Sequence[Unit], counters: Counters
-) -> dict[str, Scores]:
-    """What a model says of each unit's answers, by the unit's key."""
-    found = {}
-    for unit in chosen:
-        found[unit.key] = score(vlm, batch(vlm, [unit]), pictures)
-        counters.forward_passes += 1
-    return found
-
-
-def concatenate(scores: Sequence[Scores]) -> Scores:
-    """Scores of several units as those of one batch."""
-    offsets = [sum(s.n_examples for s in scores[:i]) for i in range(len(scores))]
-    return Scores(
-        torch.cat([s.token_log_probs for s in scores]),
-        torch.cat([s.example + offset for s, offset in zip(scores, offsets, strict=True)]),
-        sum(s.n_examples for s in scores),
-    )

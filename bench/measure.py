@@ -1,0 +1,146 @@
+"""One measurement, in a process of its own, so that its peak memory is its own: `python -m bench.measure '{"what": ...}'`.
+
+Seconds are of the process's own time on its one thread: what a clock shows on a machine with nothing else to do, and nearly
+that on one with. The last line printed is a JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+Result = dict[str, Any]
+
+
+@contextmanager
+def _timed() -> Iterator[Callable[[], float]]:
+    """Call what it gives for the seconds since, or, afterwards, of the whole."""
+    started = time.process_time()
+    stopped: list[float] = []
+    yield lambda: (stopped[0] if stopped else time.process_time()) - started
+    stopped.append(time.process_time())
+
+
+def evaluate(
+    model: dict[str, Any], benchmark: str, *, way: str, people: int | None = None, batch_size: int = 16, **_: Any
+) -> Result:
+    """Answer questions: ``way`` is ``shared`` (the engine), ``batched`` or ``official`` (see :mod:`bench.plain`).
+
+    Args:
+        model: the ``model`` section.
+        benchmark: folder of canonical tables.
+        people: how many are asked about, evenly from all; everyone by default.
+    """
+    from bench import plain
+    from unsee.evaluation.engine import answer, select
+    from unsee.models.model import load
+    from unsee.models.pictures import Pictures
+    from unsee.training.pairs import read_images
+
+    vlm = load(model)
+    questions = select(Path(benchmark), [])
+    everyone = sorted({row["person_id"] for row in questions})
+    chosen = set(everyone if people is None else everyone[:: max(1, len(everyone) // people)][:people])
+    questions = [row for row in questions if row["person_id"] in chosen]
+    images = read_images(Path(benchmark), {row["image_id"] for row in questions if row["image_id"]})
+
+    def ask(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
+        if way == "shared":
+            settings = {"classification": "likelihood", "batch_size": batch_size, "max_new_tokens": 50}
+            return answer(vlm, pictures, rows, settings)
+        if way == "official":
+            return plain.answer(vlm, pictures, rows, batch_size=1, choose="write")
+        return plain.answer(vlm, pictures, rows, batch_size=batch_size)
+
+    ask(questions[:2])  # what is only done once
+    with _timed() as seconds:
+        answers = ask(questions)
+    kept = [{key: a[key] for key in ("question_id", "output", "choice")} for a in answers]
+    return {"seconds": seconds(), "n": len(questions), "answers": kept}
+
+
+def train(
+    model: dict[str, Any], benchmark: str, *, way: str, people: int, batch_people: int = 5, epochs: int = 1, **_: Any
+) -> Result:
+    """Fine-tune on the pairs of the first people; a step's pairs and their order are the same whatever the ``way``.
+
+    ``packed`` has a sequence a person, ``unpacked`` a sequence a pair, ``small`` a sequence a pair and four pairs a step.
+    """
+    from unsee.models.model import load
+    from unsee.models.packing import collate, pack
+    from unsee.models.pictures import Pictures
+    from unsee.training import pairs as p
+    from unsee.training.loop import add_lora, train
+    from unsee.training.scores import score
+    from unsee.training.settings import LoraSettings, TrainingSettings
+
+    vlm = load(model)
+    pairs = p.read_pairs(Path(benchmark), p.people(Path(benchmark), 0, "all")[:people])
+    images = p.read_images(Path(benchmark), {pair.image_id for pair in pairs if pair.image_id})
+    pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
+    add_lora(vlm, LoraSettings(dropout=0.0), 0)
+    settings = TrainingSettings(
+        learning_rate=1e-3, epochs=epochs, batch_size=4 if way == "small" else batch_people, packing="person"
+    )
+    units = p.units(vlm, pictures, pairs, "none" if way == "small" else "person")
+
+    def objective(step: Any, counters: Any) -> Any:
+        if way != "unpacked":
+            return score(vlm, p.batch(vlm, step["train"]), pictures).nll()
+        packs = [pack([request], vlm.image_token) for unit in step["train"] for request in unit.requests]
+        return score(vlm, collate(packs, pad_token=vlm.pad_token, image_token=vlm.image_token), pictures).nll()
+
+    pictures.features(list(dict.fromkeys(pair.image_id for pair in pairs if pair.image_id)))
+    with _timed() as seconds:
+        progress = train(vlm, pictures, {"train": units}, objective, settings, seed=0, description=way)
+    return {"seconds": seconds(), "n": epochs * len(pairs), "losses": [row["loss"] for row in progress.rows]}
+
+
+def unlearn(
+    model: dict[str, Any], benchmark: str, *, method: str, adapter: str, percent: int, settings: Any, **_: Any
+) -> Result:
+    """One method with its settings of config.yaml, from loading the model to the saved adapter."""
+    from unsee.unlearning.run import unlearn
+
+    with tempfile.TemporaryDirectory() as folder, _timed() as seconds:
+        unlearn(
+            model,
+            Path(benchmark),
+            vanilla=Path(adapter),
+            reference=Path(adapter),
+            method=method,
+            forget_percent=percent,
+            settings=settings,
+            seed=0,
+            threads=1,
+            output=Path(folder),
+        )
+    return {"seconds": seconds()}
+
+
+def main(argument: str) -> None:
+    """Run one measurement and print its result."""
+    import torch
+
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    torch.set_num_threads(1)
+    settings = json.loads(argument)
+    result = {"evaluate": evaluate, "train": train, "unlearn": unlearn}[settings.pop("what")](**settings)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kilobytes on Linux
+    print(json.dumps({**result, "peak_mb": peak}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,120 @@
+"""The plain way of asking: every question a sequence of its own, its picture encoded again, through transformers' own generate.
+
+With ``batch_size=1`` and ``choose="write"`` it is how the published evaluation asks: lettered options, and the letter is written.
+It shares nothing with the engine but the words of the prompts, and so is what the engine's answers are held against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+
+from unsee.evaluation import prompts
+from unsee.models.model import VisionLanguageModel
+from unsee.models.pictures import Pictures
+
+Choose = Literal["write", "likelihood"]
+
+
+@torch.no_grad()
+def answer(
+    vlm: VisionLanguageModel,
+    pictures: Pictures,
+    questions: Sequence[dict[str, Any]],
+    *,
+    batch_size: int = 1,
+    max_new_tokens: int = 50,
+    choose: Choose = "likelihood",
+) -> list[dict[str, Any]]:
+    """``question_id``, ``output``, ``choice`` and ``option_log_likelihoods`` of every question, in the order of ids.
+
+    Args:
+        vlm, pictures: the model and what it looks at.
+        questions: rows of the questions table.
+        batch_size: sequences side by side, padded on the left, of one modality, longest first.
+        max_new_tokens: of a written answer.
+        choose: write the letter of an option, or score each option's text.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for image in (True, False):
+        rows = [row for row in questions if (row["image_id"] is not None) == image]
+        written = [row for row in rows if row["task"] != "classification" or choose == "write"]
+        scored = [row for row in rows if row["task"] == "classification" and choose == "likelihood"]
+        for part in _batches(written, batch_size):
+            texts = [_prompt(vlm, row, "letter") for row in part]
+            for row, output in zip(part, _generate(vlm, pictures, part, texts, max_new_tokens), strict=True):
+                choice = prompts.LETTERS.find(output[:1]) if output and row["task"] == "classification" else -1
+                found[row["question_id"]] = {"output": output, "choice": choice, "option_log_likelihoods": []}
+        options = [(row, option) for row in scored for option in row["options"]]
+        sums: dict[str, list[tuple[float, int]]] = {}
+        for start in range(0, len(options), batch_size):
+            pairs = options[start : start + batch_size]
+            for (row, _), one in zip(pairs, _score(vlm, pictures, pairs), strict=True):
+                sums.setdefault(row["question_id"], []).append(one)
+        for row in scored:
+            means = [total / count for total, count in sums[row["question_id"]]]
+            choice = means.index(max(means))
+            found[row["question_id"]] = {
+                "output": row["options"][choice],
+                "choice": choice,
+                "option_log_likelihoods": [total for total, _ in sums[row["question_id"]]],
+            }
+    return [{"question_id": question_id, **found[question_id]} for question_id in sorted(found)]
+
+
+def _batches(rows: Sequence[dict[str, Any]], size: int) -> Iterator[Sequence[dict[str, Any]]]:
+    ordered = sorted(rows, key=lambda row: -len(row["question"]))
+    return (ordered[start : start + size] for start in range(0, len(ordered), size))
+
+
+def _prompt(vlm: VisionLanguageModel, row: dict[str, Any], scoring: str) -> str:
+    words = prompts.render(row["task"], row["question"], row["options"], scoring)
+    return vlm.prompt(words, with_image=row["image_id"] is not None)
+
+
+def _inputs(vlm: VisionLanguageModel, pictures: Pictures, rows: Sequence[dict[str, Any]], texts: list[str]) -> Any:
+    images = [pictures.image(row["image_id"]) for row in rows] if rows[0]["image_id"] is not None else None
+    vlm.tokenizer.padding_side = "left"
+    inputs = vlm.processor(text=texts, images=images, padding=True, return_tensors="pt", add_special_tokens=False)
+    dtype = next(vlm.base.parameters()).dtype
+    return {
+        name: tensor.to(vlm.device, dtype if tensor.is_floating_point() else None) for name, tensor in inputs.items()
+    }
+
+
+def _generate(
+    vlm: VisionLanguageModel,
+    pictures: Pictures,
+    rows: Sequence[dict[str, Any]],
+    texts: list[str],
+    max_new_tokens: int,
+) -> list[str]:
+    inputs = _inputs(vlm, pictures, rows, texts)
+    tokens = vlm.base.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=vlm.pad_token)
+    new = tokens[:, inputs["input_ids"].shape[1] :]
+    return [text.strip() for text in vlm.tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+
+def _score(
+    vlm: VisionLanguageModel, pictures: Pictures, pairs: Sequence[tuple[dict[str, Any], str]]
+) -> list[tuple[float, int]]:
+    """The summed log-probability of each option's tokens, and how many they are."""
+    rows = [row for row, _ in pairs]
+    starts = [_prompt(vlm, row, "likelihood") for row in rows]
+    texts = [f"{start} {option}" for start, (_, option) in zip(starts, pairs, strict=True)]
+    counts = [
+        len(vlm.tokenizer(text, add_special_tokens=False)["input_ids"])
+        - len(vlm.tokenizer(start, add_special_tokens=False)["input_ids"])
+        for text, start in zip(texts, starts, strict=True)
+    ]
+    inputs = _inputs(vlm, pictures, rows, texts)
+    mask = inputs["attention_mask"]
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    logits = vlm.base(**inputs, position_ids=positions, logits_to_keep=max(counts) + 1).logits.float().log_softmax(-1)
+    found = []
+    for i, count in enumerate(counts):
+        tokens = inputs["input_ids"][i, -count:]
+        found.append((logits[i, -count - 1 : -1].gather(1, tokens[:, None]).sum().item(), count))
+    return found

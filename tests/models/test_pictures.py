@@ -1,0 +1,120 @@
+"""Features of a picture: its own, computed once, and never kept while something trains what makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from unsee.cache import Cache
+from unsee.models.model import VisionLanguageModel, load
+from unsee.models.pictures import Pictures
+from unsee.training.loop import add_lora
+from unsee.training.pairs import people, read_images, read_pairs
+from unsee.training.settings import LoraSettings
+
+
+@pytest.fixture
+def vlm(model_spec: dict[str, Any]) -> VisionLanguageModel:
+    return load(model_spec)
+
+
+@pytest.fixture(scope="module")
+def images(mini_benchmark: Path) -> list[tuple[str, bytes]]:
+    pairs = read_pairs(mini_benchmark, people(mini_benchmark, 25, "all"))
+    return read_images(mini_benchmark, {pair.image_id for pair in pairs if pair.image_id})[:5]
+
+
+@pytest.fixture
+def encoded(vlm: VisionLanguageModel) -> Iterator[list[int]]:
+    """How many pictures each call of the tower has had."""
+    seen: list[int] = []
+    hook = vlm.base.model.vision_tower.register_forward_hook(
+        lambda module, inputs, output: seen.append(len(output.last_hidden_state))
+    )
+    yield seen
+    hook.remove()
+
+
+def _pictures(vlm: VisionLanguageModel, images: list[tuple[str, bytes]], folder: Path | None = None) -> Pictures:
+    return Pictures(vlm.family, vlm.base, vlm.processor, images, cache=Cache(folder))
+
+
+def test_company_does_not_change_a_bit(vlm: VisionLanguageModel, images: list[tuple[str, bytes]]) -> None:
+    ids = [image_id for image_id, _ in images]
+    together = _pictures(vlm, images).features(ids)
+    for image_id, mine in zip(ids, together, strict=True):
+        (alone,) = _pictures(vlm, images).features([image_id])
+        assert torch.equal(mine, alone)
+        pixels = vlm.processor.image_processor([_pictures(vlm, images).image(image_id)], return_tensors="pt")
+        theirs = vlm.base.get_image_features(pixels["pixel_values"], vision_feature_layer=-1).pooler_output[0]
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_another_job_finds_them(
+    vlm: VisionLanguageModel, images: list[tuple[str, bytes]], encoded: list[int], tmp_path: Path
+) -> None:
+    ids = [image_id for image_id, _ in images]
+    first = _pictures(vlm, images, tmp_path).features(ids)
+    assert encoded == [1] * 5
+    # The same pictures under other names are the same pictures.
+    renamed = [(f"{image_id}-again", data) for image_id, data in images]
+    again = _pictures(vlm, renamed, tmp_path).features([image_id for image_id, _ in renamed])
+    assert encoded == [1] * 5
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_other_weights_or_another_variant_are_others(
+    vlm: VisionLanguageModel, images: list[tuple[str, bytes]], encoded: list[int], tmp_path: Path
+) -> None:
+    image_id = images[0][0]
+    (before,) = _pictures(vlm, images, tmp_path).features([image_id])
+    varied = _pictures(vlm, images, tmp_path)
+    varied.choose = lambda image_id: 1
+    assert not torch.equal(varied.features([image_id])[0], before)
+    with torch.no_grad():
+        vlm.base.model.multi_modal_projector.linear_2.weight.mul_(2)
+    assert not torch.equal(_pictures(vlm, images, tmp_path).features([image_id])[0], before)
+    with torch.no_grad():
+        vlm.family.language_model(vlm.base).layers[0].mlp.up_proj.weight.mul_(2)
+    _pictures(vlm, images, tmp_path).features([image_id])
+    assert encoded == [1] * 3, "the decoder is not what makes features"
+
+
+@pytest.mark.parametrize("scope", ["vision", "both"])
+def test_none_are_kept_while_the_tower_is_trained(
+    vlm: VisionLanguageModel, images: list[tuple[str, bytes]], encoded: list[int], tmp_path: Path, scope: Any
+) -> None:
+    image_id = images[0][0]
+    pictures = _pictures(vlm, images, tmp_path)
+    (kept,) = pictures.features([image_id])
+    add_lora(vlm, LoraSettings(scope=scope, dropout=0.0), 0)
+    (live,) = pictures.features([image_id])
+    assert live.requires_grad and len(encoded) == 2
+    torch.testing.assert_close(live.detach(), kept)
+    live.square().sum().backward()
+    tower = [(n, p) for n, p in vlm.model.named_parameters() if "vision_tower" in n and "lora_B" in n]
+    assert tower and all(p.grad is not None and p.grad.abs().max() > 0 for _, p in tower)
+    with torch.no_grad():
+        for _, weight in tower:
+            weight.add_(0.1)
+        assert not torch.allclose(pictures.features([image_id])[0], kept), "a step is seen at once"
+        assert not torch.allclose(_pictures(vlm, images, tmp_path).features([image_id])[0], kept)
+
+
+def test_they_are_kept_while_the_decoder_is_trained(
+    vlm: VisionLanguageModel, images: list[tuple[str, bytes]], encoded: list[int]
+) -> None:
+    add_lora(vlm, LoraSettings(scope="language"), 0)
+    pictures = _pictures(vlm, images)
+    for _ in range(3):
+        assert not pictures.features([images[0][0]])[0].requires_grad
+    assert encoded == [1]
+
+
+def test_a_file_that_is_no_picture_is_named(vlm: VisionLanguageModel) -> None:
+    with pytest.raises(ValueError, match="picture x1: cannot be decoded"):
+        _pictures(vlm, [("x1", b"no picture")]).features(["x1"])
