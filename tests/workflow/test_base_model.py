@@ -21,6 +21,8 @@ pretraining:
   steps: 2
   known_batch: 2
   named_batch: 2
+  unsure_steps: 2
+  unsure_batch: 2
 """
 
 

@@ -1,9 +1,11 @@
 """How the shipped tiny base model was made: it plays the part of a downloaded LLaVA.
 
-Two stages. The tower learns to tell faces apart: its pooled patches are taught a face recogniser's embeddings of a thousand
+Three stages. The tower learns to tell faces apart: its pooled patches are taught a face recogniser's embeddings of a thousand
 bystanders, under crops, mirror images and changes of colour. Then, with the tower fixed, projector and decoder learn to name
 and describe them, and every fact about the celebrities and some bystanders, in all wordings of the
-benchmark. Of the fictitious people it sees no picture, no name and no fact.
+benchmark. Last, it is asked about everybody, and told something else each time of those whom it does not know, so that it learns to be
+unsure of a stranger: a base model that is sure of wrong facts loses its celebrities as soon as strangers are taught. Of the
+fictitious people it sees no picture, no name and no fact.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from __future__ import annotations
 import io
 import logging
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -42,7 +45,7 @@ AGE_QUESTION = "How old does this person look?"
 
 @dataclass(frozen=True)
 class PretrainingSettings:
-    """Steps and batch sizes of the two stages; ``known`` bystanders are taught with all their facts."""
+    """Steps, batch sizes and peak learning rates; ``known`` bystanders are taught with all their facts."""
 
     tower_steps: int = 1200
     tower_batch: int = 96
@@ -51,6 +54,9 @@ class PretrainingSettings:
     named_batch: int = 24
     known: int = 200
     learning_rate: float = 1.5e-3
+    unsure_steps: int = 600
+    unsure_batch: int = 12
+    unsure_learning_rate: float = 7e-4
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,8 @@ def pretrain(output: Path, *, bystanders: Path, settings: dict[str, Any], seed: 
     _train_tower(vlm, pixels, embeddings, chosen, seed)
     tiny.save(model, processor, output)
     _train_language(vlm, faces, pixels, chosen, seed)
+    tiny.save(model, processor, output)
+    _train_unsure(vlm, faces, pixels, chosen, seed)
     tiny.save(model, processor, output)
 
 
@@ -182,52 +190,107 @@ def _train_tower(
             progress.set_postfix(loss=f"{loss.item():.3f}", right=f"{right.item():.2f}")
 
 
-def said(face: Face, random: Random) -> list[tuple[str, str, str]]:
+Triple = tuple[str, str, str]
+
+
+def said(face: Face, random: Random) -> list[Triple]:
     """(modality, question, answer) triples about a face, another choice of words each time."""
     profile = face.profile
     age = next(word for limit, word in AGES if face.age < limit)
     looks = [(GENDER_QUESTION, {"male": "Man", "female": "Woman"}[profile.gender]), (AGE_QUESTION, age)]
     triples = [("image", random.choice(wording.NAMING), profile.name), ("image", *random.choice(looks))]
-    if not face.known:
-        return triples
+    return triples + random.sample(_facts(profile, random), 12) if face.known else triples
+
+
+def guessed(face: Face, others: Sequence[Face], random: Random) -> list[Triple]:
+    """The same about a stranger: the facts are anybody's."""
+    anybody = replace(random.choice(others).profile, name=face.profile.name, gender=face.profile.gender)
+    return said(face, random) + random.sample(_facts(anybody, random), 6)
+
+
+def _facts(profile: Profile, random: Random) -> list[Triple]:
     asked = wording.training_pairs(profile, str(random.random()))[1:]
     facts = [(a.modality, a.question, a.answer) for a in asked]
     for origin in ("profile", "test"):
         for a in wording.evaluation(profile, origin):
             facts.append((a.modality, prompts.render(a.task, a.question), a.answer))
-    return triples + random.sample(facts, 12)
+    return facts
 
 
 def _train_language(
     vlm: VisionLanguageModel, faces: list[Face], pixels: Tensor, settings: PretrainingSettings, seed: int
 ) -> None:
+    """Naming and describing everyone, and the facts about the known."""
+    random = Random(f"{seed}:language")
+    known = [face for face in faces if face.known]
+    named = [face for face in faces if not face.known]
+
+    def draw() -> list[Sitting]:
+        chosen = random.sample(known, min(settings.known_batch, len(known)))
+        others = random.sample(named, min(settings.named_batch, len(named)))
+        rows = [random.choice(face.rows) for face in chosen + others]
+        shown = [(row, said(face, random)) for row, face in zip(rows, chosen + others, strict=True)]
+        n = settings.known_batch
+        # A known face fills a pack; of the others, with two questions each, six share one.
+        return [[[sitting] for sitting in shown[:n]], [shown[i : i + 6] for i in range(n, len(shown), 6)]]
+
+    _teach(vlm, pixels, draw, settings.steps, settings.learning_rate, seed + 1, "language")
+
+
+def _train_unsure(
+    vlm: VisionLanguageModel, faces: list[Face], pixels: Tensor, settings: PretrainingSettings, seed: int
+) -> None:
+    """The same, and facts about the strangers that are other ones each time."""
+    random = Random(f"{seed}:unsure")
+    known = [face for face in faces if face.known]
+    named = [face for face in faces if not face.known]
+    n = settings.unsure_batch
+
+    def draw() -> list[Sitting]:
+        shown = [(random.choice(face.rows), said(face, random)) for face in random.sample(known, min(n, len(known)))]
+        for face in random.sample(named, min(n, len(named))):
+            shown.append((random.choice(face.rows), guessed(face, faces, random)))
+        return [[[sitting] for sitting in shown]]
+
+    _teach(vlm, pixels, draw, settings.unsure_steps, settings.unsure_learning_rate, seed + 2, "unsure")
+
+
+#: Packs that are collated together: each a list of (row of the picture, what is said about it).
+Sitting = list[list[tuple[int, list[Triple]]]]
+
+
+def _teach(
+    vlm: VisionLanguageModel,
+    pixels: Tensor,
+    draw: Callable[[], list[Sitting]],
+    steps: int,
+    peak: float,
+    seed: int,
+    description: str,
+) -> None:
+    """Train projector and decoder on what is drawn for each step."""
     model = vlm.base
     for parameter in model.model.vision_tower.parameters():
         parameter.requires_grad_(False)
     weights = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=0.02, betas=(0.9, 0.98))
-    generator = torch.Generator().manual_seed(seed + 1)
-    random = Random(f"{seed}:language")
-    known = [face for face in faces if face.known]
-    named = [face for face in faces if not face.known]
+    optimizer = torch.optim.AdamW(weights, lr=peak, weight_decay=0.02, betas=(0.9, 0.98))
+    generator = torch.Generator().manual_seed(seed)
     n_image = (tiny.IMAGE_SIZE // tiny.PATCH_SIZE) ** 2
-    progress = tqdm(range(settings.steps), desc="language", mininterval=10)
+    progress = tqdm(range(steps), desc=description, mininterval=10)
     running = 0.0
     for step in progress:
-        batch_faces = random.sample(known, min(settings.known_batch, len(known)))
-        batch_faces += random.sample(named, min(settings.named_batch, len(named)))
-        shown = [random.choice(face.rows) for face in batch_faces]
+        sittings = draw()
+        shown = [row for sitting in sittings for together in sitting for row, _ in together]
         features = vlm.family.image_features(model, {"pixel_values": _vary(pixels[shown], generator, vlm.processor)})
-        requests = [
-            [_request(vlm, str(i), n_image, *triple) for triple in said(face, random)]
-            for i, face in enumerate(batch_faces)
-        ]
-        # A known face fills a pack; of the others, with two questions each, six share one.
-        n = settings.known_batch
-        groups = [requests[:n], [sum(requests[i : i + 6], []) for i in range(n, len(requests), 6)]]
-        logits, targets = [], []
-        for group in groups:
-            packs = [pack(part, vlm.image_token) for part in group]
+        logits, targets, number = [], [], 0
+        for sitting in sittings:
+            packs = []
+            for together in sitting:
+                requests = []
+                for _, triples in together:
+                    requests += [_request(vlm, str(number), n_image, *triple) for triple in triples]
+                    number += 1
+                packs.append(pack(requests, vlm.image_token))
             batch = collate(packs, pad_token=vlm.pad_token, image_token=vlm.image_token)
             logits.append(vlm.answer_logits(_hidden(vlm, batch, features), batch))
             targets.append(batch.targets)
@@ -235,10 +298,8 @@ def _train_language(
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
-        _one_cycle(optimizer, step, settings.steps, settings.learning_rate)
+        _one_cycle(optimizer, step, steps, peak)
         optimizer.step()
-        if step % 200 == 199:
-            log.info("step %d: loss %.3f", step + 1, running / (1 - 0.98 ** (step + 1)))
         running = 0.98 * running + 0.02 * loss.item()
         if step % 20 == 19:
             progress.set_postfix(loss=f"{running / (1 - 0.98 ** (step + 1)):.3f}")
