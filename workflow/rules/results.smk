@@ -7,7 +7,8 @@ rule scores:
         item_scores=of_every_run("item_scores.parquet"),
         sources=sources("scores"),
     output:
-        "results/scores.csv",
+        scores="results/scores.csv",
+        items="results/scores.parquet",
     log:
         "results/jobs/scores.log",
     benchmark:
