@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-
 #: Of each answer, in this order; see :func:`choose` and :func:`certainty`.
 METRICS = ("accuracy", "probability", "truth_ratio")
 

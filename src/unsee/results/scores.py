@@ -57,8 +57,8 @@ def gather(
     for run in runs:
         items = pd.read_parquet(run.item_scores)
         for percent in forget_percents if run.forget_percent == 0 else [run.forget_percent]:
-            own = {"model": run.model, "forget_percent": percent, "method": run.method, "seed": run.seed}
-            frames.append(_join(run, percent, expected[percent], items).assign(**own)[ITEM_COLUMNS])
+            joined = _join(run, percent, expected[percent], items)
+            frames.append(_label(joined, (run.model, percent, run.method, run.seed))[ITEM_COLUMNS])
     texts = ["model", "method", *_CELL, "person_id", "question_id"]
     return pd.concat(frames, ignore_index=True).astype(dict.fromkeys(texts, "category"))
 
@@ -75,7 +75,7 @@ def summarise(items: pd.DataFrame) -> pd.DataFrame:
     items = items.assign(person=pd.factorize(items["person_id"])[0])  # numbers sort faster
     frames = []
     for key, part in items.groupby(_RUN, sort=False, observed=True):
-        frames.append(_summary(part).assign(**dict(zip(_RUN, key, strict=True)))[COLUMNS])
+        frames.append(_label(_summary(part), key)[COLUMNS])
     return pd.concat(frames, ignore_index=True)
 
 
@@ -113,6 +113,12 @@ def _join(run: Run, percent: int, expected: pd.DataFrame, items: pd.DataFrame) -
             "predictions.parquet and run again"
         )
     return scored
+
+
+def _label(table: pd.DataFrame, run: Sequence[object]) -> pd.DataFrame:
+    for name, value in zip(_RUN, run, strict=True):
+        table[name] = value
+    return table
 
 
 def _summary(scored: pd.DataFrame) -> pd.DataFrame:
