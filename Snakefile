@@ -1,6 +1,6 @@
 # What a vision-language model still knows, and what it lost, after it was asked to forget some people.
 #
-#   write_benchmark > load_benchmark > finetune (vanilla, retain) > unlearn > predict > score > scores > table3
+#   write_benchmark > load_benchmark > finetune (vanilla, retain) > unlearn > predict > score > scores > table3, summary
 #
 # Settings: config.yaml. What each file is: docs/design.md. Functions of the rules: workflow/rules/common.smk.
 from snakemake.utils import min_version
@@ -27,19 +27,4 @@ localrules:
     score,
     scores,
     table3,
-    ablation,
-    costs,
-
-
-rule all:
-    default_target: True
-    input:
-        "results/table3.csv",
-        "results/costs.csv",
-
-
-include: "workflow/rules/benchmark.smk"
-include: "workflow/rules/models.smk"
-include: "workflow/rules/unlearning.smk"
-include: "workflow/rules/evaluation.smk"
-include: "workflow/rules/results.smk"
+    summary,

@@ -128,14 +128,14 @@ def parts():
     )
 
 
-def lost():
+def lost(table):
     """What a table that is there rests on and is not there any more.
 
     Snakemake asks whether a wanted file is there, not whether what it was made of still is: a table would outlive an
     adapter whose new run failed, and the next call would say "Nothing to be done". As a parameter of the table's
     rule this list runs the rule when it is not empty, and with it all that its input lacks.
     """
-    if not exists("results/table3.csv"):
+    if not exists(table):
         return []
     return [path for path in parts() if not exists(path)]
 

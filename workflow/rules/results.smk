@@ -8,7 +8,7 @@ rule scores:
         sources=sources("scores"),
     output:
         scores="results/scores.csv",
-        items="results/scores.parquet",
+        answers="results/scores.parquet",
     log:
         "results/jobs/scores.log",
     benchmark:
@@ -47,52 +47,35 @@ rule table3:
         **needs("table3"),
     params:
         methods=list(ENTRIES),
-        lost=lambda w: lost(),
+        lost=lambda w: lost("results/table3.csv"),
     script:
         "../scripts/table3.py"
 
 
-rule ablation:
+
+
+rule summary:
     input:
         scores="results/scores.csv",
+        answers="results/scores.parquet",
         rests_on=parts(),
-        sources=sources("ablation"),
+        sources=sources("summary"),
     output:
-        "results/ablation.csv",
+        differences="results/differences.csv",
+        csv="results/summary.csv",
+        markdown="results/summary.md",
+        latex="results/table3.tex",
     log:
-        "results/jobs/ablation.log",
+        "results/jobs/summary.log",
     benchmark:
-        "results/jobs/ablation.tsv"
+        "results/jobs/summary.tsv"
     conda:
         "../../envs/unsee.yaml"
-    threads: cores("ablation")
+    threads: cores("summary")
     resources:
-        **needs("ablation"),
+        **needs("summary"),
     params:
         methods=list(ENTRIES),
-        lost=lambda w: lost(),
+        lost=lambda w: lost("results/summary.csv"),
     script:
-        "../scripts/ablation.py"
-
-
-rule costs:
-    input:
-        times=training_times(),
-        manifests=of_every_run("manifest.json"),
-        sources=sources("costs"),
-    output:
-        "results/costs.csv",
-    log:
-        "results/jobs/costs.log",
-    benchmark:
-        "results/jobs/costs.tsv"
-    conda:
-        "../../envs/unsee.yaml"
-    threads: cores("costs")
-    resources:
-        **needs("costs"),
-    params:
-        model=config["model"]["name"],
-        runs=runs(),
-    script:
-        "../scripts/costs.py"
+        "../scripts/summary.py"

@@ -17,5 +17,5 @@ items = gather(
     pd.read_parquet(benchmark / "splits.parquet"),
     snakemake.params.forget_percents,
 )
-items.to_parquet(snakemake.output.items, index=False)
+items.to_parquet(snakemake.output.answers, index=False)
 write_csv(summarise(items), Path(snakemake.output.scores))

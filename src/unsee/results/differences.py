@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from unsee.benchmarks.schema import SETS
-from unsee.results.intervals import clustered_interval
+from unsee.results.intervals import Interval, clustered_interval
 
 #: What every method is compared with.
 BASELINES = ("vanilla", "retain")
@@ -63,7 +63,7 @@ def differences(items: pd.DataFrame, baselines: Sequence[str] = BASELINES) -> pd
 
 
 def wide(items: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFrame]]:
-    """Model, ratio and a table of both: a row a question, metric and seed, a column a method.
+    """Model, ratio and a table of both: a row a question, metric and seed, a column a method, ``person`` a number.
 
     Raises:
         ValueError: a method that was not asked what another was, at the same ratio and seed.
@@ -72,6 +72,7 @@ def wide(items: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFrame]]:
         table = part.pivot(
             index=[*_CELL, "person_id", "question_id", "seed"], columns="method", values="value"
         ).reset_index()
+        table["person"] = pd.factorize(table["person_id"])[0]  # numbers sort faster
         missing = table.columns[table.isna().any()]
         if len(missing):
             row = table[table[missing[0]].isna()].iloc[0]
@@ -81,6 +82,12 @@ def wide(items: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFrame]]:
                 "questions, make scores.csv again"
             )
         yield str(model), int(str(percent)), table
+
+
+def paired(part: pd.DataFrame, method: str, against: str, scale: float = 1.0) -> Interval:
+    """The mean difference of two columns of a part of :func:`wide`, by person and seed."""
+    values = (part[method].to_numpy() - part[against].to_numpy()) * scale
+    return clustered_interval(values, part["person"].to_numpy(), seeds=part["seed"].to_numpy())
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -99,16 +106,13 @@ def holm(p: np.ndarray) -> np.ndarray:
 def _compare(
     model: str, percent: int, table: pd.DataFrame, methods: Sequence[str], baselines: Sequence[str]
 ) -> Iterator[tuple[object, ...]]:
-    table = table.assign(person=pd.factorize(table["person_id"])[0])
     groups = sorted(table.groupby(_CELL, observed=True), key=lambda group: SETS.index(str(group[0][0])))
     for method in methods:
         if method not in table:  # a method of another ratio or model
             continue
         for against in baselines:
             for cell, part in groups:
-                scale = 100.0 if cell[-1] == "accuracy" else 1.0
-                values = (part[method].to_numpy() - part[against].to_numpy()) * scale
-                found = clustered_interval(values, part["person"].to_numpy(), seeds=part["seed"].to_numpy())
+                found = paired(part, method, against, 100.0 if cell[-1] == "accuracy" else 1.0)
                 yield (
                     *(model, percent, method, against, *map(str, cell)),
                     *(found.mean, found.low, found.high, found.p_value),

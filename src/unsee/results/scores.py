@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -75,7 +76,7 @@ def summarise(items: pd.DataFrame) -> pd.DataFrame:
     items = items.assign(person=pd.factorize(items["person_id"])[0])  # numbers sort faster
     frames = []
     for key, part in items.groupby(_RUN, sort=False, observed=True):
-        frames.append(_label(_summary(part), key)[COLUMNS])
+        frames.append(_label(_summary(part), list(key))[COLUMNS])
     return pd.concat(frames, ignore_index=True)
 
 
@@ -115,7 +116,7 @@ def _join(run: Run, percent: int, expected: pd.DataFrame, items: pd.DataFrame) -
     return scored
 
 
-def _label(table: pd.DataFrame, run: Sequence[object]) -> pd.DataFrame:
+def _label(table: pd.DataFrame, run: Sequence[Any]) -> pd.DataFrame:
     for name, value in zip(_RUN, run, strict=True):
         table[name] = value
     return table

@@ -97,7 +97,7 @@ def _place(
     model: str, percent: int, table: pd.DataFrame, differences: pd.DataFrame, order: Sequence[str]
 ) -> Iterator[dict[str, object]]:
     methods = [name for name in order if name in table]
-    table = _with_truth(table, methods).assign(person=lambda t: pd.factorize(t["person_id"])[0])
+    table = _with_truth(table, methods)
     n_people = int(table["person"].max()) + 1
     of_forgotten = table[_is(table, FORGOTTEN, SHOWN)]
     forget = _sums(of_forgotten, methods, n_people)
@@ -131,9 +131,7 @@ def _place(
             row[name], (row[f"{name}_low"], row[f"{name}_high"]) = values[0, i], _interval(values[:, i], groups)
         verdicts = here.loc[here["method"] == method, "verdict"]
         known = method not in BASELINES
-        ks, ks_p = forget_quality(
-            ratios[method].to_numpy(), ratios["retain"].to_numpy(), ratios["person"].to_numpy()
-        )
+        ks, ks_p = forget_quality(ratios[method].to_numpy(), ratios["retain"].to_numpy(), ratios["person"].to_numpy())
         yield row | {
             "p_to_best": to_best.get(i, np.nan),
             "utility_kept": utility_kept[0, i],
@@ -161,13 +159,15 @@ def _with_truth(table: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """Their ratio; 0 where there is nothing to compare with."""
-    return np.divide(above, below, out=np.zeros(np.broadcast(above, below).shape), where=below > 0)
+    out = np.zeros(np.broadcast(above, below).shape)
+    np.divide(above, below, out=out, where=below > 0)
+    return out
 
 
 def _forgetting(means: np.ndarray, vanilla: int, retain: int) -> np.ndarray:
     """(1 + people, methods), from cell means (1 + people, cells, methods)."""
     distance = np.abs(means - means[:, :, [retain]]).sum(axis=1)
-    return np.maximum(0.0, 1 - _ratio(distance, distance[:, [vanilla]]))
+    return np.asarray(np.maximum(0.0, 1 - _ratio(distance, distance[:, [vanilla]])))
 
 
 def _harmonic(parts: np.ndarray) -> np.ndarray:
