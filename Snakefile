@@ -27,4 +27,21 @@ localrules:
     score,
     scores,
     table3,
+    ablation,
     summary,
+    costs,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/table3.csv",
+        "results/summary.csv",
+        "results/costs.csv",
+
+
+include: "workflow/rules/benchmark.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/unlearning.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/results.smk"

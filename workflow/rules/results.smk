@@ -52,6 +52,27 @@ rule table3:
         "../scripts/table3.py"
 
 
+rule ablation:
+    input:
+        scores="results/scores.csv",
+        rests_on=parts(),
+        sources=sources("ablation"),
+    output:
+        "results/ablation.csv",
+    log:
+        "results/jobs/ablation.log",
+    benchmark:
+        "results/jobs/ablation.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("ablation")
+    resources:
+        **needs("ablation"),
+    params:
+        methods=list(ENTRIES),
+        lost=lambda w: lost("results/ablation.csv"),
+    script:
+        "../scripts/ablation.py"
 
 
 rule summary:
@@ -79,3 +100,26 @@ rule summary:
         lost=lambda w: lost("results/summary.csv"),
     script:
         "../scripts/summary.py"
+
+
+rule costs:
+    input:
+        times=training_times(),
+        manifests=of_every_run("manifest.json"),
+        sources=sources("costs"),
+    output:
+        "results/costs.csv",
+    log:
+        "results/jobs/costs.log",
+    benchmark:
+        "results/jobs/costs.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("costs")
+    resources:
+        **needs("costs"),
+    params:
+        model=config["model"]["name"],
+        runs=runs(),
+    script:
+        "../scripts/costs.py"
