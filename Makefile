@@ -1,11 +1,12 @@
-# make table   the environment, then the table: results/table3.csv
-# make test    the environment, then every check and test
+# make table    the environment, then the table: results/table3.csv
+# make report  the page with everything: results/report.html
+# make test     the environment, then every check and test
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := table
-.PHONY: setup table test lock
+.PHONY: setup table report test lock
 
 setup: $(READY)
 
@@ -20,6 +21,9 @@ $(READY): requirements.lock pyproject.toml
 
 table: $(READY)
 	$(BIN)/snakemake --cores all results/table3.csv
+
+report: $(READY)
+	$(BIN)/snakemake --cores all results/report.html
 
 test: $(READY)
 	$(BIN)/ruff check .

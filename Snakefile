@@ -1,6 +1,6 @@
 # What a vision-language model still knows, and what it lost, after it was asked to forget some people.
 #
-#   write_benchmark > load_benchmark > finetune (vanilla, retain) > unlearn > predict > score > scores > table3, summary
+#   write_benchmark > load_benchmark > finetune (vanilla, retain) > unlearn > predict > score > scores > table3, summary > figures > report
 #
 # Settings: config.yaml. What each file is: docs/design.md. Functions of the rules: workflow/rules/common.smk.
 from snakemake.utils import min_version
@@ -30,6 +30,8 @@ localrules:
     ablation,
     summary,
     costs,
+    figures,
+    report,
 
 
 rule all:

@@ -1,4 +1,4 @@
-# From one value a question to the tables.
+# From one value a question to the tables, figures and the page.
 
 
 rule scores:
@@ -123,3 +123,70 @@ rule costs:
         runs=runs(),
     script:
         "../scripts/costs.py"
+
+
+rule figures:
+    input:
+        tables=TABLES,
+        summary="results/summary.csv",
+        scores="results/scores.csv",
+        answers="results/scores.parquet",
+        costs="results/costs.csv",
+        metrics=of_every_run("metrics.parquet"),
+        predictions=of_every_run("predictions.parquet"),
+        sources=sources("figures"),
+    output:
+        figures=expand(
+            "results/figures/{figure}.{extension}",
+            figure=FIGURES,
+            extension=["pdf", "svg", "png"],
+        ),
+        agreement="results/agreement.csv",
+    log:
+        "results/jobs/figures.log",
+    benchmark:
+        "results/jobs/figures.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("figures")
+    resources:
+        **needs("figures"),
+    params:
+        runs=runs(),
+        lost=lambda w: lost("results/agreement.csv"),
+    script:
+        "../scripts/figures.py"
+
+
+rule report:
+    input:
+        tables=TABLES,
+        summary="results/summary.csv",
+        table3="results/table3.csv",
+        scores="results/scores.csv",
+        differences="results/differences.csv",
+        costs="results/costs.csv",
+        statistics="results/dataset_statistics.csv",
+        figures=expand("results/figures/{figure}.svg", figure=FIGURES),
+        predictions=of_every_run("predictions.parquet"),
+        item_scores=of_every_run("item_scores.parquet"),
+        manifests=of_every_run("manifest.json"),
+        page=page_files(),
+        sources=sources("report"),
+    output:
+        "results/report.html",
+    log:
+        "results/jobs/report.log",
+    benchmark:
+        "results/jobs/report.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("report")
+    resources:
+        **needs("report"),
+    params:
+        runs=runs(),
+        configuration=settings_text(),
+        lost=lambda w: lost("results/report.html"),
+    script:
+        "../scripts/report.py"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -76,7 +76,8 @@ def explorer(
         },
         "names": {"origin": ORIGINS, "modality": MODALITIES, "task": TASKS},
         "forgotten": {
-            str(percent): [person[name] for name in part["person_id"]] for percent, part in splits.groupby("forget_percent")
+            str(percent): [person[name] for name in part["person_id"]]
+            for percent, part in splits.groupby("forget_percent")
         },
         "runs": runs,
         "texts": list(texts),

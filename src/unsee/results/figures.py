@@ -6,6 +6,7 @@ import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -225,7 +226,9 @@ def costs(table: pd.DataFrame) -> Figure:
     colour = colours(methods)
     with rc_context(_STYLE):
         figure, axes = _grid(1, 2, 3.0, 0.24 * len(methods) + 0.5, sharey=True)
-        for ax, column, title in zip(axes[0], ("seconds", "peak_memory_mb"), ("seconds", "peak memory (MB)"), strict=True):
+        for ax, column, title in zip(
+            axes[0], ("seconds", "peak_memory_mb"), ("seconds", "peak memory (MB)"), strict=True
+        ):
             found = table.groupby("method", observed=True)[column].agg(["mean", "min", "max"]).reindex(methods)
             y = np.arange(len(methods))
             ax.barh(y, found["mean"], color=[colour[name] for name in methods], height=0.65)
@@ -242,49 +245,68 @@ def costs(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def portraits(people: Sequence[Mapping[str, object]], methods: Sequence[str]) -> Figure:
+def portraits(people: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> Figure:
     """Forgotten people: the portrait, a question with it, the right answer and what each model says.
 
     Args:
-        people: of each ``name``, ``picture`` (an encoded image), ``question``, ``reference`` and ``answers``, a text
-            by method.
+        people: of each ``name``, ``picture`` (bytes of an encoded image), ``question``, ``reference`` and ``answers``, a
+            text by method.
         methods: whose answers are shown, in order.
     """
     colour = colours(methods)
+    row, top = 0.48, 1.25  # inches
     with rc_context(_STYLE):
-        figure, axes = _grid(1, len(people), 2.5, 2.2 + 0.45 * (len(methods) + 2))
-        for ax, person in zip(axes[0], people, strict=True):
+        figure = Figure(figsize=(2.8 * len(people), top + row * (len(methods) + 2)))
+        grid = figure.add_gridspec(
+            2, len(people), height_ratios=[top - 0.2, row * (len(methods) + 2)], hspace=0.02, wspace=0.06, top=0.95
+        )
+        for column, person in enumerate(people):
+            ax = figure.add_subplot(grid[0, column])
+            ax.imshow(Image.open(io.BytesIO(person["picture"])).convert("RGB"))
             ax.axis("off")
-            picture = ax.inset_axes((0.15, 1 - 0.34, 0.7, 0.34))
-            picture.imshow(Image.open(io.BytesIO(_bytes(person["picture"]))).convert("RGB"))
-            picture.axis("off")
-            ax.set_title(str(person["name"]), fontweight="bold")
-            lines = [(str(person["question"]), "", "#555555"), (str(person["reference"]), "reference", "#555555")]
-            answers = dict(person["answers"])  # type: ignore[call-overload]
-            lines += [(str(answers[name]) or "(nothing)", label(name), colour[name]) for name in methods]
-            for i, (text, head, shade) in enumerate(lines):
-                y = 0.64 - 0.64 * i / len(lines)
-                if head:
-                    ax.plot([0, 0], [y - 0.045, y], color=shade, linewidth=3, transform=ax.transAxes, clip_on=False)
-                    ax.text(0.03, y, head, fontsize=6, color="#555555", va="top", transform=ax.transAxes)
-                shown = textwrap.fill(textwrap.shorten(text, 84, placeholder=" …"), 42)
-                ax.text(
-                    0.03 if head else 0,
-                    y - 0.022 if head else y,
-                    shown,
-                    fontsize=7,
-                    style="normal" if head else "italic",
-                    va="top",
-                    transform=ax.transAxes,
-                    parse_math=False,
-                )
+            ax.set_anchor("W")
+            ax.set_title(person["name"], loc="left", fontweight="bold")
+            ax = figure.add_subplot(grid[1, column])
+            ax.axis("off")
+            ax.set(xlim=(0, 1), ylim=(len(methods) + 2, 0))
+            ax.text(0, 0.35, _wrapped(person["question"]), style="italic", va="top", fontsize=7)
+            said = [("truth", person["reference"], "#ffffff")]
+            said += [(label(name), person["answers"][name] or "(nothing)", colour[name]) for name in methods]
+            for i, (head, text, shade) in enumerate(said, start=1):
+                ax.plot([0.01, 0.01], [i + 0.06, i + 0.88], color=shade, linewidth=3)
+                ax.text(0.04, i + 0.04, head, fontsize=6, color="#555555", va="top")
+                ax.text(0.04, i + 0.3, _wrapped(text), fontsize=7, va="top", parse_math=False)
     return figure
 
 
-def _bytes(value: object) -> bytes:
-    if not isinstance(value, bytes):
-        raise TypeError(f"picture is {type(value).__name__}; expected the bytes of an encoded image")
-    return value
+def agreement(table: pd.DataFrame) -> Figure:
+    """Kendall's tau between metrics, as a matrix of colours and numbers.
+
+    Args:
+        table: as :func:`unsee.results.agreement.agreement` gives it.
+    """
+    names = list(dict.fromkeys(table["metric"]))
+    tau = table.pivot(index="metric", columns="other", values="tau").loc[names, names].to_numpy()
+    with rc_context(_STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(0.34 * len(names) + 1.8, 0.3 * len(names) + 1.4), layout="constrained")
+        ax = figure.subplots()
+        image = ax.imshow(tau, cmap="PuOr", vmin=-1, vmax=1, aspect="auto")
+        for i, j in np.ndindex(tau.shape):
+            if not np.isnan(tau[i, j]):
+                ax.text(
+                    j, i, f"{tau[i, j]:.1f}".replace("-", "\N{MINUS SIGN}"), ha="center", va="center", fontsize=6,
+                    color="white" if abs(tau[i, j]) > 0.7 else "black",
+                )  # fmt: skip
+        ax.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
+        ax.set_yticks(range(len(names)), names)
+        ax.spines[:].set_visible(False)
+        figure.colorbar(image, label="Kendall's tau", shrink=0.6)
+    return figure
+
+
+def _wrapped(text: str) -> str:
+    """Two short lines at most."""
+    return "\n".join(textwrap.wrap(text, 36, max_lines=2, placeholder=" …"))
 
 
 def _grid(rows: int, columns: int, width: float, height: float, **more: bool) -> tuple[Figure, np.ndarray]:
@@ -295,7 +317,9 @@ def _grid(rows: int, columns: int, width: float, height: float, **more: bool) ->
 
 
 def _order(methods: Sequence[str] | Mapping[str, object]) -> list[str]:
-    return list(dict.fromkeys(["vanilla", "retain", *methods])) if {"vanilla", "retain"} <= set(methods) else list(methods)
+    return (
+        list(dict.fromkeys(["vanilla", "retain", *methods])) if {"vanilla", "retain"} <= set(methods) else list(methods)
+    )
 
 
 def _pick(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:
@@ -319,5 +343,3 @@ def _legend(figure: Figure, methods: Sequence[str]) -> None:
         Line2D([], [], color=colour[name], marker=marker[name], linestyle="none", label=label(name)) for name in methods
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(methods), columns), handletextpad=0.2)
-
-

@@ -23,7 +23,10 @@ FIGURES = {
         "Forgetting against utility",
         "Up is forgotten, right is kept; the retain-only model is the aim. On a grey line the combined score is the same.",
     ),
-    "portraits": ("Three forgotten people", "What each model says of the picture: before (vanilla), never met (retain-only), after."),
+    "portraits": (
+        "Three forgotten people",
+        "What each model says of the picture: before (vanilla), never met (retain-only), after.",
+    ),
     "ratios": ("Every score over the forget ratios", "Pictures and text together; bars are 95 % intervals, by person."),
     "modalities": (
         "Does it forget in both?",
@@ -37,6 +40,12 @@ FIGURES = {
     "costs": ("Costs", "Time and memory of training one model: the mean over ratios, lines from least to most."),
 }
 _DATA = files("unsee") / "data" / "report"
+_TITLES = {
+    "forget_percent": "forgotten %",
+    "n_questions": "questions",
+    "n_people": "people",
+    "over_unlearned": "over-unlearned",
+}
 _SCORE_COLUMNS = ("forget_percent", "method", "seed", "set", "modality", "task", "metric")
 
 
@@ -65,18 +74,26 @@ def render(
     methods = list(dict.fromkeys(summary["method"]))
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(_read("report.html.j2"))
+    one_model = summary["model"].nunique() == 1
     tables = {
-        "summary": _table(summary, sort="combined"),
-        "table3": _table(table3),
-        "scores": _table(scores.drop(columns="model")),
-        "differences": _table(differences.drop(columns="model")),
-        "costs": _table(costs.drop(columns="model")),
+        name: _table(table.drop(columns="model") if one_model else table)
+        for name, table in (
+            ("summary", summary.astype({"still_known": "Int64", "over_unlearned": "Int64"})),
+            ("table3", table3),
+            ("scores", scores),
+            ("differences", differences),
+            ("costs", costs),
+        )
     }
     return template.render(
         model=", ".join(dict.fromkeys(summary["model"])),
         percents=list(dict.fromkeys(summary["forget_percent"])),
         findings=[_finding(part) for _, part in summary.groupby("forget_percent", sort=False)],
-        note=Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", NOTE.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))),
+        note=Markup(
+            re.sub(
+                r"`([^`]+)`", r"<code>\1</code>", NOTE.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+            )
+        ),
         figures=[(name, *FIGURES[name], _image(figures[name])) for name in FIGURES if name in figures],
         statistics=list(statistics.itertuples(index=False, name=None)),
         configuration=configuration,
@@ -116,7 +133,7 @@ def _image(path: Path) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def _table(table: pd.DataFrame, sort: str | None = None) -> dict[str, Any]:
+def _table(table: pd.DataFrame) -> dict[str, Any]:
     """Rows as lists and what each column is; ends of an interval stand with their value."""
     columns = []
     for name in table.columns:
@@ -124,14 +141,20 @@ def _table(table: pd.DataFrame, sort: str | None = None) -> dict[str, Any]:
             continue
         low, high = (f"{name}_low", f"{name}_high") if f"{name}_low" in table else ("low", "high")
         numeric = pd.api.types.is_float_dtype(table[name])
-        column = {"name": name, "title": name.replace("_", " "), "digits": _digits(table[name]) if numeric else None}
+        column: dict[str, Any] = {
+            "name": name,
+            "title": _TITLES.get(name, name.replace("_", " ")),
+            "digits": _digits(table[name]) if numeric else None,
+        }
         column["text"] = not pd.api.types.is_numeric_dtype(table[name]) or name in _SCORE_COLUMNS
-        if name in ("value", "difference") or f"{name}_low" in table:
+        if low in table and (name in ("value", "difference") or low.startswith(name)):
             column["ends"] = [list(table.columns).index(low), list(table.columns).index(high)]
         columns.append(column | {"at": list(table.columns).index(name)})
     shown = table.astype(object).where(table.notna(), None)
-    rows = [[round(v, 6) if isinstance(v, float) else _plain_value(v) for v in row] for row in shown.to_numpy().tolist()]
-    return {"columns": columns, "rows": rows, "sort": sort}
+    rows = [
+        [round(v, 6) if isinstance(v, float) else _plain_value(v) for v in row] for row in shown.to_numpy().tolist()
+    ]
+    return {"columns": columns, "rows": rows}
 
 
 def _plain_value(value: Any) -> Any:
@@ -139,7 +162,7 @@ def _plain_value(value: Any) -> Any:
 
 
 def _digits(column: pd.Series) -> int:
-    return 1 if column.abs().max() > 1.5 else 3
+    return 1 if column.abs().max() > 1.5 else 2
 
 
 def _finding(part: pd.DataFrame) -> str:
@@ -162,7 +185,9 @@ def _finding(part: pd.DataFrame) -> str:
     if clear:
         text += f" It is clearly better than {_listed(clear)} (p < 0.05, Holm-corrected)."
     if best["over_unlearned"]:
-        text += f" It over-unlearns in {best['over_unlearned']} of 12 scores: below what the retain-only model guesses."
+        text += (
+            f" It over-unlearns in {best['over_unlearned']:.0f} of 12 scores: below what the retain-only model guesses."
+        )
     return text
 
 

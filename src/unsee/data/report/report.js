@@ -37,7 +37,7 @@ for (const place of document.querySelectorAll("[data-table]")) {
       hozAlign: column.text ? "left" : "right",
       maxWidth: 220,
       formatter: (c) => cell(column, c.getValue(), c.getRow().getData().row),
-      ...(column.text && spec.rows.length > 3
+      ...(column.text && spec.rows.length > 12
         ? {
             headerFilter: "list",
             headerFilterFunc: "=",
@@ -100,18 +100,26 @@ function answer(method) {
   };
 }
 
+const narrow = window.innerWidth < 700;
 const columns = (methods) => [
-  { title: "", field: "image", width: 76, headerSort: false, formatter: (c) => (c.getValue() ? `<img alt="" src="${data.images[c.getValue()]}">` : "") },
-  { title: "person", field: "person", width: 120 },
-  { title: "set", field: "set", width: 80 },
-  { title: "asked", field: "modality", width: 75 },
-  { title: "task", field: "task", width: 105 },
+  ...(narrow ? [{ formatter: "responsiveCollapse", width: 34, headerSort: false }] : []),
   {
-    title: "question", field: "question", width: 240,
+    title: "", field: "image", width: 72, headerSort: false, frozen: !narrow,
+    formatter: (c) => (c.getValue() ? `<img alt="" src="${data.images[c.getValue()]}">` : ""),
+  },
+  {
+    title: "person", field: "person", width: narrow ? 110 : 140, frozen: !narrow,
+    formatter: (c) => {
+      const row = c.getRow().getData();
+      return `${escape(row.person)}<br><span class="ends">${row.set}, ${row.modality},<br>${row.task}</span>`;
+    },
+  },
+  {
+    title: "question", field: "question", width: narrow ? 200 : 250, responsive: 2,
     formatter: (c) => escape(c.getValue()) + (c.getRow().getData().options ? `<br><span class="ends">${escape(c.getRow().getData().options)}</span>` : ""),
   },
-  { title: "reference", field: "reference", width: 150 },
-  ...methods.map(answer),
+  { title: "truth", field: "reference", width: 150, responsive: 3 },
+  ...methods.map((method) => ({ ...answer(method), responsive: 4 })),
 ];
 
 function card() {
@@ -143,6 +151,7 @@ const first = show();
 count(first);
 const answers = new Tabulator("#answers", {
   data: first, columns: columns(methods), layout: "fitDataFill", pagination: true, paginationSize: 20, paginationSizeSelector: [10, 20, 50, 100],
+  ...(narrow ? { responsiveLayout: "collapse", responsiveLayoutCollapseStartOpen: false } : {}),
   placeholder: "No question has all of this; choose less.",
 });
 const ready = new Promise((resolve) => answers.on("tableBuilt", resolve));
