@@ -1,4 +1,5 @@
 # make table   the environment, then the table: results/table3.csv
+# make report  the page with everything: results/report.html
 # make test    the environment, then every check and test
 # make bench   the environment, then how fast it is: a table, and results/bench.csv (ten minutes)
 PYTHON ?= python3
@@ -6,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := table
-.PHONY: setup table test bench lock
+.PHONY: setup table report test bench lock
 
 setup: $(READY)
 
@@ -21,6 +22,9 @@ $(READY): requirements.lock pyproject.toml
 
 table: $(READY)
 	$(BIN)/snakemake --cores all results/table3.csv
+
+report: $(READY)
+	$(BIN)/snakemake --cores all results/report.html
 
 test: $(READY)
 	$(BIN)/ruff check .

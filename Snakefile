@@ -1,6 +1,6 @@
 # What a vision-language model still knows, and what it lost, after it was asked to forget some people.
 #
-#   write_benchmark > load_benchmark > finetune (vanilla, retain) > unlearn > predict > score > scores > table3
+#   write_benchmark > load_benchmark > finetune (vanilla, retain) > unlearn > predict > score > scores > table3, summary > figures > report
 #
 # Settings: config.yaml. What each file is: docs/design.md. Functions of the rules: workflow/rules/common.smk.
 from snakemake.utils import min_version
@@ -28,13 +28,17 @@ localrules:
     scores,
     table3,
     ablation,
+    summary,
     costs,
+    figures,
+    report,
 
 
 rule all:
     default_target: True
     input:
         "results/table3.csv",
+        "results/summary.csv",
         "results/costs.csv",
 
 

@@ -95,12 +95,11 @@ def methods(table: Table, model: dict[str, Any], tables: str, folder: Path, perc
     import yaml
 
     from unsee import config
-    from unsee.training.finetune import finetune
     from unsee.unlearning import catalogue
 
     settings = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     short = {**settings["finetune"], "epochs": 1}
-    finetune(model, Path(tables), forget_percent=0, role="vanilla", settings=short, seed=0, threads=1, output=folder)
+    measure("vanilla", model=model, benchmark=tables, output=str(folder), settings=short)
     first = ""
     for name, entry in config.resolve(settings, catalogue.read()).items():
         found = measure(

@@ -7,6 +7,7 @@ import random
 import pandas as pd
 import pytest
 
+from unsee.evaluation.classification import certainty
 from unsee.evaluation.cloze import matches
 from unsee.evaluation.generation import overlap
 from unsee.evaluation.scoring import COLUMNS, METRICS, score_predictions
@@ -19,12 +20,12 @@ def questions() -> pd.DataFrame:
     """Two people, each with a profile and a test question of each task."""
     return pd.DataFrame(
         [
-            (f"{origin}/{person}/{task}", person, origin, task)
+            (f"{origin}/{person}/{task}", person, origin, task, 1 if task == "classification" else -1)
             for origin in ("profile", "test")
             for person in ("p0", "p1")
             for task in TASKS
         ],
-        columns=["question_id", "person_id", "origin", "task"],
+        columns=["question_id", "person_id", "origin", "task", "answer_index"],
     )
 
 
@@ -38,10 +39,13 @@ def predictions(questions: pd.DataFrame) -> pd.DataFrame:
             " ".join(draw.choices(words, k=3)),
             " ".join(draw.choices(words, k=3)),
             draw.random() < 0.5 if row.task == "classification" else None,
+            [-draw.random() for _ in range(3)] if row.task == "classification" else [],
+            [1, 2, 3] if row.task == "classification" else [],
         )
         for row in questions.itertuples()
     ]
-    return pd.DataFrame(rows, columns=["question_id", "output", "reference", "correct"])
+    columns = ["question_id", "output", "reference", "correct", "option_log_likelihoods", "option_tokens"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def test_values_are_those_of_the_single_answers(predictions: pd.DataFrame, questions: pd.DataFrame) -> None:
@@ -49,11 +53,12 @@ def test_values_are_those_of_the_single_answers(predictions: pd.DataFrame, quest
     assert found.columns.tolist() == COLUMNS
     assert found["value"].dtype == "float64"
     values = found.set_index(["question_id", "metric"])["value"]
-    assert len(values) == 4 * (1 + 1 + 4)
+    assert len(values) == 4 * (3 + 1 + 4)
     for row in predictions.itertuples():
         task = row.question_id.rsplit("/")[-1]
         if task == "classification":
-            assert values[row.question_id, "accuracy"] == int(row.correct)
+            expected = certainty(row.option_log_likelihoods, row.option_tokens, 1)
+            assert tuple(values[row.question_id]) == (int(row.correct), *expected)
         elif task == "cloze":
             assert values[row.question_id, "accuracy"] == int(matches(row.output, row.reference))
         else:
@@ -74,7 +79,7 @@ def test_the_cloze_rule_is_the_configured_one(questions: pd.DataFrame) -> None:
     questions = questions[questions["question_id"] == "profile/p0/cloze"]
     predictions = pd.DataFrame(
         {"question_id": questions["question_id"], "output": "In Oslo.", "reference": "Oslo", "correct": None}
-    )
+    ).assign(option_log_likelihoods=[[]], option_tokens=[[]])
     assert score_predictions(predictions, questions)["value"].tolist() == [0.0]
     assert score_predictions(predictions, questions, cloze_rule="contains")["value"].tolist() == [1.0]
 
@@ -108,7 +113,7 @@ def test_questions_without_an_answer_are_named(
 
 def test_without_origins_every_question_is_to_be_answered(predictions: pd.DataFrame, questions: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match="'test/p1/classification', 'test/p1/cloze'.* are not answered"):
-        score_predictions(predictions.iloc[:9], questions[["question_id", "task"]])
+        score_predictions(predictions.iloc[:9], questions[["question_id", "task", "answer_index"]])
 
 
 def test_unknown_and_repeated_questions_are_named(predictions: pd.DataFrame, questions: pd.DataFrame) -> None:

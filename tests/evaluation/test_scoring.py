@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
 from unsee.evaluation import prompts
-from unsee.evaluation.classification import choose
+from unsee.evaluation.classification import certainty, choose
 from unsee.evaluation.cloze import matches, normalise
 from unsee.evaluation.generation import overlap
 from unsee.evaluation.scoring import score_predictions
@@ -21,6 +22,24 @@ def test_choice_is_by_log_likelihood_a_token() -> None:
     assert choose([-2.0, -2.0], [1, 1]) == 0, "the first of equals"
     with pytest.raises(ValueError):
         choose([-1.0], [1, 1])
+
+
+def test_certainty_by_hand() -> None:
+    # Likelihoods 0.16 over two tokens and 0.1 over one: 0.4 and 0.1 a token; then 0.3.
+    probability, ratio = certainty([math.log(0.16), math.log(0.1), math.log(0.3)], [2, 1, 1], 0)
+    assert probability == pytest.approx(0.4 / 0.8)
+    truth_ratio = (0.1 + 0.3) / 2 / 0.4  # TOFU's
+    assert ratio == pytest.approx(truth_ratio / (1 + truth_ratio))
+
+
+def test_certainty_at_the_ends() -> None:
+    assert certainty([0.0, -math.inf], [1, 1], 0) == (1.0, 0.0)
+    assert certainty([0.0, -math.inf], [1, 1], 1) == (0.0, 1.0)
+    assert certainty([-2.0] * 4, [1] * 4, 2) == (0.25, 0.5)
+    assert certainty([-math.inf] * 4, [1] * 4, 2) == (0.25, 0.5), "all impossible is knowing nothing"
+    assert certainty([-9000.0, -9001.0], [1, 1], 0)[0] == pytest.approx(1 / (1 + math.exp(-1))), "no underflow"
+    with pytest.raises(ValueError, match="0 log-likelihoods, 0 token counts and the right one is number -1; expected"):
+        certainty([], [], -1)
 
 
 def test_rouge_l_by_hand() -> None:
@@ -75,17 +94,27 @@ def test_prompts_are_the_published_ones() -> None:
 
 
 def _predictions(rows: list[tuple[str, str, str, bool | None]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["question_id", "output", "reference", "correct"])
+    table = pd.DataFrame(rows, columns=["question_id", "output", "reference", "correct"])
+    options = [([0.0, 0.0], [1, 1]) if correct is not None else ([], []) for correct in table["correct"]]
+    return table.assign(option_log_likelihoods=[o for o, _ in options], option_tokens=[t for _, t in options])
 
 
-QUESTIONS = pd.DataFrame({"question_id": ["a", "b", "c"], "task": ["classification", "cloze", "generation"]})
+QUESTIONS = pd.DataFrame(
+    {"question_id": ["a", "b", "c"], "task": ["classification", "cloze", "generation"], "answer_index": [0, -1, -1]}
+)
 
 
 def test_each_answer_gets_its_metrics() -> None:
     predictions = _predictions([("c", "x y", "x y", None), ("a", "x", "x", True), ("b", "no", "yes", None)])
     items = score_predictions(predictions, QUESTIONS)
-    assert items.to_dict("split")["data"][:3] == [["a", "accuracy", 1.0], ["b", "accuracy", 0.0], ["c", "rouge_l", 1.0]]
-    assert items["metric"].tolist()[2:] == ["rouge_l", "rouge_1", "rouge_2", "bleu"]
+    assert items.to_dict("split")["data"][:5] == [
+        ["a", "accuracy", 1.0],
+        ["a", "probability", 0.5],
+        ["a", "truth_ratio", 0.5],
+        ["b", "accuracy", 0.0],
+        ["c", "rouge_l", 1.0],
+    ]
+    assert items["metric"].tolist()[4:] == ["rouge_l", "rouge_1", "rouge_2", "bleu"]
 
 
 def test_wrong_predictions_are_named() -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from unsee.results.intervals import Interval, clustered_interval
+from unsee.results.intervals import Interval, bootstrap_t_interval, clustered_interval
 
 
 def test_by_hand() -> None:
@@ -64,6 +64,93 @@ def test_covers_what_it_says(kind: str) -> None:
     assert np.mean([interval.low <= truth <= interval.high for interval in unaware]) < 0.7, "why people matter"
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_people_and_seeds_together_equal_two_way_clustering(seed: int) -> None:
+    regression = pytest.importorskip("statsmodels.regression.linear_model")
+    draw = np.random.default_rng(seed)
+    people, seeds = np.repeat(np.arange(12), 15), np.tile(np.arange(3), 60)
+    values = draw.normal(size=180) + draw.normal(size=12)[people] + 4 * draw.normal(size=3)[seeds]
+    fitted = regression.OLS(values, np.ones((180, 1))).fit(
+        cov_type="cluster", cov_kwds={"groups": np.column_stack([people, seeds])}
+    )
+    found = clustered_interval(values, people, seeds=seeds)
+    assert found.standard_error == pytest.approx(fitted.bse[0])
+    assert 2 < found.degrees < 13
+    assert clustered_interval(values, people, seeds=np.zeros(180)) == clustered_interval(values, people)
+
+
+def test_seeds_that_do_not_matter_add_nothing() -> None:
+    draw = np.random.default_rng(0)
+    once, people = draw.normal(size=60), np.repeat(np.arange(12), 5)
+    found = clustered_interval(np.tile(once, 3), np.tile(people, 3), seeds=np.repeat(np.arange(3), 60))
+    assert (found.low, found.high) == pytest.approx((lambda i: (i.low, i.high))(clustered_interval(once, people)))
+
+
+@pytest.mark.parametrize("between_seeds", [0.0, 0.3, 1.0])
+def test_covers_what_it_says_over_seeds(between_seeds: float) -> None:
+    """25 people, 6 questions each, 3 seeds; an interval that does not know of seeds fails where they differ."""
+    repetitions, people, questions, seeds = 2000, 25, 6, 3
+    draw = np.random.default_rng(11)
+    shape = (repetitions, people, seeds, questions)
+    values = (
+        draw.normal(size=(repetitions, people, 1, 1)) * 0.5
+        + draw.normal(size=(repetitions, 1, seeds, 1)) * between_seeds
+        + draw.normal(size=shape)
+    ).reshape(repetitions, -1)
+    person = np.repeat(np.arange(people), seeds * questions)
+    seed = np.tile(np.repeat(np.arange(seeds), questions), people)
+    found = [clustered_interval(row, person, seeds=seed) for row in values]
+    # Three seeds: where they differ a little, their variance is hardly seen; elsewhere it covers 95 %.
+    assert np.mean([i.low <= 0 <= i.high for i in found]) > (0.9 if between_seeds else 0.93)
+    if between_seeds == 1.0:
+        unaware = [clustered_interval(row, person) for row in values[:500]]
+        assert np.mean([i.low <= 0 <= i.high for i in unaware]) < 0.6, "why seeds matter"
+
+
+def test_p_values_are_the_t_tests() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    values = np.random.default_rng(1).normal(0.4, size=20)
+    assert clustered_interval(values, np.arange(20)).p_value == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+
+
+def test_p_values_without_spread() -> None:
+    people = np.array([0, 0, 1, 2, 3])
+    assert clustered_interval(np.zeros(5), people).p_value == 1.0
+    assert clustered_interval(np.full(5, -1.0), people).p_value == 2 / 2**4, "four people, all down"
+    assert math.isnan(clustered_interval(np.ones(2), np.zeros(2)).p_value)
+
+
+def test_bootstrap_t_by_another_way() -> None:
+    """One value a person: t of each resample from the plain formula."""
+    values = np.random.default_rng(2).exponential(size=15)
+    found = bootstrap_t_interval(values, np.arange(15), resamples=999, seed=5)
+    samples = values[np.random.default_rng(5).integers(15, size=(999, 15))]
+    t = (samples.mean(axis=1) - values.mean()) / (samples.std(axis=1, ddof=1) / math.sqrt(15))
+    error = values.std(ddof=1) / math.sqrt(15)
+    assert found.low == pytest.approx(values.mean() - np.quantile(t, 0.975) * error)
+    assert found.high == pytest.approx(values.mean() - np.quantile(t, 0.025) * error)
+    assert found.high - found.mean > found.mean - found.low, "skewed as the values are"
+    assert bootstrap_t_interval(values, np.arange(15), resamples=999, seed=5) == found
+
+
+def test_bootstrap_t_covers_what_it_says() -> None:
+    repetitions, people, questions = 1000, 25, 18
+    draw = np.random.default_rng(8)
+    spread = 1 / 0.3 - 1
+    ability = draw.beta(0.45 * spread, 0.55 * spread, size=(repetitions, people, 1))
+    values = (draw.random((repetitions, people, questions)) < ability).astype(float).reshape(repetitions, -1)
+    clusters = np.repeat(np.arange(people), questions)
+    found = [bootstrap_t_interval(row, clusters, resamples=499) for row in values]
+    assert 0.93 < np.mean([i.low <= 0.45 <= i.high for i in found]) < 0.97
+
+
+def test_bootstrap_t_without_spread_is_the_plain_one() -> None:
+    for values in (np.ones(4), np.array([1.0, 2.0])):
+        clusters = np.arange(4) if len(values) == 4 else np.zeros(2)
+        found = bootstrap_t_interval(values, clusters)
+        assert (found.mean, found.n_clusters) == (values.mean(), len(set(clusters)))
+
+
 def test_one_person_says_nothing_about_others() -> None:
     found = clustered_interval(np.array([0.0, 1.0]), np.array(["a", "a"]))
     assert (found.mean, found.n_clusters) == (0.5, 1)
@@ -73,7 +160,7 @@ def test_one_person_says_nothing_about_others() -> None:
 @pytest.mark.parametrize("value", [0.0, 100.0, 0.1])
 def test_equal_values_have_no_width(value: float) -> None:
     found = clustered_interval(np.full(7, value), np.array([0, 0, 0, 1, 1, 2, 3]))
-    assert found == Interval(value, value, value, 0.0, 4)
+    assert found == Interval(value, value, value, 0.0, 4, 3.0)
 
 
 def test_order_and_names_of_people_do_not_matter() -> None:

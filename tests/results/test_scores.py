@@ -18,7 +18,7 @@ from unsee.results.intervals import clustered_interval
 from unsee.results.scores import COLUMNS, collect
 
 KEY = ["model", "forget_percent", "method", "seed", "set", "modality", "task", "metric"]
-CELLS = 4 * 2 * (1 + 1 + 4)  # sets, modalities, metrics of the tasks
+CELLS = 4 * 2 * (3 + 1 + 4)  # sets, modalities, metrics of the tasks
 
 
 def _set_of(origin: str, person: str, forgotten: set[str]) -> str | None:

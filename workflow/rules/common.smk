@@ -4,6 +4,8 @@ import sys
 from os.path import exists
 from pathlib import Path
 
+import yaml
+
 # This clone's library, whatever else is installed.
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
@@ -28,6 +30,16 @@ TABLES = expand(
     "results/benchmark/{table}.parquet",
     table=["people", "images", "questions", "training_pairs", "splits"],
 )
+# The figures, see src/unsee/results/figures.py.
+FIGURES = [
+    "agreement",
+    "costs",
+    "modalities",
+    "portraits",
+    "ratios",
+    "trade_off",
+    "training",
+]
 # One model of the table.
 RUN = "{model}/forget{forget_percent}/{method}/seed{seed}"
 BASE = f"results/base/{config['model']['name']}"
@@ -128,16 +140,30 @@ def parts():
     )
 
 
-def lost():
+def lost(table):
     """What a table that is there rests on and is not there any more.
 
     Snakemake asks whether a wanted file is there, not whether what it was made of still is: a table would outlive an
     adapter whose new run failed, and the next call would say "Nothing to be done". As a parameter of the table's
     rule this list runs the rule when it is not empty, and with it all that its input lacks.
     """
-    if not exists("results/table3.csv"):
+    if not exists(table):
         return []
     return [path for path in parts() if not exists(path)]
+
+
+def page_files():
+    """What the report's page is made of besides the results."""
+    folder = ROOT / "src/unsee/data/report"
+    return sorted(str(path) for path in folder.rglob("*") if path.is_file())
+
+
+def settings_text():
+    """The configuration, every file merged, but for what is of this machine and changes no result."""
+    sections = configuration.plain(
+        {k: v for k, v in config.items() if k != "resources"}
+    )
+    return yaml.safe_dump(sections, sort_keys=True, allow_unicode=True)
 
 
 def training_times():

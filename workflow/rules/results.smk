@@ -1,4 +1,4 @@
-# From one value a question to the tables.
+# From one value a question to the tables, figures and the page.
 
 
 rule scores:
@@ -7,7 +7,8 @@ rule scores:
         item_scores=of_every_run("item_scores.parquet"),
         sources=sources("scores"),
     output:
-        "results/scores.csv",
+        scores="results/scores.csv",
+        answers="results/scores.parquet",
     log:
         "results/jobs/scores.log",
     benchmark:
@@ -46,7 +47,7 @@ rule table3:
         **needs("table3"),
     params:
         methods=list(ENTRIES),
-        lost=lambda w: lost(),
+        lost=lambda w: lost("results/table3.csv"),
     script:
         "../scripts/table3.py"
 
@@ -69,9 +70,36 @@ rule ablation:
         **needs("ablation"),
     params:
         methods=list(ENTRIES),
-        lost=lambda w: lost(),
+        lost=lambda w: lost("results/ablation.csv"),
     script:
         "../scripts/ablation.py"
+
+
+rule summary:
+    input:
+        scores="results/scores.csv",
+        answers="results/scores.parquet",
+        rests_on=parts(),
+        sources=sources("summary"),
+    output:
+        differences="results/differences.csv",
+        csv="results/summary.csv",
+        markdown="results/summary.md",
+        latex="results/table3.tex",
+    log:
+        "results/jobs/summary.log",
+    benchmark:
+        "results/jobs/summary.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("summary")
+    resources:
+        **needs("summary"),
+    params:
+        methods=list(ENTRIES),
+        lost=lambda w: lost("results/summary.csv"),
+    script:
+        "../scripts/summary.py"
 
 
 rule costs:
@@ -95,3 +123,70 @@ rule costs:
         runs=runs(),
     script:
         "../scripts/costs.py"
+
+
+rule figures:
+    input:
+        tables=TABLES,
+        summary="results/summary.csv",
+        scores="results/scores.csv",
+        answers="results/scores.parquet",
+        costs="results/costs.csv",
+        metrics=of_every_run("metrics.parquet"),
+        predictions=of_every_run("predictions.parquet"),
+        sources=sources("figures"),
+    output:
+        figures=expand(
+            "results/figures/{figure}.{extension}",
+            figure=FIGURES,
+            extension=["pdf", "svg", "png"],
+        ),
+        agreement="results/agreement.csv",
+    log:
+        "results/jobs/figures.log",
+    benchmark:
+        "results/jobs/figures.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("figures")
+    resources:
+        **needs("figures"),
+    params:
+        runs=runs(),
+        lost=lambda w: lost("results/agreement.csv"),
+    script:
+        "../scripts/figures.py"
+
+
+rule report:
+    input:
+        tables=TABLES,
+        summary="results/summary.csv",
+        table3="results/table3.csv",
+        scores="results/scores.csv",
+        differences="results/differences.csv",
+        costs="results/costs.csv",
+        statistics="results/dataset_statistics.csv",
+        figures=expand("results/figures/{figure}.svg", figure=FIGURES),
+        predictions=of_every_run("predictions.parquet"),
+        item_scores=of_every_run("item_scores.parquet"),
+        manifests=of_every_run("manifest.json"),
+        page=page_files(),
+        sources=sources("report"),
+    output:
+        "results/report.html",
+    log:
+        "results/jobs/report.log",
+    benchmark:
+        "results/jobs/report.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("report")
+    resources:
+        **needs("report"),
+    params:
+        runs=runs(),
+        configuration=settings_text(),
+        lost=lambda w: lost("results/report.html"),
+    script:
+        "../scripts/report.py"

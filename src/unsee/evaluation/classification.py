@@ -1,9 +1,12 @@
-"""Multiple choice: the option that the model finds likeliest."""
+"""Multiple choice: the option that the model finds likeliest, and how sure it is of the right one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+
+#: Of each answer, in this order; see :func:`choose` and :func:`certainty`.
+METRICS = ("accuracy", "probability", "truth_ratio")
 
 
 def choose(log_likelihoods: Sequence[float], tokens: Sequence[int]) -> int:
@@ -34,3 +37,33 @@ def choose(log_likelihoods: Sequence[float], tokens: Sequence[int]) -> int:
             )
     means = [total / count for total, count in zip(log_likelihoods, tokens, strict=True)]
     return means.index(max(means))
+
+
+def certainty(log_likelihoods: Sequence[float], tokens: Sequence[int], answer: int) -> tuple[float, float]:
+    """How likely the right option is: its ``probability`` among the options, and the ``truth_ratio``.
+
+    With p the likelihood of an option to the power of one by its number of tokens, ``probability`` is p of the right
+    option over the sum of all (0 to 1; 0.25 is knowing nothing of four). TOFU's truth ratio R is the mean p of the
+    wrong options over that of the right one (Maini et al., 2024, section 2.2.2, with the right option itself for its
+    paraphrase), from 0 to infinity; here it is R / (1 + R), which keeps the order and lies between 0 and 1: 0 is sure
+    of the right option, 0.5 as sure of the wrong ones, 1 sure of a wrong one.
+
+    Args:
+        log_likelihoods, tokens: as for :func:`choose`, at least two.
+        answer: the index of the right option.
+
+    Raises:
+        ValueError: fewer than two options, lists of two lengths, or an index that is none of them.
+    """
+    if len(log_likelihoods) != len(tokens) or len(tokens) < 2 or not 0 <= answer < len(tokens):
+        raise ValueError(
+            f"options: {len(log_likelihoods)} log-likelihoods, {len(tokens)} token counts and the right one is number "
+            f"{answer}; expected as many of one as of the other, at least two, and the number of one of them"
+        )
+    means = [total / count for total, count in zip(log_likelihoods, tokens, strict=True)]
+    top = max(means)
+    # All impossible is knowing nothing.
+    shares = [1.0] * len(means) if top == -math.inf else [math.exp(mean - top) for mean in means]
+    right = shares[answer]
+    wrong = (sum(shares) - right) / (len(shares) - 1)
+    return right / sum(shares), wrong / (wrong + right)

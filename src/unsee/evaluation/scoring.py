@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import pandas as pd
 
-from unsee.evaluation import cloze, generation
+from unsee.evaluation import classification, cloze, generation
 
 COLUMNS = ["question_id", "metric", "value"]
 
+_OPTIONS = ("option_log_likelihoods", "option_tokens")
+
 #: The metrics of each task.
-METRICS = {"classification": ("accuracy",), "generation": generation.METRICS, "cloze": ("accuracy",)}
+METRICS = {"classification": classification.METRICS, "generation": generation.METRICS, "cloze": ("accuracy",)}
 
 
 def score_predictions(predictions: pd.DataFrame, questions: pd.DataFrame, *, cloze_rule: str = "exact") -> pd.DataFrame:
-    """``question_id, metric, value``, sorted by question: accuracy (0 or 1), or overlaps of open answers (0 to 1).
+    """``question_id, metric, value``, sorted by question: accuracy (0 or 1); of multiple choice also the right option's
+    probability and truth ratio, of open answers overlaps (all 0 to 1).
 
     Args:
-        predictions: of one run: ``question_id, output, reference, correct``.
-        questions: the questions table (``question_id``, ``task``; with ``origin`` and ``person_id``, a run need
+        predictions: of one run: ``question_id, output, reference, correct, option_log_likelihoods, option_tokens``.
+        questions: the questions table (``question_id``, ``task``, ``answer_index``; with ``origin`` and ``person_id``, a run need
             not answer the test questions of a person, but then none of them).
         cloze_rule: see :func:`unsee.evaluation.cloze.matches`.
 
@@ -26,21 +29,23 @@ def score_predictions(predictions: pd.DataFrame, questions: pd.DataFrame, *, clo
             a prediction. The message names the first few.
     """
     _check(predictions, questions)
-    tasks = predictions["question_id"].map(questions.set_index("question_id")["task"])
+    asked = questions.set_index("question_id").loc[predictions["question_id"]]
     rows: list[tuple[str, str, float]] = []
-    for question_id, task, output, reference, correct in sorted(
+    for question_id, task, answer, output, reference, correct, likelihoods, tokens in sorted(
         zip(
             predictions["question_id"],
-            tasks,
-            predictions["output"],
-            predictions["reference"],
-            predictions["correct"],
+            asked["task"],
+            asked["answer_index"],
+            *(predictions[name] for name in ("output", "reference", "correct", *_OPTIONS)),
             strict=True,
         ),
         key=lambda row: str(row[0]),
     ):
         if task == "classification":
-            values = [float(correct)]
+            try:
+                values = [float(correct), *classification.certainty(likelihoods, tokens, answer)]
+            except ValueError as error:
+                raise ValueError(f"question {question_id!r}: {error}; predict again") from error
         elif task == "cloze":
             try:
                 values = [float(cloze.matches(output, reference, cloze_rule))]

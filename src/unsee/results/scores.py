@@ -1,10 +1,11 @@
-"""All runs' scores in one tidy table."""
+"""All runs' scores in one tidy table, and the single answers' in another."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,9 +14,11 @@ from unsee.benchmarks.splits import assign_sets
 from unsee.evaluation.scoring import METRICS
 from unsee.results.intervals import clustered_interval
 
+_RUN = ["model", "forget_percent", "method", "seed"]
 _CELL = ["set", "modality", "task", "metric"]
 _SCORE = ["value", "low", "high", "n_questions", "n_people"]
-COLUMNS = ["model", "forget_percent", "method", "seed", *_CELL, *_SCORE]
+COLUMNS = [*_RUN, *_CELL, *_SCORE]
+ITEM_COLUMNS = [*_RUN, *_CELL, "person_id", "question_id", "value"]
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,12 @@ class Run:
         return f"{self.model}/forget{self.forget_percent}/{self.method}/seed{self.seed}"
 
 
-def collect(
+def gather(
     runs: Sequence[Run], questions: pd.DataFrame, splits: pd.DataFrame, forget_percents: Sequence[int]
 ) -> pd.DataFrame:
-    """scores.csv: one row a run, ratio, set, modality, task and metric.
+    """scores.parquet: one row a run, ratio, question and metric; ``value`` is 0 to 1.
 
-    Accuracies are in percent, overlaps 0 to 1. ``low`` and ``high`` are the ends of a 95 % interval for ``value``,
-    clustered by person; NaN where a set has one person.
+    Vanilla's answers stand at every ratio, in the sets that they count for there.
 
     Args:
         runs: in the order in which their rows shall stand.
@@ -56,23 +58,43 @@ def collect(
     for run in runs:
         items = pd.read_parquet(run.item_scores)
         for percent in forget_percents if run.forget_percent == 0 else [run.forget_percent]:
-            scores = _summary(_join(run, percent, expected[percent], items))
-            scores.insert(0, "model", run.model)
-            scores.insert(1, "forget_percent", percent)
-            scores.insert(2, "method", run.method)
-            scores.insert(3, "seed", run.seed)
-            frames.append(scores)
+            joined = _join(run, percent, expected[percent], items)
+            frames.append(_label(joined, (run.model, percent, run.method, run.seed))[ITEM_COLUMNS])
+    texts = ["model", "method", *_CELL, "person_id", "question_id"]
+    return pd.concat(frames, ignore_index=True).astype(dict.fromkeys(texts, "category"))
+
+
+def summarise(items: pd.DataFrame) -> pd.DataFrame:
+    """scores.csv: one row a run, ratio, set, modality, task and metric.
+
+    Accuracies are in percent, the others 0 to 1. ``low`` and ``high`` are the ends of a 95 % interval for ``value``,
+    clustered by person; NaN where a set has one person.
+
+    Args:
+        items: as :func:`gather` gives them.
+    """
+    items = items.assign(person=pd.factorize(items["person_id"])[0])  # numbers sort faster
+    frames = []
+    for key, part in items.groupby(_RUN, sort=False, observed=True):
+        frames.append(_label(_summary(part), list(key))[COLUMNS])
     return pd.concat(frames, ignore_index=True)
 
 
+def collect(
+    runs: Sequence[Run], questions: pd.DataFrame, splits: pd.DataFrame, forget_percents: Sequence[int]
+) -> pd.DataFrame:
+    """:func:`summarise` of :func:`gather`."""
+    return summarise(gather(runs, questions, splits, forget_percents))
+
+
 def _expected(questions: pd.DataFrame, splits: pd.DataFrame, percent: int) -> pd.DataFrame:
-    """Every question and metric that a run at a ratio is scored by; people are numbers, which sort faster."""
+    """Every question and metric that a run at a ratio is scored by."""
     keys = questions[["question_id", "person_id", "origin", "modality", "task"]]
     asked = keys.assign(set=assign_sets(keys, splits, percent)).dropna(subset="set")
     metrics = pd.DataFrame(
         [(task, metric) for task, names in METRICS.items() for metric in names], columns=["task", "metric"]
     )
-    return asked.merge(metrics, on="task").assign(person=lambda table: pd.factorize(table["person_id"])[0])
+    return asked.merge(metrics, on="task")
 
 
 def _join(run: Run, percent: int, expected: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
@@ -94,9 +116,15 @@ def _join(run: Run, percent: int, expected: pd.DataFrame, items: pd.DataFrame) -
     return scored
 
 
+def _label(table: pd.DataFrame, run: Sequence[Any]) -> pd.DataFrame:
+    for name, value in zip(_RUN, run, strict=True):
+        table[name] = value
+    return table
+
+
 def _summary(scored: pd.DataFrame) -> pd.DataFrame:
     rows = []
-    for cell, part in scored.groupby(_CELL):
+    for cell, part in scored.groupby(_CELL, observed=True):
         scale = 100.0 if cell[-1] == "accuracy" else 1.0
         interval = clustered_interval(part["value"].to_numpy() * scale, part["person"].to_numpy())
         rows.append((*cell, interval.mean, interval.low, interval.high, len(part), interval.n_clusters))

@@ -1,0 +1,91 @@
+"""The table as LaTeX: its shape, and marks only where a test says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from unsee.results.differences import differences
+from unsee.results.latex import marks, to_latex
+from unsee.results.scores import gather, summarise
+from unsee.results.tables import table3
+
+
+@pytest.fixture(scope="module")
+def items(world: Any) -> pd.DataFrame:
+    """A third method, good, that knows all of those it keeps; a fourth, wreck, that knows nothing."""
+    items = gather(world.runs, world.questions, world.splits, (20,)).astype({"method": str})
+    items = items[items["forget_percent"] == 20]
+    retain = items[items["method"] == "retain"]
+    kept = retain["set"].isin(["retain", "celebrity"])
+    good = retain.assign(method="good", value=retain["value"].mask(kept, 1.0))
+    wreck = retain.assign(method="wreck", value=0.0)
+    return pd.concat([items, good, wreck])
+
+
+@pytest.fixture(scope="module")
+def found(items: pd.DataFrame) -> dict[tuple[str, int, str, str, str], str]:
+    return marks(items, differences(items))
+
+
+def test_the_best_is_marked_where_it_is_better_than_all(found: dict[Any, str]) -> None:
+    assert found["tiny", 20, "text", "good", "retain_classification"] == "best"
+    assert found["tiny", 20, "image", "good", "retain_rouge_l"] == "best"
+    # Two that answer by chance stand behind it; neither is better than the other, but the wreck is worse than both.
+    assert ("tiny", 20, "text", "alpha", "retain_classification") not in found
+    assert ("tiny", 20, "text", "zeta", "retain_classification") not in found
+
+
+def test_below_the_retain_only_model_is_no_best(items: pd.DataFrame, found: dict[Any, str]) -> None:
+    over = {key[-1] for key, mark in found.items() if mark == "over"}
+    assert over and all(name.startswith(("forget_", "test_")) for name in over)
+    assert {key[3] for key, mark in found.items() if mark == "over"} == {"wreck"}
+    table = differences(items)
+    assert sum(table["over_unlearned"] & table["metric"].isin(["accuracy", "rouge_l"])) == list(found.values()).count(
+        "over"
+    )
+
+
+def test_no_difference_no_mark(items: pd.DataFrame) -> None:
+    retain = items[items["method"].isin(["vanilla", "retain"])]
+    twins = [retain[retain["method"] == "retain"].assign(method=name) for name in ("one", "two")]
+    both = pd.concat([retain, *twins])
+    assert marks(both, differences(both)) == {}
+
+
+def test_second_best(items: pd.DataFrame) -> None:
+    chosen = items[items["method"].isin(["vanilla", "retain", "good", "alpha", "wreck"])]
+    found = marks(chosen, differences(chosen))
+    assert found["tiny", 20, "text", "alpha", "retain_classification"] == "second"
+
+
+def test_latex(items: pd.DataFrame, found: dict[Any, str]) -> None:
+    table = table3(summarise(items), ["zeta", "alpha", "good", "wreck"])
+    table.loc[0, "celebrity_cloze"] = np.nan
+    note, text = to_latex(table, found).split(r"\begin{tabular}", 1)
+    assert all(line.startswith("% ") for line in note.strip().splitlines())
+    lines = text.splitlines()
+    assert lines[0] == "{lll" + "r" * 12 + "}"
+    assert lines[1] == r"\toprule" and lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
+    assert lines[3].startswith("Ratio & Modality & Method & Class. & ROUGE-L & Cloze & ")
+    rows = [line for line in lines[5:-2] if line.endswith(r"\\")]
+    assert len(rows) == len(table) == 12
+    assert all(row.count("&") == 14 for row in rows)
+    assert rows[0].startswith(r"\multirow[t]{12}{*}{20\,\%} & \multirow[t]{6}{*}{image} & vanilla & ")
+    assert rows[0].endswith("& -- \\\\")
+    assert sum(row.count(r"\textbf{") for row in rows) == list(found.values()).count("best")
+    assert sum(row.count(r"\dagger") for row in rows) == list(found.values()).count("over")
+    first = table.iloc[2]
+    assert f"zeta & {first['forget_classification']:.1f}" in rows[2]
+
+
+def test_names_are_escaped_and_models_told_apart(items: pd.DataFrame) -> None:
+    scores = summarise(items.assign(method=items["method"].replace("zeta", "kl_min")))
+    both = table3(pd.concat([scores, scores.assign(model="an_other")]))
+    text = to_latex(both, {})
+    assert r"KL\_Min" in text and r"an\_other" in text
+    assert "Model & Ratio & Modality & Method & " in text
+    assert text.count(r"\midrule") == 2

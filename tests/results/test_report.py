@@ -1,0 +1,280 @@
+"""The page: what it holds, and in a browser without a screen that it opens, sorts and filters and asks no network."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from unsee.evaluation.scoring import score_predictions
+from unsee.results import figures, report
+from unsee.results.differences import differences
+from unsee.results.explorer import PIXELS, data_url, explorer, forgotten_people
+from unsee.results.scores import Run, gather, summarise
+from unsee.results.summary import summary
+from unsee.results.tables import table3
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+RUNS = [(0, "vanilla", 0), (25, "retain", 0), (25, "npo", 0), (25, "mine", 0)]
+RIGHT = {"vanilla": 0.95, "retain": 0.6, "npo": 0.5, "mine": 0.3}
+
+
+@pytest.fixture(scope="module")
+def tables(mini_benchmark: Path) -> dict[str, pd.DataFrame]:
+    names = ("people", "images", "questions", "splits")
+    return {name: pd.read_parquet(mini_benchmark / f"{name}.parquet") for name in names}
+
+
+@pytest.fixture(scope="module")
+def predictions(tables: Mapping[str, pd.DataFrame]) -> dict[tuple[int, str, int], pd.DataFrame]:
+    """Answers that are right as often as the model is good; the wrong ones would be markup if they were not escaped."""
+    questions, draw = tables["questions"], np.random.default_rng(0)
+    found = {}
+    for run in RUNS:
+        rows = []
+        for row in questions.to_dict("records"):
+            right = draw.random() < RIGHT[run[1]]
+            n = len(row["options"])
+            likelihoods = [-1.0 if (i == row["answer_index"]) == right else -3.0 for i in range(n)]
+            rows.append(
+                {
+                    "question_id": row["question_id"],
+                    "output": row["answer"] if right else "</script><b>nobody & nothing",
+                    "reference": row["answer"],
+                    "correct": right if n else None,
+                    "option_log_likelihoods": likelihoods,
+                    "option_tokens": [1] * n,
+                }
+            )
+        found[run] = pd.DataFrame(rows)
+    return found
+
+
+@pytest.fixture(scope="module")
+def scored(
+    tables: Mapping[str, pd.DataFrame], predictions: Mapping[Any, pd.DataFrame]
+) -> dict[tuple[int, str, int], pd.DataFrame]:
+    return {run: score_predictions(table, tables["questions"]) for run, table in predictions.items()}
+
+
+@pytest.fixture(scope="module")
+def page(
+    tables: Mapping[str, pd.DataFrame],
+    predictions: Mapping[Any, pd.DataFrame],
+    scored: Mapping[Any, pd.DataFrame],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
+    folder = tmp_path_factory.mktemp("page")
+    runs = []
+    for percent, method, seed in RUNS:
+        scored[percent, method, seed].to_parquet(folder / f"{method}.parquet")
+        runs.append(Run("tiny", percent, method, seed, folder / f"{method}.parquet"))
+    items = gather(runs, tables["questions"], tables["splits"], [25])
+    scores, compared = summarise(items), differences(items)
+    table = summary(items, compared)
+    figures.save(figures.trade_off(table), folder, "trade_off")
+    people = forgotten_people(tables, predictions, 25, 0)
+    figures.save(figures.portraits(people, list(RIGHT)), folder, "portraits")
+    cost = {"model": "tiny", "forget_percent": 25, "method": list(RIGHT), "seed": 0, "seconds": [9.0, 8.0, 1.0, 2.0]}
+    return report.render(
+        summary=table,
+        table3=table3(scores),
+        scores=scores,
+        differences=compared,
+        costs=pd.DataFrame(cost),
+        statistics=pd.DataFrame({"statistic": ["Total Profiles"], "value": ["16"]}),
+        explorer=explorer(tables, predictions, scored),
+        figures={name: folder / f"{name}.svg" for name in ("trade_off", "portraits")},
+        configuration="seeds: [0]\n",
+        manifests={"forget25/npo/seed0": {"adapter_sha256": "ab" * 32, "seed": 0, "versions": {"torch": "2.13.0"}}},
+    )
+
+
+def _data(page: str) -> Any:
+    (found,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)
+    return json.loads(found)
+
+
+def test_the_page_holds_every_answer(
+    page: str,
+    tables: Mapping[str, pd.DataFrame],
+    predictions: Mapping[Any, pd.DataFrame],
+    scored: Mapping[Any, pd.DataFrame],
+) -> None:
+    data = _data(page)["explorer"]
+    questions = tables["questions"].sort_values("question_id").reset_index(drop=True)
+    assert [data["texts"][i] for i in data["questions"]["answer"]] == questions["answer"].tolist()
+    names = tables["people"].set_index("person_id")["name"]
+    shown = [data["people"][i]["name"] for i in data["questions"]["person"]]
+    assert shown == names[questions["person_id"]].tolist()
+    for run, (key, table) in zip(data["runs"], predictions.items(), strict=True):
+        assert (run["percent"], run["method"], run["seed"]) == key
+        output = table.set_index("question_id")["output"]
+        assert [data["texts"][i] for i in run["answers"]] == output[questions["question_id"]].tolist()
+        items = scored[key][scored[key]["metric"].isin(["accuracy", "rouge_l"])].set_index("question_id")["value"]
+        assert run["values"] == [round(100 * value) for value in items[questions["question_id"]]]
+    assert set(data["forgotten"]) == {"25"} and len(data["forgotten"]["25"]) == 3
+    assert set(data["images"]) == set(tables["images"]["image_id"])
+
+
+def test_what_was_not_asked_has_no_answer(
+    tables: Mapping[str, pd.DataFrame], predictions: Mapping[Any, pd.DataFrame], scored: Mapping[Any, pd.DataFrame]
+) -> None:
+    run = RUNS[2]
+    some = predictions[run].iloc[5:]
+    data = explorer(tables, {run: some}, {run: scored[run][scored[run]["question_id"].isin(some["question_id"])]})
+    order = tables["questions"]["question_id"].sort_values().tolist()
+    missing = [order.index(name) for name in predictions[run]["question_id"].iloc[:5]]
+    assert [i for i, answer in enumerate(data["runs"][0]["answers"]) if answer == -1] == sorted(missing)
+
+
+def test_nothing_points_outside(page: str) -> None:
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page.split('<script id="data"')[0])
+    assert "sourceMappingURL" not in page and "Content-Security-Policy" in page
+    assert page.count("</script>") == 3, "no answer ends a script"
+    assert "Permission is hereby granted" in page
+
+
+def test_findings_say_what_the_summary_does() -> None:
+    rows = [("vanilla", 0.0, np.nan, 0), ("retain", 1.0, np.nan, 0), ("npo", 0.8, np.nan, 3)]
+    rows += [("ga", 0.7, 0.2, 0), ("kl_min", 0.1, 0.001, 0)]
+    part = pd.DataFrame(rows, columns=["method", "combined", "p_to_best", "over_unlearned"]).assign(
+        forget_percent=10, combined_low=0.5, combined_high=0.9, forgetting=0.75, utility_kept=0.86
+    )
+    assert report._finding(part) == (
+        "At 10 % forgotten, NPO comes nearest to a model that never met the people: combined score 0.80 (0.50 to 0.90), "
+        "forgetting 0.75, utility kept 0.86. It cannot be told from GA with so few people. It is clearly better than KL_Min "
+        "(p < 0.05, Holm-corrected). It over-unlearns in 3 of 12 scores: below what the retain-only model guesses."
+    )
+    assert report._finding(part.head(2)) == "At 10 % there is no method to compare."
+
+
+def test_large_pictures_are_made_small(tables: Mapping[str, pd.DataFrame]) -> None:
+    import base64
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGBA", (400, 200), "red").save(buffer, "PNG")
+    url = data_url(buffer.getvalue())
+    head, code = url.split(",")
+    assert head == "data:image/jpeg;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(code))).size == (PIXELS, PIXELS // 2)
+    own = tables["images"]["bytes"].iloc[0]
+    if max(Image.open(io.BytesIO(own)).size) <= PIXELS:
+        assert base64.b64decode(data_url(own).split(",")[1]) == own
+
+
+SCRIPT = """
+<script>
+const errors = [];
+window.addEventListener("error", (event) => errors.push(event.message));
+window.addEventListener("unhandledrejection", (event) => errors.push(String(event.reason)));
+document.addEventListener("securitypolicyviolation", (event) => errors.push("refused: " + event.blockedURI));
+for (const kind of ["error", "warn"]) console[kind] = (...words) => errors.push(words.join(" "));
+</script>
+"""
+ACTIONS = """
+<script>
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const text = (selector) => [...document.querySelectorAll(selector)].map((cell) => cell.innerText.trim());
+async function choose(name, value) {
+  const filter = document.getElementById("filters").elements[name];
+  filter.value = value;
+  filter.dispatchEvent(new Event("input", { bubbles: true }));
+  await sleep(500);
+}
+(async () => {
+  await sleep(500);
+  const found = { ready: document.documentElement.dataset.ready };
+  const column = '#findings .tabulator-col[tabulator-field="1"]';
+  found.methods = text('#findings .tabulator-cell[tabulator-field="1"]');
+  document.querySelector(column).click();
+  await sleep(300);
+  found.sorted = text('#findings .tabulator-cell[tabulator-field="1"]');
+  found.forget = document.getElementById("count").value;
+  await choose("set", "");
+  found.all = document.getElementById("count").value;
+  await choose("task", "cloze");
+  found.tasks = [...new Set(text('#answers .tabulator-cell[tabulator-field="person"]').map((t) => t.split(/\\s/).pop()))];
+  await choose("person", PERSON);
+  found.person = document.getElementById("count").value;
+  found.card = document.getElementById("person").innerText;
+  found.people = [...new Set(text('#answers .tabulator-cell[tabulator-field="person"]').map((t) => t.split("\\n")[0]))];
+  found.answers = text('#answers .tabulator-cell[tabulator-field="value mine"]');
+  await choose("words", "no such words");
+  found.none = document.getElementById("count").value;
+  await choose("words", ""); await choose("person", ""); await choose("task", ""); await choose("set", "forget");
+  found.figures = [...document.querySelectorAll("figure img")].map((image) => image.naturalWidth);
+  found.portraits = [...document.querySelectorAll("#answers img")].filter((image) => image.naturalWidth > 0).length;
+  found.requests = performance.getEntriesByType("resource").map((e) => e.name).filter((name) => !name.startsWith("data:"));
+  found.width = document.documentElement.scrollWidth - window.innerWidth;
+  found.errors = errors;
+  const place = document.createElement("pre");
+  place.id = "outcome";
+  place.textContent = JSON.stringify(found);
+  document.body.append(place);
+})();
+</script>
+"""
+
+
+def _browse(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *arguments]
+    command += ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
+    command += [f"--user-data-dir={path.parent / 'profile'}", "--enable-logging=stderr", path.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; on Debian: apt-get install chromium")
+@pytest.mark.parametrize("width", [1280, 500])
+def test_in_a_browser(page: str, tables: Mapping[str, pd.DataFrame], tmp_path: Path, width: int) -> None:
+    gone = tables["splits"].query("role == 'forget'")["person_id"].iloc[0]
+    name = tables["people"].set_index("person_id").loc[gone, "name"]
+    file = tmp_path / "page.html"
+    actions = ACTIONS.replace("PERSON", json.dumps(name))
+    head, foot = page.replace("<style>", f"{SCRIPT}<style>", 1).rsplit("</body>", 1)
+    file.write_text(f"{head}{actions}</body>{foot}", encoding="utf-8")
+    done = _browse(file, f"--window-size={width},900", "--virtual-time-budget=30000", "--dump-dom")
+    found = json.loads(html.unescape(re.findall(r'<pre id="outcome">(.*?)</pre>', done.stdout, re.DOTALL)[0]))
+
+    assert found["ready"] == "true" and found["errors"] == [] and "CONSOLE" not in done.stderr
+    assert found["requests"] == []
+    assert found["width"] <= 0, "nothing is wider than the window"
+    assert found["methods"] == ["vanilla", "retain-only", "NPO", "mine"]
+    assert found["sorted"] == sorted(found["methods"], key=["mine", "NPO", "retain-only", "vanilla"].index)
+    questions = tables["questions"]
+    forgotten = tables["splits"].query("role == 'forget'")["person_id"]
+    of_gone = questions["person_id"].isin(forgotten)
+    asked = questions[(questions["origin"] != "test") | of_gone]
+    forget = asked[of_gone & (asked["origin"] == "profile")]
+    assert found["forget"] == f"{len(forget):,} of {len(asked):,} questions"
+    assert found["all"].startswith(f"{len(asked):,} of ")
+    assert found["tasks"] == ["cloze"]
+    own = asked[(asked["person_id"] == gone) & (asked["task"] == "cloze")]
+    assert found["person"].startswith(f"{len(own)} of ") and found["people"] == [name]
+    assert "Born:" in found["card"]
+    if width > 700:
+        assert len(found["answers"]) == len(own)
+        assert any("</script><b>nobody & nothing" in answer for answer in found["answers"]), "shown as it is"
+    assert found["none"].startswith("0 of ")
+    assert all(size > 100 for size in found["figures"]) and len(found["figures"]) == 2
+    assert found["portraits"] > 0
+
+    # Kept for whoever wants to look, with everything else pytest keeps, or where the environment says.
+    folder = Path(os.environ.get("UNSEE_SCREENSHOTS", tmp_path))
+    file.write_text(page, encoding="utf-8")
+    picture = folder / f"report-{width}.png"
+    _browse(file, f"--window-size={width},3000", f"--screenshot={picture}")
+    assert picture.stat().st_size > 20_000

@@ -1,0 +1,21 @@
+"""Every method compared with vanilla and the retain-only model, in single scores and in a few numbers."""
+
+from pathlib import Path
+
+import pandas as pd
+
+import job
+from unsee.results import latex
+from unsee.results.differences import differences
+from unsee.results.summary import summary, to_markdown
+from unsee.results.tables import table3, write_csv
+
+job.start(snakemake)
+items, methods = pd.read_parquet(snakemake.input.answers), snakemake.params.methods
+compared = differences(items)
+table = summary(items, compared, methods)
+write_csv(compared, Path(snakemake.output.differences))
+write_csv(table, Path(snakemake.output.csv))
+Path(snakemake.output.markdown).write_text(to_markdown(table), encoding="utf-8")
+paper = latex.to_latex(table3(pd.read_csv(snakemake.input.scores), methods), latex.marks(items, compared))
+Path(snakemake.output.latex).write_text(paper, encoding="utf-8")
