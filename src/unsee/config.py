@@ -232,8 +232,8 @@ def _path_findings(config: Mapping[str, Any], root: Path) -> Iterator[tuple[Key,
 
     if model["build"]:
         portraits = config["pretraining"]["bystanders"]
-        if portraits is None or not (root / portraits).is_file():
-            expected = "with model.build: true expected the file that tools/render_portraits.py makes"
+        if portraits is not None and not (root / portraits).is_file():
+            expected = "expected the file that tools/render_portraits.py makes, or null for a brief training without"
             yield ("pretraining", "bystanders"), f"is {_shown(portraits)}; {expected}"
 
 

@@ -91,9 +91,9 @@ def model_files():
 
 
 def bystanders():
-    """The portraits file that the base model is pretrained on; nothing where it is not built."""
+    """The portraits file that the base model is pretrained on, if it is built and there is one."""
     file = config["pretraining"]["bystanders"]
-    return os.path.normpath(ROOT / file) if config["model"]["build"] else []
+    return os.path.normpath(ROOT / file) if config["model"]["build"] and file else []
 
 
 def runs():

@@ -19,6 +19,7 @@ rule pretrain_base:
     resources:
         **needs("pretrain_base"),
     params:
+        family=config["model"]["family"],
         settings={
             k: v
             for k, v in configuration.plain(config["pretraining"]).items()
