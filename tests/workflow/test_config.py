@@ -92,7 +92,7 @@ def test_the_projects_own_configuration_passes(config: dict[str, Any]) -> None:
         (
             "benchmark.name",
             "MLLMU",
-            "config.yaml: benchmark.name is 'MLLMU'; expected one of synthetic or mllmu",
+            "config.yaml: benchmark.name is 'MLLMU'; expected one of synthetic, mllmu or clear",
         ),
         ("benchmark", None, "config.yaml: benchmark is null; expected a benchmark, as config.yaml shows it"),
         ("seeds", [], "config.yaml: seeds is []; expected a list of different whole numbers from 0, at least one"),
@@ -227,16 +227,29 @@ def test_a_key_written_twice_is_named_with_its_lines(config: dict[str, Any], tmp
 
 def test_a_published_benchmark_has_its_folders(config: dict[str, Any], tmp_path: Path) -> None:
     put(config, "benchmark.name", "mllmu")
-    assert "benchmark.path is null; expected the folder of the published files" in complaint(config)
+    put(config, "benchmark.path", str(tmp_path / "none"))
+    assert "expected the folder of the published files, or null" in complaint(config)
     put(config, "benchmark.path", str(tmp_path))
-    assert "which has no ft_Data/*.parquet; expected the published folders" in complaint(config)
+    assert (
+        "which has no files of ft_Data, Full_Set, Test_Set, Retain_Set; expected these folders of the data set "
+        "MLLMMU/MLLMU-Bench"
+    ) in complaint(config)
     for name in ("ft_Data", "Full_Set", "Test_Set", "Retain_Set", "forget_5", "retain_95"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "train-00000-of-00001.parquet").touch()
     found = complaint(config).splitlines()
     assert len(found) == 2
     assert "benchmark.forget_percents[1] is 10, but" in found[0]
-    assert found[0].endswith("has no forget_10/*.parquet; expected a published ratio, it has forget_5")
+    assert found[0].endswith("has no files of forget_10, retain_90; expected a published ratio, it has forget_5")
+
+
+@pytest.mark.parametrize(("name", "ratios"), [("mllmu", "5, 10, 15"), ("clear", "1, 5, 10")])
+def test_what_is_fetched_has_the_ratios(config: dict[str, Any], name: str, ratios: str) -> None:
+    put(config, "benchmark.name", name)
+    put(config, "benchmark.forget_percents", [5, 10])
+    check(config, METHODS, ROOT)
+    put(config, "benchmark.forget_percents", [5, 25])
+    assert f"benchmark.forget_percents[1] is 25; expected one of {ratios}, as " in complaint(config)
 
 
 def test_an_entry_overlays_the_defaults_and_nothing_else(config: dict[str, Any]) -> None:

@@ -15,19 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from unsee.benchmarks.published import SHARDS, shards
 from unsee.benchmarks.schema import IMAGES, BenchmarkError
 
 #: Larger pictures are refused: a small file can unpack to gigabytes.
 MAX_PIXELS = 50_000_000
-#: Where the shards of one configuration lie in its folder: as published, as ``save_to_disk`` leaves a split, or a set of splits.
-SHARDS = ("train-*.parquet", "data-*.arrow", "train/data-*.arrow")
 _ROWS = 16
-
-
-def shards(folder: Path) -> list[Path]:
-    """The files of a configuration in the order of their names; none if there is no such folder."""
-    found = (sorted(folder.glob(pattern)) for pattern in SHARDS)
-    return next((files for files in found if files), [])
 
 
 class Published:

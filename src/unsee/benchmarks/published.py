@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 REPOSITORIES = {"mllmu": "MLLMMU/MLLMU-Bench", "clear": "therem/CLEAR"}
 #: The ratios that are published, in percent.
 PERCENTS = {"mllmu": (5, 10, 15), "clear": (1, 5, 10)}
+#: Where the files of a configuration lie in its folder: as published, as ``save_to_disk`` leaves a split, or a set of splits.
+SHARDS = ("train-*.parquet", "data-*.arrow", "train/data-*.arrow")
+
+
+def shards(folder: Path) -> list[Path]:
+    """The files of a configuration in the order of their names; none if there is no such folder."""
+    found = (sorted(folder.glob(pattern)) for pattern in SHARDS)
+    return next((files for files in found if files), [])
 
 
 def folders(name: str, forget_percents: Sequence[int]) -> dict[str, int | None]:
