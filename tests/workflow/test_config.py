@@ -87,7 +87,7 @@ def test_the_projects_own_configuration_passes(config: dict[str, Any]) -> None:
             "benchmark.peeple",
             8,
             "config.yaml: benchmark.peeple is no known key; did you mean 'people'? "
-            "expected one of name, people, celebrities, seed, forget_percents, path",
+            "expected one of name, people, celebrities, seed, forget_percents, path, revision",
         ),
         (
             "benchmark.name",
