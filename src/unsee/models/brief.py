@@ -82,7 +82,7 @@ def _celebrities(vlm: VisionLanguageModel, seed: int) -> tuple[list[Face], Pictu
         for face in faces
         for view in face.rows
     ]
-    return faces, Pictures(vlm.family, vlm.base, vlm.processor, images, seed=seed, live=True)
+    return faces, Pictures(vlm.family, vlm.base, vlm.processor, images, seed=seed)
 
 
 def _pack(vlm: VisionLanguageModel, pictures: Pictures, face: Face, random: Random) -> Pack:

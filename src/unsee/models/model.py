@@ -195,5 +195,7 @@ def checkpoint_files(path: str, revision: str | None = None) -> list[Path]:
     Raises:
         OSError: neither is on this disk.
     """
-    folder = Path(path) if Path(path).is_dir() else Path(snapshot_download(path, revision=revision, local_files_only=True))
+    folder = (
+        Path(path) if Path(path).is_dir() else Path(snapshot_download(path, revision=revision, local_files_only=True))
+    )
     return sorted(file for file in folder.iterdir() if file.is_file())
