@@ -1,7 +1,9 @@
-"""What the tests share: a miniature benchmark and a random tiny LLaVA, each made once a session."""
+"""What the tests share: a miniature benchmark and random tiny models, each made once a session."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +46,46 @@ def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_spec(random_checkpoint: Path) -> dict[str, Any]:
     """The configuration's ``model`` section for the random checkpoint."""
     return {"name": "random", "family": "llava", "path": str(random_checkpoint), "dtype": "float32"}
+
+
+@pytest.fixture(scope="session")
+def random_qwen2_vl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Qwen2-VL with random weights, as a checkpoint folder."""
+    import torch
+
+    from unsee.benchmarks import wording
+    from unsee.models import tiny_qwen2_vl
+
+    folder = tmp_path_factory.mktemp("qwen2_vl")
+    processor = tiny_qwen2_vl.build_processor(wording.vocabulary(), vocabulary_size=1000)
+    model = tiny_qwen2_vl.build_model(processor, seed=0, width=64, layers=2)
+    with torch.no_grad():  # so that a wrong position shows: fresh weights hardly attend to anything
+        for name, weight in model.named_parameters():
+            if "q_proj.weight" in name or "k_proj.weight" in name or "qkv.weight" in name:
+                weight.mul_(12)
+    tiny_qwen2_vl.save(model, processor, folder)
+    return folder
+
+
+@pytest.fixture(scope="session", params=["llava", "qwen2_vl"])
+def family_spec(request: pytest.FixtureRequest, random_checkpoint: Path, random_qwen2_vl: Path) -> dict[str, Any]:
+    """The configuration's ``model`` section for a random checkpoint of each family."""
+    path = {"llava": random_checkpoint, "qwen2_vl": random_qwen2_vl}[request.param]
+    return {"name": "random", "family": request.param, "path": str(path), "dtype": "float32"}
+
+
+@pytest.fixture(scope="session")
+def many_shapes() -> Any:
+    """Pictures as :func:`unsee.training.pairs.read_images` gives them, each made wide, high or square."""
+    from PIL import Image
+
+    def reshape(images: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+        shapes = [(100, 60), (52, 96), (96, 96), (120, 48)]
+        found = []
+        for i, (image_id, data) in enumerate(sorted(images)):
+            file = io.BytesIO()
+            Image.open(io.BytesIO(data)).resize(shapes[i % len(shapes)]).save(file, "PNG")
+            found.append((image_id, file.getvalue()))
+        return found
+
+    return reshape

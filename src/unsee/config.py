@@ -17,6 +17,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from unsee.benchmarks import published
 from unsee.unlearning.catalogue import REQUIRED, Catalogue, Description
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
@@ -218,12 +219,12 @@ def _people_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
 
 def _path_findings(config: Mapping[str, Any], root: Path) -> Iterator[tuple[Key, str]]:
     benchmark, model = config["benchmark"], config["model"]
-    if benchmark["name"] == "mllmu":
+    if benchmark["name"] != "synthetic":
         path = benchmark["path"]
-        if path is None or not (root / path).is_dir():
-            yield ("benchmark", "path"), f"is {_shown(path)}; expected the folder of the published files"
+        if path is not None and not (root / path).is_dir():
+            yield ("benchmark", "path"), f"is {_shown(path)}; expected the folder of the published files, or null"
         else:
-            yield from _published_findings(root / path, benchmark["forget_percents"])
+            yield from _published_findings(benchmark["name"], path and root / path, benchmark["forget_percents"])
     # "owner/name" may be a published checkpoint in a local cache; anything else is a folder.
     published = re.fullmatch(r"[\w.-]+/[\w.-]+", model["path"]) and not (root / model["path"]).is_dir()
     if not model["build"] and not published and not (root / model["path"] / "config.json").is_file():
@@ -232,25 +233,34 @@ def _path_findings(config: Mapping[str, Any], root: Path) -> Iterator[tuple[Key,
 
     if model["build"]:
         portraits = config["pretraining"]["bystanders"]
-        if portraits is None or not (root / portraits).is_file():
-            expected = "with model.build: true expected the file that tools/render_portraits.py makes"
+        if portraits is not None and not (root / portraits).is_file():
+            expected = "expected the file that tools/render_portraits.py makes, or null for a brief training without"
             yield ("pretraining", "bystanders"), f"is {_shown(portraits)}; {expected}"
 
 
-def _published_findings(folder: Path, percents: Sequence[int]) -> Iterator[tuple[Key, str]]:
-    for name in ("ft_Data", "Full_Set", "Test_Set", "Retain_Set"):
-        if not any((folder / name).glob("*.parquet")):
-            lacks = f"is {_shown(str(folder))}, which has no {name}/*.parquet"
-            yield ("benchmark", "path"), f"{lacks}; expected the published folders"
-    for i, percent in enumerate(percents):
-        for name in (f"forget_{percent}", f"retain_{100 - percent}"):
-            if not any((folder / name).glob("*.parquet")):
-                has = ", ".join(sorted(path.name for path in folder.glob("forget_*"))) or "no forget_* at all"
+def _published_findings(name: str, folder: Path | None, percents: Sequence[int]) -> Iterator[tuple[Key, str]]:
+    repository = published.REPOSITORIES[name]
+    if folder is None:
+        known = published.PERCENTS[name]
+        for i, percent in enumerate(percents):
+            if percent not in known:
+                ratios = ", ".join(map(str, known))
                 yield (
                     ("benchmark", "forget_percents", i),
-                    f"is {percent}, but {folder} has no {name}/*.parquet; expected a published ratio, it has {has}",
+                    f"is {percent}; expected one of {ratios}, as {repository} has",
                 )
-                break
+        return
+    missing = {
+        wanted: p for wanted, p in published.folders(name, percents).items() if not published.shards(folder / wanted)
+    }
+    if always := [wanted for wanted, percent in missing.items() if percent is None]:
+        lacks = f"is {_shown(str(folder))}, which has no files of {', '.join(always)}"
+        yield ("benchmark", "path"), f"{lacks}; expected these folders of the data set {repository}"
+    for i, percent in enumerate(percents):
+        if of_ratio := [wanted for wanted, p in missing.items() if p == percent]:
+            has = ", ".join(sorted(path.name for path in folder.glob("forget*"))) or "no forget folder at all"
+            lacks = f"is {percent}, but {folder} has no files of {', '.join(of_ratio)}"
+            yield ("benchmark", "forget_percents", i), f"{lacks}; expected a published ratio, it has {has}"
 
 
 # --- how it is said ---------------------------------------------------------------------------------------------

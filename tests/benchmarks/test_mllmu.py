@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from unsee.benchmarks import mllmu, synthetic
+from unsee.benchmarks import files, mllmu, synthetic
 from unsee.benchmarks.schema import BenchmarkError
 
 
@@ -156,6 +156,57 @@ def test_questions_are_read_without_pictures(tmp_path: Path) -> None:
         read_table(tmp_path, "people")
 
 
+def test_an_option_that_a_row_lacks_is_left_out(tmp_path: Path) -> None:
+    published = Published()
+    published.rows["Full_Set"][1]["Classification_Task"]["Pure_Text_Questions"][0]["Options"]["A"] = None
+    benchmark = mllmu.load(published.write(tmp_path), [33])
+    (found,) = [q for q in benchmark.questions.to_pylist() if q["question_id"] == "profile/002/text/classification/0"]
+    assert (found["options"], found["answer"], found["answer_index"]) == (["x", "y", "z"], "z", 2)
+
+
+def test_a_folder_that_save_to_disk_left_is_the_same(tmp_path: Path) -> None:
+    published = Published()
+    expected = mllmu.load(published.write(tmp_path / "shards"), [33])
+    for name, rows in published.rows.items():
+        table = pa.Table.from_pylist(rows, published.schemas[name])
+        # A whole set of splits, and a single one.
+        folder = tmp_path / "saved" / name / ("train" if name == "Test_Set" else "")
+        folder.mkdir(parents=True)
+        for i, part in enumerate((table.slice(0, 1), table.slice(1))):
+            with pa.ipc.new_stream(str(folder / f"data-0000{i}-of-00002.arrow"), table.schema) as stream:
+                stream.write_table(part)
+    found = mllmu.load(tmp_path / "saved", [33])
+    for name in ("people", "images", "questions", "training_pairs", "splits"):
+        assert getattr(found, name).to_pylist() == getattr(expected, name).to_pylist()
+
+
+def test_the_join_of_training_pairs_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "unsee")
+    mllmu.load(Published().write(tmp_path), [33])
+    assert "training pairs: joined from ft_Data by ID (the split folders publish no column metadata)" in caplog.text
+    assert "Test_Set: 3 classification (image), 3 classification (text)" in caplog.text
+
+
+def test_all_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
+    published = Published()
+    for name in ("Full_Set", "Test_Set", "Retain_Set", "retain_67"):
+        del published.rows[name]
+    with pytest.raises(BenchmarkError) as caught:
+        mllmu.load(published.write(tmp_path), [33])
+    assert "lacks Full_Set, Test_Set, Retain_Set, retain_67 (no train-*.parquet" in str(caught.value)
+    assert str(caught.value).endswith("expected these folders of the data set MLLMMU/MLLMU-Bench")
+
+
+def test_pictures_are_not_held_in_memory(tmp_path: Path) -> None:
+    store = files.ImageStore(tmp_path)
+    before = pa.total_allocated_bytes()
+    for i in range(64):
+        store.add(f"{i}", "a", bytes(1_000_000))
+    table = store.table()
+    assert pa.total_allocated_bytes() - before < 4_000_000
+    assert table.num_rows == 64 and table["bytes"][63].as_py() == bytes(1_000_000)
+
+
 def _set(folder: str, row: int, **values: Any) -> Callable[[Published], None]:
     return lambda published: published.rows[folder][row].update(values)
 
@@ -173,8 +224,12 @@ def _column(folder: str, column: str) -> Callable[[Published], None]:
     return remove
 
 
-def _option(published: Published) -> None:
-    published.rows["Full_Set"][1]["Classification_Task"]["Image_Textual_Questions"][0]["Options"]["D"] = None
+def _option(value: str | None, *letters: str) -> Callable[[Published], None]:
+    def put(published: Published) -> None:
+        options = published.rows["Full_Set"][1]["Classification_Task"]["Image_Textual_Questions"][0]["Options"]
+        options |= dict.fromkeys(letters, value)
+
+    return put
 
 
 def _letter(published: Published) -> None:
@@ -193,14 +248,26 @@ def _both(published: Published) -> None:
     published.rows["retain_67"] = published.rows["Full_Set"]
 
 
+def _no_cloze(published: Published) -> None:
+    published.rows["Retain_Set"][0]["Mask_Task"] = []
+
+
+def _ratio(published: Published) -> None:
+    published.rows["forget_33"] = published.rows["Full_Set"][1:]
+
+
+def _split_twice(published: Published) -> None:
+    published.rows["retain_67"] = published.rows["retain_67"] + published.rows["retain_67"][:1]
+
+
 def _twice(published: Published) -> None:
     published.rows["Full_Set"] = published.rows["Full_Set"] + published.rows["Full_Set"][:1]
 
 
 BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
-    "no Full_Set": (_drop("Full_Set"), ["Full_Set", "no train-*.parquet", "MLLMMU/MLLMU-Bench"]),
-    "no ft_Data": (_drop("ft_Data"), ["ft_Data", "no train-*.parquet"]),
-    "no forget folder": (_drop("forget_33"), ["forget_33", "no train-*.parquet"]),
+    "no Full_Set": (_drop("Full_Set"), ["lacks Full_Set (no train-*.parquet", "MLLMMU/MLLMU-Bench"]),
+    "no ft_Data": (_drop("ft_Data"), ["lacks ft_Data"]),
+    "no forget folder": (_drop("forget_33"), ["lacks forget_33"]),
     "no biography": (_column("Full_Set", "biography"), ["Full_Set", "no column 'biography'"]),
     "no metadata": (_column("ft_Data", "metadata"), ["ft_Data", "no column 'metadata'"]),
     "no pictures in the test set": (_column("Test_Set", "images"), ["Test_Set", "no column 'images or image'"]),
@@ -217,13 +284,26 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
     "an id that is no text": (_set("Full_Set", 0, ID=None), ["Full_Set", "row 0", "ID is None"]),
     "a picture that is none": (_set("Full_Set", 1, image={"bytes": b"no", "path": ""}), ["row 1", "cannot be decoded"]),
     "a picture without bytes": (_set("Full_Set", 1, image={"bytes": None, "path": "x"}), ["row 1", "no bytes"]),
-    "a null option": (_option, ["Full_Set", "row 1", "option D is empty"]),
+    "an empty option": (_option(" ", "D"), ["Full_Set", "row 1", "option D is empty"]),
+    "the right option is missing": (_option(None, "B"), ["Full_Set", "row 1", "Correct_Answer is 'B'"]),
+    "one option only": (_option(None, "A", "C", "D"), ["Full_Set", "row 1", "1 options, expected at least two"]),
     "a letter beyond the options": (_letter, ["row 0", "Correct_Answer is 'E'"]),
     "an empty answer": (_answer, ["row 2", "cloze question 0", "'  '"]),
     "an unknown type": (_kind, ["row 2", "Generation_Task", "'Audio'"]),
     "a person in both": (_both, ["'093'", "forget_33 and in retain_67"]),
     "a person in neither": (lambda p: p.rows["retain_67"].pop() and None, ["'002'", "neither forget_33 nor retain_67"]),  # type: ignore[arg-type, return-value]
     "a test person of nobody": (_set("Test_Set", 2, ID="555"), ["Test_Set", "'555' is nobody"]),
+    "training pairs that are no objects": (
+        _set("ft_Data", 1, metadata='["q"]'),
+        ["ft_Data", "row 1", "something else than objects"],
+    ),
+    "an unknown kind of pair": (
+        _set("ft_Data", 0, metadata='[{"Question": "q", "Answer": "a", "Type": "Audio"}]'),
+        ["ft_Data", "row 0", "metadata[0]", "Type is 'Audio'"],
+    ),
+    "a task without questions": (_no_cloze, ["Retain_Set", "no cloze question", "Mask_Task"]),
+    "another ratio's folder": (_ratio, ["forget_33", "2 people", "expected 1", "33 % of the 3"]),
+    "a person twice in a split": (_split_twice, ["retain_67", "row 2", "'001'", "a second time"]),
     "the same person twice": (_twice, ["'001'", "more than once"]),
 }
 

@@ -18,15 +18,15 @@ SETTINGS = {"classification": "likelihood", "batch_size": 16, "max_new_tokens": 
 
 @pytest.fixture(scope="module")
 def asked(
-    model_spec: dict[str, Any], mini_benchmark: Path
+    family_spec: dict[str, Any], mini_benchmark: Path, many_shapes: Any
 ) -> tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]]:
-    vlm = load(model_spec)
+    vlm = load(family_spec)
     # Random weights with a tied head only repeat the last token, and any decoding would do.
     head = vlm.base.get_output_embeddings()
     head.weight = torch.nn.Parameter(torch.randn(head.weight.shape, generator=torch.Generator().manual_seed(0)))
     vlm.base.requires_grad_(False)
     rows = [row for row in select(mini_benchmark, [25]) if row["person_id"] in ("000", "001", "celebrity-002")]
-    images = read_images(mini_benchmark, {row["image_id"] for row in rows if row["image_id"]})
+    images = many_shapes(read_images(mini_benchmark, {row["image_id"] for row in rows if row["image_id"]}))
     return vlm, Pictures(vlm.family, vlm.base, vlm.processor, images), rows
 
 
@@ -59,7 +59,7 @@ def test_option_likelihoods_equal_the_plain_forward(
         for option, total, count in zip(
             row["options"], found["option_log_likelihoods"], found["option_tokens"], strict=True
         ):
-            whole = _inputs(vlm, pictures, f"{found['prompt']} {option}", row["image_id"])
+            whole = _inputs(vlm, pictures, f"{found['prompt']}{vlm.family.seam}{option}", row["image_id"])
             tokens = whole["input_ids"][0, n:]
             with torch.no_grad():
                 logits = vlm.base(**whole).logits[0, n - 1 : -1].log_softmax(-1)

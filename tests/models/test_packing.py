@@ -65,10 +65,12 @@ def test_targets_are_the_answers_and_nothing_else() -> None:
 
 
 @pytest.fixture(scope="module")
-def loaded(model_spec: dict[str, Any], mini_benchmark: Path) -> tuple[VisionLanguageModel, Pictures, list[Any]]:
-    vlm = load(model_spec)
+def loaded(
+    family_spec: dict[str, Any], mini_benchmark: Path, many_shapes: Any
+) -> tuple[VisionLanguageModel, Pictures, list[Any]]:
+    vlm = load(family_spec)
     pairs = read_pairs(mini_benchmark, people(mini_benchmark, 25, "forget"))
-    images = read_images(mini_benchmark, {p.image_id for p in pairs if p.image_id})
+    images = many_shapes(read_images(mini_benchmark, {p.image_id for p in pairs if p.image_id}))
     return vlm, Pictures(vlm.family, vlm.base, vlm.processor, images), pairs
 
 
@@ -91,7 +93,7 @@ def test_plain_scores_equal_transformers_own_loss(loaded: tuple[VisionLanguageMo
         prompt = vlm.prompt(pair.question, with_image=pair.image_id is not None)
         request = vlm.request(prompt, pair.answer, pictures, pair.image_id)
         images = [pictures.image(pair.image_id)] if pair.image_id else None
-        text = f"{prompt} {pair.answer}{vlm.tokenizer.eos_token}"
+        text = f"{prompt}{vlm.family.seam}{pair.answer}{vlm.tokenizer.eos_token}"
         inputs = vlm.processor(text=text, images=images, return_tensors="pt", add_special_tokens=False)
         assert inputs["input_ids"][0].tolist() == list(request.tokens)
         labels = inputs["input_ids"].clone()

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -78,11 +78,11 @@ def plan(tmp_path: Path, checkpoint: Path) -> Snakemake:
         (tmp_path / "traps" / package).mkdir(parents=True)
         (tmp_path / "traps" / package / "__init__.py").write_text("raise ImportError('planning imported this')\n")
 
-    def dry_run(overlay: str = "", *arguments: str, root: Path = ROOT) -> Outcome:
+    def dry_run(overlay: str = "", *arguments: str, root: Path = ROOT, over: Sequence[Path] = ()) -> Outcome:
         base, preset = tmp_path / "base.yaml", tmp_path / "preset.yaml"
         base.write_text(f"model: {{path: '{checkpoint}'}}\n")
         preset.write_text(dedent(overlay) or "{}")
-        files = ["--configfile", str(base), str(preset)]
+        files = ["--configfile", str(base), str(preset), *map(str, over)]
         traps = str(tmp_path / "traps")
         return call(tmp_path / "work", "-n", *arguments, *files, root=root, PYTHONPATH=traps)
 

@@ -87,12 +87,12 @@ def test_the_projects_own_configuration_passes(config: dict[str, Any]) -> None:
             "benchmark.peeple",
             8,
             "config.yaml: benchmark.peeple is no known key; did you mean 'people'? "
-            "expected one of name, people, celebrities, seed, forget_percents, path",
+            "expected one of name, people, celebrities, seed, forget_percents, path, revision",
         ),
         (
             "benchmark.name",
             "MLLMU",
-            "config.yaml: benchmark.name is 'MLLMU'; expected one of synthetic or mllmu",
+            "config.yaml: benchmark.name is 'MLLMU'; expected one of synthetic, mllmu or clear",
         ),
         ("benchmark", None, "config.yaml: benchmark is null; expected a benchmark, as config.yaml shows it"),
         ("seeds", [], "config.yaml: seeds is []; expected a list of different whole numbers from 0, at least one"),
@@ -101,13 +101,7 @@ def test_the_projects_own_configuration_passes(config: dict[str, Any]) -> None:
             "no/such/folder",
             "config.yaml: model.path is 'no/such/folder', which has no config.json; expected a checkpoint folder",
         ),
-        ("model.family", "gpt", "config.yaml: model.family is 'gpt'; expected one of llava"),
-        (
-            "model.build",
-            True,
-            "config.yaml: pretraining.bystanders is null; "
-            "with model.build: true expected the file that tools/render_portraits.py makes",
-        ),
+        ("model.family", "gpt", "config.yaml: model.family is 'gpt'; expected one of llava or qwen2_vl"),
         (
             "finetune.learning_rate",
             "1e-4",
@@ -191,6 +185,16 @@ def test_complaint(config: dict[str, Any], key: str, value: Any, expected: str) 
     assert complaint(config) == expected
 
 
+def test_portraits_that_are_not_there_are_named(config: dict[str, Any]) -> None:
+    put(config, "model.build", True)
+    check(config, METHODS, ROOT)
+    put(config, "pretraining.bystanders", "no.parquet")
+    assert complaint(config) == (
+        "config.yaml: pretraining.bystanders is 'no.parquet'; "
+        "expected the file that tools/render_portraits.py makes, or null for a brief training without"
+    )
+
+
 def test_a_missing_key_is_named(config: dict[str, Any]) -> None:
     del config["benchmark"]["seed"]
     assert complaint(config) == ("config.yaml: benchmark.seed is missing; expected it as in the project's config.yaml")
@@ -223,16 +227,29 @@ def test_a_key_written_twice_is_named_with_its_lines(config: dict[str, Any], tmp
 
 def test_a_published_benchmark_has_its_folders(config: dict[str, Any], tmp_path: Path) -> None:
     put(config, "benchmark.name", "mllmu")
-    assert "benchmark.path is null; expected the folder of the published files" in complaint(config)
+    put(config, "benchmark.path", str(tmp_path / "none"))
+    assert "expected the folder of the published files, or null" in complaint(config)
     put(config, "benchmark.path", str(tmp_path))
-    assert "which has no ft_Data/*.parquet; expected the published folders" in complaint(config)
+    assert (
+        "which has no files of ft_Data, Full_Set, Test_Set, Retain_Set; expected these folders of the data set "
+        "MLLMMU/MLLMU-Bench"
+    ) in complaint(config)
     for name in ("ft_Data", "Full_Set", "Test_Set", "Retain_Set", "forget_5", "retain_95"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "train-00000-of-00001.parquet").touch()
     found = complaint(config).splitlines()
     assert len(found) == 2
     assert "benchmark.forget_percents[1] is 10, but" in found[0]
-    assert found[0].endswith("has no forget_10/*.parquet; expected a published ratio, it has forget_5")
+    assert found[0].endswith("has no files of forget_10, retain_90; expected a published ratio, it has forget_5")
+
+
+@pytest.mark.parametrize(("name", "ratios"), [("mllmu", "5, 10, 15"), ("clear", "1, 5, 10")])
+def test_what_is_fetched_has_the_ratios(config: dict[str, Any], name: str, ratios: str) -> None:
+    put(config, "benchmark.name", name)
+    put(config, "benchmark.forget_percents", [5, 10])
+    check(config, METHODS, ROOT)
+    put(config, "benchmark.forget_percents", [5, 25])
+    assert f"benchmark.forget_percents[1] is 25; expected one of {ratios}, as " in complaint(config)
 
 
 def test_an_entry_overlays_the_defaults_and_nothing_else(config: dict[str, Any]) -> None:

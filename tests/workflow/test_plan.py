@@ -65,6 +65,25 @@ def test_a_preset_is_a_run(plan: Run, preset: str) -> None:
     assert outcome.code == 0, outcome.text
 
 
+@pytest.mark.parametrize(
+    ("preset", "card"),
+    [
+        ("paper-llava-1.5-7b", ""),
+        ("paper-qwen2-vl-7b", "gpu-40gb"),
+        ("clear-llava-1.5-7b", "gpu-80gb"),
+    ],
+)
+def test_the_published_experiments_are_planned_without_data_or_weights(
+    plan: Run, root: Path, preset: str, card: str
+) -> None:
+    files = [root / "presets" / f"{name}.yaml" for name in (preset, card) if name]
+    outcome = plan("", "results/table3.csv", over=files)
+    assert outcome.code == 0, outcome.text
+    assert outcome.jobs["fetch_benchmark"] == outcome.jobs["fetch_model"] == outcome.jobs["load_benchmark"] == 1
+    assert (outcome.jobs["finetune"], outcome.jobs["predict"]) == (1 + 3, 1 + 3 * 7)
+    assert "write_benchmark" not in outcome.jobs
+
+
 def test_a_published_benchmark_is_read_where_it_lies(plan: Run, mini_published: Path) -> None:
     outcome = plan(f"benchmark: {{name: mllmu, path: '{mini_published}', forget_percents: [25]}}")
     assert outcome.code == 0, outcome.text

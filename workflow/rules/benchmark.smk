@@ -32,6 +32,28 @@ rule write_benchmark:
         "../scripts/write_benchmark.py"
 
 
+rule fetch_benchmark:
+    input:
+        sources=sources("fetch_benchmark"),
+    output:
+        f"{BENCHMARK}/published.json",
+    log:
+        "results/jobs/fetch_benchmark.log",
+    benchmark:
+        "results/jobs/fetch_benchmark.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("fetch_benchmark")
+    resources:
+        **needs("fetch_benchmark"),
+    params:
+        repository=published.REPOSITORIES.get(config["benchmark"]["name"]),
+        revision=config["benchmark"]["revision"],
+        patterns=[f"{folder}/train-*" for folder in published_folders()],
+    script:
+        "../scripts/fetch_benchmark.py"
+
+
 rule load_benchmark:
     input:
         published=published_files(),
@@ -48,6 +70,8 @@ rule load_benchmark:
     resources:
         **needs("load_benchmark"),
     params:
+        name=config["benchmark"]["name"],
+        folder=published_folder(),
         forget_percents=sorted(config["benchmark"]["forget_percents"]),
     script:
         "../scripts/load_benchmark.py"

@@ -10,6 +10,7 @@ import yaml
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from unsee import config as configuration
+from unsee.benchmarks import published
 from unsee.sources import imported
 from unsee.unlearning import catalogue
 
@@ -64,48 +65,82 @@ def sources(rule):
     return [str(path) for path in imported(script, ROOT / "src/unsee")]
 
 
-def published_files():
-    """The parquet files of a published benchmark, or the folder that write_benchmark makes."""
+def published_folders():
+    """The names of the folders that the benchmark's loader reads."""
+    benchmark = config["benchmark"]
+    return list(published.folders(benchmark["name"], benchmark["forget_percents"]))
+
+
+def published_folder():
+    """The folder with the benchmark's folders, or nothing where it is fetched."""
     if config["benchmark"]["name"] == "synthetic":
         return f"{BENCHMARK}/raw"
-    return sorted(map(str, (ROOT / config["benchmark"]["path"]).glob("*/*.parquet")))
+    path = config["benchmark"]["path"]
+    return path and os.path.normpath(ROOT / path)
+
+
+def published_files():
+    """The files of a published benchmark, the folder that write_benchmark makes, or the record of what is fetched."""
+    if config["benchmark"]["name"] == "synthetic":
+        return [f"{BENCHMARK}/raw"]
+    if config["benchmark"]["path"] is None:
+        return [f"{BENCHMARK}/published.json"]
+    folder = Path(published_folder())
+    return [
+        str(path)
+        for name in published_folders()
+        for path in published.shards(folder / name)
+    ]
 
 
 def check_published(rules):
     """Read a published benchmark once before it is loaded: a job that fails has lost its old tables by then."""
-    if config["benchmark"]["name"] == "synthetic" or "load_benchmark" not in rules:
+    benchmark = config["benchmark"]
+    if benchmark["name"] == "synthetic" or benchmark["path"] is None:
         return
-    from unsee.benchmarks import mllmu, schema
+    if "load_benchmark" not in rules:
+        return
+    from unsee.benchmarks.schema import BenchmarkError
 
-    folder = ROOT / config["benchmark"]["path"]
     try:
-        mllmu.load(folder, sorted(config["benchmark"]["forget_percents"]))
-    except schema.BenchmarkError as error:
+        published.load(
+            benchmark["name"],
+            Path(published_folder()),
+            sorted(benchmark["forget_percents"]),
+        )
+    except BenchmarkError as error:
         raise WorkflowError(f"Nothing was run.\n{error}") from None
 
 
 def model():
-    """The base model: its name, family, dtype, and the path seen from the working directory."""
+    """The base model: name, family, dtype, and the path seen from the working directory or the published name."""
     spec = {key: config["model"][key] for key in ("name", "family", "dtype")}
     local = os.path.normpath(ROOT / config["model"]["path"])
     if config["model"]["build"]:
         return spec | {"path": BASE}
-    return spec | {"path": local if os.path.isdir(local) else config["model"]["path"]}
+    if os.path.isdir(local):
+        return spec | {"path": local}
+    return spec | {
+        "path": config["model"]["path"],
+        "revision": config["model"]["revision"],
+    }
 
 
 def model_files():
-    """The base model's files, if they are on this disk."""
+    """The base model's files, or the record of what is fetched."""
     if config["model"]["build"]:
         return [f"{BASE}/config.json", f"{BASE}/model.safetensors"]
+    if "revision" in model():
+        return [f"{BASE}/published.json"]
     return sorted(
         str(path) for path in Path(model()["path"]).glob("*") if path.is_file()
     )
 
 
 def bystanders():
-    """The portraits file that the base model is pretrained on; nothing where it is not built."""
+    """The portraits file that the base model is pretrained on, if it is built and there is one."""
     file = config["pretraining"]["bystanders"]
-    return os.path.normpath(ROOT / file) if config["model"]["build"] else []
+    return os.path.normpath(ROOT / file) if config["model"]["build"] and file else []
 
 
 def runs():

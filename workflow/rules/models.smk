@@ -19,6 +19,7 @@ rule pretrain_base:
     resources:
         **needs("pretrain_base"),
     params:
+        family=config["model"]["family"],
         settings={
             k: v
             for k, v in configuration.plain(config["pretraining"]).items()
@@ -26,6 +27,27 @@ rule pretrain_base:
         },
     script:
         "../scripts/pretrain_base.py"
+
+
+rule fetch_model:
+    input:
+        sources=sources("fetch_model"),
+    output:
+        f"{BASE}/published.json",
+    log:
+        "results/jobs/fetch_model.log",
+    benchmark:
+        "results/jobs/fetch_model.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("fetch_model")
+    resources:
+        **needs("fetch_model"),
+    params:
+        repository=config["model"]["path"],
+        revision=config["model"]["revision"],
+    script:
+        "../scripts/fetch_model.py"
 
 
 rule finetune:

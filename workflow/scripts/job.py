@@ -1,5 +1,6 @@
 """What every script of a rule starts with: this clone's library, and the job's output in the job's log."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -19,3 +20,5 @@ def start(snakemake: Any) -> None:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     sys.stdout.reconfigure(line_buffering=True)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("unsee").setLevel(logging.INFO)

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import job
-from unsee.benchmarks import mllmu
+from unsee import hub
+from unsee.benchmarks import published
 
 job.start(snakemake)
-published = Path(snakemake.input[0])
-folder = published if published.is_dir() else published.parents[1]
-benchmark = mllmu.load(folder, snakemake.params.forget_percents)
-benchmark.write(Path(snakemake.output[0]).parent)
+given, output = snakemake.params.folder, Path(snakemake.output[0]).parent
+folder = hub.folder(Path(snakemake.input.published[0])) if given is None else Path(given)
+output.mkdir(parents=True, exist_ok=True)
+published.load(snakemake.params.name, folder, snakemake.params.forget_percents, output).write(output)

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import job
+from unsee.models.brief import teach
 from unsee.models.pretraining import pretrain
 
 job.start(snakemake)
 settings = dict(snakemake.params.settings)
-pretrain(
-    Path(snakemake.output[0]).parent,
-    bystanders=Path(snakemake.input.bystanders),
-    seed=settings.pop("seed"),
-    settings=settings,
-    threads=snakemake.threads,
-)
+common = {"seed": settings.pop("seed"), "settings": settings, "threads": snakemake.threads}
+output = Path(snakemake.output[0]).parent
+if snakemake.input.bystanders:
+    pretrain(output, bystanders=Path(snakemake.input.bystanders), **common)
+else:
+    teach(output, kind=snakemake.params.family, **common)

@@ -3,100 +3,86 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from PIL import Image
 
-from unsee.benchmarks import schema
+from unsee.benchmarks import files, schema
+from unsee.benchmarks.published import REPOSITORIES, folders
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
 
 log = logging.getLogger(__name__)
 
-#: Larger pictures are refused: a small file can unpack to gigabytes.
-MAX_PIXELS = 50_000_000
 _MODALITY = {"Image_Textual": "image", "Pure_Text": "text"}
 _TASK_COLUMNS = ["Classification_Task", "Generation_Task", "Mask_Task"]
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-def load(directory: Path, forget_percents: Sequence[int]) -> Benchmark:
-    """Read the published folders.
+Tables = dict[str, list[dict[str, Any]]]
+
+
+def load(directory: Path, forget_percents: Sequence[int], scratch: Path | None = None) -> Benchmark:
+    """Read the published folders, each as parquet shards or as ``save_to_disk`` leaves it.
 
     Celebrity ids, which count from 000 like everyone's, get the prefix ``celebrity-``.
 
     Args:
         directory: holds ``ft_Data``, ``Full_Set``, ``Test_Set``, ``Retain_Set`` and, for each ratio p, ``forget_p`` and
-            ``retain_{100-p}``, each with ``train-*.parquet``.
+            ``retain_{100-p}``.
         forget_percents: the ratios to read splits of.
+        scratch: a folder with room for all pictures; the system's own by default.
 
     Raises:
         BenchmarkError: something is missing, unreadable or inconsistent; the message names file and row.
     """
-    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in schema.SCHEMAS}
+    published = files.Published(directory, REPOSITORIES["mllmu"], folders("mllmu", forget_percents))
+    tables: Tables = {name: [] for name in schema.SCHEMAS if name != "images"}
+    store = files.ImageStore(scratch)
     digests: dict[str, str] = {}
-    for where, row in _rows(directory / "Full_Set", ["ID", "image", "biography", *_TASK_COLUMNS]):
+    for where, row in published.rows("Full_Set", ["ID", "image", "biography", *_TASK_COLUMNS]):
         person = _person(where, row, "", "fictitious", tables)
-        image = _picture(where, row["image"], person, "profile", tables)
-        digests[hashlib.sha256(row["image"]["bytes"]).hexdigest()] = person
+        image = _picture(where, row["image"], person, "profile", store)
+        digests[_digest(row["image"])] = person
         _questions(where, row, person, "profile", image, tables)
     people = {row["person_id"] for row in tables["people"]}
-    for where, row in _rows(directory / "Test_Set", ["ID", ("images", "image"), *_TASK_COLUMNS]):
+    _count(directory / "Full_Set", "profile", tables)
+    for where, row in published.rows("Test_Set", ["ID", ("images", "image"), *_TASK_COLUMNS]):
         person = _known(where, _id(where, row), people)
         shown = row.get("images") or [row.get("image")]
-        ids = [_picture(where, picture, person, f"test-{i}", tables) for i, picture in enumerate(shown)]
+        ids = [_picture(where, picture, person, f"test-{i}", store) for i, picture in enumerate(shown)]
         _questions(where, row, person, "test", ids[0], tables)
-    for where, row in _rows(directory / "Retain_Set", ["ID", "image", "biography", *_TASK_COLUMNS]):
+    _count(directory / "Test_Set", "test", tables)
+    for where, row in published.rows("Retain_Set", ["ID", "image", "biography", *_TASK_COLUMNS]):
         person = _person(where, row, "celebrity-", "celebrity", tables)
-        image = _picture(where, row["image"], person, "profile", tables)
+        image = _picture(where, row["image"], person, "profile", store)
         _questions(where, row, person, "celebrity", image, tables)
+    _count(directory / "Retain_Set", "celebrity", tables)
     for percent in forget_percents:
-        _split(directory, percent, people, tables)
-    _training(directory, people, digests, tables)
-    benchmark = Benchmark(**{name: pa.Table.from_pylist(rows, schema.SCHEMAS[name]) for name, rows in tables.items()})
+        _split(published, percent, people, tables)
+    _training(published, people, digests, tables)
+    made = {name: pa.Table.from_pylist(rows, schema.SCHEMAS[name]) for name, rows in tables.items()}
+    benchmark = Benchmark(images=store.table(), **made)
     schema.check(benchmark)
     return benchmark
 
 
-def _files(folder: Path) -> list[Path]:
-    files = sorted(folder.glob("train-*.parquet"))
-    if not files:
-        raise BenchmarkError(
-            f"{folder}: no train-*.parquet; expected the folder {folder.name} of the published data set MLLMMU/MLLMU-Bench"
-        )
-    return files
+def _count(folder: Path, origin: str, tables: Tables) -> None:
+    """Say how many questions a folder has; how many a person has differs, but a task without any is a broken folder."""
+    counts = Counter((q["task"], q["modality"]) for q in tables["questions"] if q["origin"] == origin)
+    log.info("%s: %s", folder, ", ".join(f"{n} {task} ({modality})" for (task, modality), n in sorted(counts.items())))
+    for task, column in zip(schema.TASKS, _TASK_COLUMNS, strict=True):
+        if not any(found == task for found, _ in counts):
+            raise BenchmarkError(f"{folder}: no {task} question in any row; expected some in column {column}")
 
 
-def _rows(folder: Path, columns: Sequence[str | tuple[str, ...]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(file and row, row) of a folder, a few rows in memory at a time; a tuple names alternative columns."""
-    for file in _files(folder):
-        try:
-            parquet = pq.ParquetFile(file)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise BenchmarkError(f"{file}: not a readable parquet file ({error}); download it again") from error
-        found = parquet.schema_arrow.names
-        wanted = []
-        for column in columns:
-            names = (column,) if isinstance(column, str) else column
-            present = [name for name in names if name in found]
-            if not present:
-                raise BenchmarkError(f"{file}: no column {' or '.join(names)!r}; it has {found}")
-            wanted.append(present[0])
-        number = 0
-        try:
-            for part in parquet.iter_batches(16, columns=wanted):
-                for row in part.to_pylist():
-                    yield f"{file}, row {number}", row
-                    number += 1
-        except (pa.ArrowInvalid, OSError) as error:
-            raise BenchmarkError(f"{file}, row {number}: unreadable ({error}); download it again") from error
+def _digest(picture: dict[str, Any]) -> str:
+    return hashlib.sha256(picture["bytes"]).hexdigest()
 
 
 def _id(where: str, row: dict[str, Any], prefix: str = "") -> str:
@@ -119,7 +105,7 @@ def _json(where: str, row: dict[str, Any], column: str) -> Any:
         raise BenchmarkError(f"{where}: {column} is not JSON ({error})") from error
 
 
-def _person(where: str, row: dict[str, Any], prefix: str, group: str, tables: dict[str, list[dict[str, Any]]]) -> str:
+def _person(where: str, row: dict[str, Any], prefix: str, group: str, tables: Tables) -> str:
     person = _id(where, row, prefix)
     biography = _json(where, row, "biography")
     name = biography.get("Name") if isinstance(biography, dict) else None
@@ -131,27 +117,13 @@ def _person(where: str, row: dict[str, Any], prefix: str, group: str, tables: di
     return person
 
 
-def _picture(where: str, picture: Any, person: str, name: str, tables: dict[str, list[dict[str, Any]]]) -> str:
-    data = picture.get("bytes") if isinstance(picture, dict) else None
-    if not data:
-        raise BenchmarkError(f"{where}: the picture has no bytes, expected an encoded file")
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise BenchmarkError(
-                    f"{where}: a picture of {image.width}x{image.height} pixels, expected at most {MAX_PIXELS}"
-                )
-            image.load()
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BenchmarkError(f"{where}: the picture cannot be decoded ({error}); replace it") from error
+def _picture(where: str, picture: Any, person: str, name: str, store: files.ImageStore) -> str:
     image_id = f"{person}/{name}"
-    tables["images"].append({"image_id": image_id, "person_id": person, "bytes": data})
+    store.add(image_id, person, files.picture(where, picture))
     return image_id
 
 
-def _questions(
-    where: str, row: dict[str, Any], person: str, origin: str, image: str, tables: dict[str, list[dict[str, Any]]]
-) -> None:
+def _questions(where: str, row: dict[str, Any], person: str, origin: str, image: str, tables: Tables) -> None:
     def add(modality: str, task: str, number: int, question: Any, answer: Any, options: list[str]) -> None:
         for key, text in (("Question", question), ("answer", answer)):
             if not isinstance(text, str) or not text.strip():
@@ -175,10 +147,13 @@ def _questions(
 
     for key, modality in (("Image_Textual_Questions", "image"), ("Pure_Text_Questions", "text")):
         for number, entry in enumerate((row["Classification_Task"] or {}).get(key) or []):
-            options = entry["Options"]
-            missing = [letter for letter, text in options.items() if not text]
+            # An option that the published object lacks comes back as null in every row of a parquet file.
+            options = {letter: text for letter, text in entry["Options"].items() if text is not None}
+            missing = [letter for letter, text in options.items() if not text.strip()]
             if missing:
                 raise BenchmarkError(f"{where}: {key}[{number}]: option {missing[0]} is empty, expected text")
+            if len(options) < 2:
+                raise BenchmarkError(f"{where}: {key}[{number}]: {len(options)} options, expected at least two")
             if entry["Correct_Answer"] not in options:
                 raise BenchmarkError(
                     f"{where}: {key}[{number}]: Correct_Answer is {entry['Correct_Answer']!r}, expected one of {list(options)}"
@@ -195,42 +170,59 @@ def _questions(
             counts[modality] += 1
 
 
-def _split(directory: Path, percent: int, people: set[str], tables: dict[str, list[dict[str, Any]]]) -> None:
+def _split(published: files.Published, percent: int, people: set[str], tables: Tables) -> None:
     members: dict[str, set[str]] = {}
     for role, name in (("forget", f"forget_{percent}"), ("retain", f"retain_{100 - percent}")):
-        ids = {_known(where, _id(where, row), people) for where, row in _rows(directory / name, ["ID"])}
+        ids: set[str] = set()
+        for where, row in published.rows(name, ["ID"]):
+            person = _known(where, _id(where, row), people)
+            if person in ids:
+                raise BenchmarkError(f"{where}: ID {person!r} is there a second time, expected once")
+            ids.add(person)
         members[role] = ids
         tables["splits"] += [{"forget_percent": percent, "person_id": i, "role": role} for i in sorted(ids)]
+    wanted = round(len(people) * percent / 100)
+    if len(members["forget"]) != wanted:
+        raise BenchmarkError(
+            f"{published.directory / f'forget_{percent}'}: {len(members['forget'])} people; expected {wanted}, which are {percent} % of "
+            f"the {len(people)} in Full_Set; is it the folder of another ratio?"
+        )
     both = sorted(members["forget"] & members["retain"])
     if both:
         raise BenchmarkError(
-            f"{directory}: person {both[0]!r} is in forget_{percent} and in retain_{100 - percent}; expected one of them"
+            f"{published.directory}: person {both[0]!r} is in forget_{percent} and in retain_{100 - percent}; expected one of them"
         )
     neither = sorted(people - members["forget"] - members["retain"])
     if neither:
         raise BenchmarkError(
-            f"{directory}: person {neither[0]!r} of Full_Set is in neither forget_{percent} nor retain_{100 - percent}"
+            f"{published.directory}: person {neither[0]!r} of Full_Set is in neither forget_{percent} nor retain_{100 - percent}"
         )
 
 
-def _training(
-    directory: Path, people: set[str], digests: dict[str, str], tables: dict[str, list[dict[str, Any]]]
-) -> None:
+def _training(published: files.Published, people: set[str], digests: dict[str, str], tables: Tables) -> None:
     """Training pairs of everyone from ft_Data, by ID; the splits' folders do not carry them."""
-    log.info("training pairs: joined from ft_Data by ID (the split folders publish none)")
-    columns: list[str | tuple[str, ...]] = ["metadata", "image"]
-    if "ID" in pq.read_schema(_files(directory / "ft_Data")[0]).names:
-        columns.append("ID")
-    for where, row in _rows(directory / "ft_Data", columns):
+    log.info("training pairs: joined from ft_Data by ID (the split folders publish no column metadata)")
+    # Pictures are read only where nothing else says whose row it is.
+    by_id = published.has("ft_Data", "ID")
+    for where, row in published.rows("ft_Data", ["metadata", "ID" if by_id else "image"]):
         entries = _json(where, row, "metadata")
         if not isinstance(entries, list) or not entries:
             raise BenchmarkError(f"{where}: metadata holds no question and answer, expected a list of them")
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise BenchmarkError(
+                f"{where}: metadata holds something else than objects, expected Question and Answer in each"
+            )
         person = row.get("ID") or entries[0].get("ID")
-        if person is None and row["image"]:
-            person = digests.get(hashlib.sha256(row["image"]["bytes"]).hexdigest())
+        if person is None and row.get("image"):
+            person = digests.get(_digest(row["image"]))
         person = _known(where, _id(where, {"ID": person}), people)
         for number, entry in enumerate(entries):
-            modality = _MODALITY[entry.get("Type", "Image_Textual")]
+            kind = entry.get("Type", "Image_Textual")
+            if kind not in _MODALITY:
+                raise BenchmarkError(
+                    f"{where}: metadata[{number}]: Type is {kind!r}, expected one of {list(_MODALITY)}"
+                )
+            modality = _MODALITY[kind]
             for key in ("Question", "Answer"):
                 if not str(entry.get(key) or "").strip():
                     raise BenchmarkError(f"{where}: metadata[{number}]: {key} is empty, expected text")

@@ -30,8 +30,8 @@ PEOPLE = pa.schema(
     ]
 )
 
-#: One row a picture, the encoded file in ``bytes``. ``image_id`` is ``{person_id}/profile`` or
-#: ``{person_id}/test-{n}``.
+#: One row a picture, the encoded file in ``bytes``. ``image_id`` is ``{person_id}/{which}``, such as ``profile`` or
+#: ``test-{n}``.
 IMAGES = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -90,6 +90,9 @@ SCHEMAS = {
 }
 
 
+_GROUP = dict.fromkeys(SCHEMAS, 100_000) | {"images": 64}
+
+
 class BenchmarkError(ValueError):
     """The benchmark's files do not say what they must; the message names file, row, found and expected."""
 
@@ -109,7 +112,10 @@ class Benchmark:
         check(self)
         directory.mkdir(parents=True, exist_ok=True)
         for field in fields(self):
-            pq.write_table(getattr(self, field.name), table_path(directory, field.name))
+            # In small groups, so that some pictures can be read without all of them.
+            pq.write_table(
+                getattr(self, field.name), table_path(directory, field.name), row_group_size=_GROUP[field.name]
+            )
 
 
 def table_path(directory: Path, table: str) -> Path:

@@ -244,9 +244,10 @@ def _continue(vlm: VisionLanguageModel, waiting: Sequence[_Waiting], max_new_tok
     words stand behind every prompt. A question that has ended takes no further part.
 
     Returns:
-        The new tokens of each question, without the end-of-sequence token.
+        The new tokens of each question, without the token that ended it.
     """
     device, end = vlm.device, vlm.tokenizer.eos_token_id
+    ends = torch.tensor(sorted(vlm.end_tokens))
     b, q = len(waiting), max(len(w.asked) for w in waiting)
     n = max(w.seen.shape[1] for w in waiting)
     cache = DynamicCache()
@@ -274,7 +275,7 @@ def _continue(vlm: VisionLanguageModel, waiting: Sequence[_Waiting], max_new_tok
         vlm.base.get_output_embeddings(),
     )
     for step in range(max_new_tokens):
-        going = token != end
+        going = ~torch.isin(token, ends)
         for i, t in zip(number[going].tolist(), token[going].tolist(), strict=True):
             outputs[i].append(t)
         if not going.any() or step + 1 == max_new_tokens:
@@ -295,6 +296,6 @@ def _continue(vlm: VisionLanguageModel, waiting: Sequence[_Waiting], max_new_tok
             use_cache=True,
         )
         # A place that has ended stays ended, whatever the model would say behind its end.
-        token = head(output.last_hidden_state).argmax(-1).cpu().where(token != end, torch.tensor(end))
+        token = head(output.last_hidden_state).argmax(-1).cpu().where(~torch.isin(token, ends), torch.tensor(end))
         position = position + 1
     return outputs

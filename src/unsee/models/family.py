@@ -23,9 +23,16 @@ class Family(Protocol):
     """The interface of a family; every method is a pure function of its arguments."""
 
     name: str
+    #: What stands between the end of the chat template's prompt and an answer.
+    seam: str
 
-    def load(self, path: str, dtype: torch.dtype) -> PreTrainedModel:
-        """The base model of a checkpoint folder (or hub id), on the CPU, in ``dtype``, safetensors only."""
+    def load(self, path: str, dtype: torch.dtype, revision: str | None = None) -> PreTrainedModel:
+        """The base model of a checkpoint folder (or a published one, at a revision), on the CPU, in ``dtype``, safetensors
+        only."""
+        ...
+
+    def load_processor(self, path: str, revision: str | None = None) -> Any:
+        """Its processor: ``tokenizer``, ``image_processor`` and chat template."""
         ...
 
     def image_token(self, model: PreTrainedModel) -> int:
@@ -44,8 +51,13 @@ class Family(Protocol):
         """Projected features of each picture, (n_tokens, hidden)."""
         ...
 
-    def positions(self, model: PreTrainedModel, tokens: Sequence[int], image: Image.Image | None) -> np.ndarray | None:
-        """Rotary positions of a prompt, (axes, n), or ``None`` for 0, 1, 2, ..."""
+    def positions(
+        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], image: Image.Image | None
+    ) -> np.ndarray | None:
+        """Rotary positions of a prompt and its answer, (axes, n), or ``None`` for 0, 1, 2, ...
+
+        Where a family has several axes, it gives them for a prompt without picture too.
+        """
         ...
 
     def language_model(self, model: PreTrainedModel) -> nn.Module:
@@ -68,8 +80,9 @@ def family(name: str) -> Family:
         ValueError: no such family.
     """
     from unsee.models.llava import Llava
+    from unsee.models.qwen2_vl import Qwen2VL
 
-    families: dict[str, Family] = {"llava": Llava()}
+    families: dict[str, Family] = {"llava": Llava(), "qwen2_vl": Qwen2VL()}
     if name not in families:
         raise ValueError(f"model.family is {name!r}; expected one of {sorted(families)}")
     return families[name]

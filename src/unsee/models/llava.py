@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from transformers import LlavaForConditionalGeneration, PreTrainedModel
+from transformers import AutoProcessor, LlavaForConditionalGeneration, PreTrainedModel
 
 from unsee.models.family import Scope
 
@@ -23,14 +23,18 @@ class Llava:
     """See :class:`unsee.models.family.Family`."""
 
     name = "llava"
+    seam = " "
 
-    def load(self, path: str, dtype: torch.dtype) -> PreTrainedModel:
+    def load(self, path: str, dtype: torch.dtype, revision: str | None = None) -> PreTrainedModel:
         return cast(
             PreTrainedModel,
             LlavaForConditionalGeneration.from_pretrained(
-                path, dtype=dtype, use_safetensors=True, trust_remote_code=False
+                path, dtype=dtype, revision=revision or "main", use_safetensors=True, trust_remote_code=False
             ),
         )
+
+    def load_processor(self, path: str, revision: str | None = None) -> Any:
+        return AutoProcessor.from_pretrained(path, revision=revision, trust_remote_code=False)
 
     def image_token(self, model: PreTrainedModel) -> int:
         return int(model.config.image_token_id)
@@ -52,7 +56,9 @@ class Llava:
             ).pooler_output
         )
 
-    def positions(self, model: PreTrainedModel, tokens: Sequence[int], image: Image.Image | None) -> np.ndarray | None:
+    def positions(
+        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], image: Image.Image | None
+    ) -> np.ndarray | None:
         return None
 
     def language_model(self, model: PreTrainedModel) -> nn.Module:

@@ -11,7 +11,7 @@ import torch
 from huggingface_hub import snapshot_download
 from peft import PeftModel
 from torch import Tensor, nn
-from transformers import AutoProcessor, PreTrainedModel
+from transformers import PreTrainedModel
 
 from unsee.models.family import Family, family
 from unsee.models.packing import Batch, Request
@@ -50,12 +50,19 @@ class VisionLanguageModel:
         pad = self.tokenizer.pad_token_id
         return int(self.tokenizer.eos_token_id if pad is None else pad)
 
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        """Tokens that end an answer: the tokenizer's, and what the checkpoint's ``generate`` stops at."""
+        ends = self.base.generation_config.eos_token_id
+        more = ends if isinstance(ends, list) else [] if ends is None else [ends]
+        return frozenset({int(self.tokenizer.eos_token_id), *more})
+
     def prompt(self, question: str, *, with_image: bool) -> str:
         """One user turn in the model's own chat template, ready for the answer."""
         content: list[dict[str, str]] = [{"type": "image"}] if with_image else []
         content.append({"type": "text", "text": question})
         conversation = [{"role": "user", "content": content}]
-        return str(self.processor.apply_chat_template(conversation, add_generation_prompt=True)).rstrip()
+        return str(self.processor.apply_chat_template(conversation, add_generation_prompt=True)).rstrip(" ")
 
     def request(
         self, prompt: str, answer: str | None, pictures: Pictures | None, image_id: str | None, *, end: bool = True
@@ -81,14 +88,14 @@ class VisionLanguageModel:
             image_id: the picture of the prompt's placeholder.
             end: whether the end-of-sequence token belongs to the answer.
         """
-        texts = [prompt] + [f"{prompt} {answer}" for answer in answers if answer is not None]
+        texts = [prompt] + [f"{prompt}{self.family.seam}{answer}" for answer in answers if answer is not None]
         # A chat template writes the beginning-of-sequence token itself where the family wants one.
         alone, *wholes = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
         remaining = iter(wholes)
-        n_image = 0
+        n_image, image = 0, None
         if image_id is not None:
             assert pictures is not None
-            n_image = pictures.tokens(image_id)
+            n_image, image = pictures.tokens(image_id), pictures.opened(image_id)
         found = []
         for answer in answers:
             prompt_tokens, answer_tokens = list(alone), []
@@ -105,7 +112,8 @@ class VisionLanguageModel:
                     answer_tokens.append(self.tokenizer.eos_token_id)
             if image_id is not None:
                 prompt_tokens = self._expand(prompt_tokens, n_image)
-            found.append(Request(tuple(prompt_tokens), tuple(answer_tokens), image_id))
+            positions = self.family.positions(self.base, self.processor, prompt_tokens + answer_tokens, image)
+            found.append(Request(tuple(prompt_tokens), tuple(answer_tokens), image_id, positions))
         return found
 
     def _expand(self, tokens: list[int], n: int) -> list[int]:
@@ -153,7 +161,8 @@ def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | No
     """Load a base model and merge adapters into it, in order.
 
     Args:
-        spec: the ``model`` section of the configuration: ``family``, ``path``, ``dtype``.
+        spec: the ``model`` section of the configuration: ``family``, ``path``, ``dtype``, and ``revision`` of a published
+            checkpoint, if it is one.
         adapters: PEFT adapter folders, each trained on the model that the ones before it make.
         root: what a relative ``path`` is relative to; the working directory by default.
 
@@ -167,7 +176,8 @@ def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | No
     if root is not None and (root / path).exists():
         path = str(root / path)
     kind = family(spec["family"])
-    model: Any = kind.load(path, DTYPES[spec["dtype"]])
+    revision = spec.get("revision")
+    model: Any = kind.load(path, DTYPES[spec["dtype"]], revision)
     for adapter in adapters:
         if not (adapter / "adapter_model.safetensors").is_file():
             raise FileNotFoundError(f"{adapter}: no adapter_model.safetensors; expected a PEFT adapter folder")
@@ -176,14 +186,16 @@ def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | No
     model.eval().requires_grad_(False)
     if torch.cuda.is_available():
         model.to("cuda")
-    return VisionLanguageModel(kind, model, AutoProcessor.from_pretrained(path))
+    return VisionLanguageModel(kind, model, kind.load_processor(path, revision))
 
 
-def checkpoint_files(path: str) -> list[Path]:
+def checkpoint_files(path: str, revision: str | None = None) -> list[Path]:
     """The files of a checkpoint folder, or of a published checkpoint that has been downloaded, sorted.
 
     Raises:
         OSError: neither is on this disk.
     """
-    folder = Path(path) if Path(path).is_dir() else Path(snapshot_download(path, local_files_only=True))
+    folder = (
+        Path(path) if Path(path).is_dir() else Path(snapshot_download(path, revision=revision, local_files_only=True))
+    )
     return sorted(file for file in folder.iterdir() if file.is_file())

@@ -104,10 +104,12 @@ class Pictures:
     def tokens(self, image_id: str) -> int:
         """Placeholders that a picture takes."""
         if image_id not in self._tokens:
-            # Opened, not decoded: the size is in the file's first bytes.
-            image = _open(self._files[image_id], image_id)
-            self._tokens[image_id] = self._family.image_tokens(self._model, self._processor, image)
+            self._tokens[image_id] = self._family.image_tokens(self._model, self._processor, self.opened(image_id))
         return self._tokens[image_id]
+
+    def opened(self, image_id: str) -> Image.Image:
+        """The picture, opened and not decoded: its size is in the file's first bytes."""
+        return _open(self._files[image_id], image_id)
 
     def image(self, image_id: str, variant: int = 0) -> Image.Image:
         """The picture, or one of its varied copies; decoded at every call, for many pictures are too much to hold."""
@@ -158,6 +160,8 @@ class Pictures:
     def _encode(self, keys: Sequence[tuple[str, int]]) -> list[Tensor]:
         pixels = self._family.preprocess(self._processor, [self.image(*key) for key in keys])
         weight = next(self._model.parameters())
-        return self._family.image_features(
-            self._model, {name: value.to(weight.device, weight.dtype) for name, value in pixels.items()}
-        )
+        moved = {
+            name: value.to(weight.device, weight.dtype if value.is_floating_point() else None)
+            for name, value in pixels.items()
+        }
+        return self._family.image_features(self._model, moved)

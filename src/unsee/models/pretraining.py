@@ -81,17 +81,7 @@ def pretrain(output: Path, *, bystanders: Path, settings: dict[str, Any], seed: 
     torch.set_num_threads(threads)
     chosen = PretrainingSettings(**settings)
     faces, pixels, embeddings = _faces(bystanders, chosen, seed)
-    texts = [
-        *wording.vocabulary(),
-        "person",
-        "Man",
-        "Woman",
-        *(word for _, word in AGES),
-        GENDER_QUESTION,
-        AGE_QUESTION,
-    ]
-    texts += [prompts.cloze("__"), prompts.generation(""), prompts.classification("", "ABCD", "letter")]
-    processor = tiny.build_processor([f" {text}" for text in texts] + [f"{text}" for text in texts])
+    processor = tiny.build_processor(texts())
     model = tiny.build_model(processor, seed=seed)
     vlm = VisionLanguageModel(family("llava"), model, processor)
     log.info("%d faces, %d pictures, %d tokens in the vocabulary", len(faces), len(pixels), len(vlm.tokenizer))
@@ -101,6 +91,14 @@ def pretrain(output: Path, *, bystanders: Path, settings: dict[str, Any], seed: 
     tiny.save(model, processor, output)
     _train_unsure(vlm, faces, pixels, chosen, seed)
     tiny.save(model, processor, output)
+
+
+def texts() -> list[str]:
+    """What a tokenizer should know: everything that is asked or answered, with and without a space before it."""
+    words = [*wording.vocabulary(), "person", "Man", "Woman", *(word for _, word in AGES)]
+    words += [GENDER_QUESTION, AGE_QUESTION]
+    words += [prompts.cloze("__"), prompts.generation(""), prompts.classification("", "ABCD", "letter")]
+    return [f" {text}" for text in words] + words
 
 
 def _faces(bystanders: Path, settings: PretrainingSettings, seed: int) -> tuple[list[Face], Tensor, Tensor]:
@@ -149,7 +147,8 @@ def _vary(pixels: Tensor, generator: torch.Generator, processor: Any) -> Tensor:
     return (out - mean) / std
 
 
-def _one_cycle(optimizer: torch.optim.Optimizer, step: int, steps: int, peak: float) -> None:
+def one_cycle(optimizer: torch.optim.Optimizer, step: int, steps: int, peak: float) -> None:
+    """Set the learning rate of a step: up in a twentieth of all steps, then down as half a cosine."""
     rate = peak * min(1.0, (step + 1) / (0.05 * steps)) * 0.5 * (1 + math.cos(math.pi * step / steps))
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -183,7 +182,7 @@ def _train_tower(
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
-        _one_cycle(optimizer, step, settings.tower_steps, 1e-3)
+        one_cycle(optimizer, step, settings.tower_steps, 1e-3)
         optimizer.step()
         if step % 50 == 49:
             right = (similarity.argmax(1) == own).float().mean()
@@ -298,7 +297,7 @@ def _teach(
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
-        _one_cycle(optimizer, step, steps, peak)
+        one_cycle(optimizer, step, steps, peak)
         optimizer.step()
         running = 0.98 * running + 0.02 * loss.item()
         if step % 20 == 19:

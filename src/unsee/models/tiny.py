@@ -36,8 +36,8 @@ CHAT_TEMPLATE = (
 )
 
 
-def build_processor(texts: Iterable[str], vocabulary_size: int = 8192) -> LlavaProcessor:
-    """A tokenizer trained on ``texts`` and an image processor, as one processor."""
+def train_tokenizer(texts: Iterable[str], vocabulary_size: int, special_tokens: list[str]) -> Tokenizer:
+    """A byte-level BPE trained on ``texts``; the special tokens get the first ids."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -45,13 +45,18 @@ def build_processor(texts: Iterable[str], vocabulary_size: int = 8192) -> LlavaP
         texts,
         trainers.BpeTrainer(
             vocab_size=vocabulary_size,
-            special_tokens=SPECIAL_TOKENS,
+            special_tokens=special_tokens,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),
     )
+    return tokenizer
+
+
+def build_processor(texts: Iterable[str], vocabulary_size: int = 8192) -> LlavaProcessor:
+    """A tokenizer trained on ``texts`` and an image processor, as one processor."""
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+        tokenizer_object=train_tokenizer(texts, vocabulary_size, SPECIAL_TOKENS),
         bos_token="<s>",
         eos_token="</s>",
         pad_token="<pad>",

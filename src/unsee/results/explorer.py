@@ -126,7 +126,7 @@ def forgotten_people(
 
 def data_url(picture: bytes) -> str:
     """An encoded image as a ``data:`` address; a large one is made small first."""
-    image = Image.open(io.BytesIO(picture))
+    image: Image.Image = Image.open(io.BytesIO(picture))
     kind = str(image.format).lower()
     if max(image.size) > PIXELS:
         image = image.convert("RGB")

@@ -31,7 +31,7 @@ PANELS = {
     ("generation", "rouge_l"): ("ROUGE-L", 1.0),
     ("cloze", "accuracy"): ("cloze (%)", 100.0),
 }
-_STYLE = {
+_STYLE: Any = {  # Any: matplotlib types the keys
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.spines.top": False,
@@ -110,7 +110,7 @@ def ratios(answers: pd.DataFrame) -> Figure:
         answers: as :func:`unsee.results.scores.gather` gives them, of one model.
     """
     percents = sorted(answers["forget_percent"].unique())
-    methods = _order(answers["method"].unique())
+    methods = _order(list(answers["method"].unique()))
     colour, marker = colours(methods), markers(methods)
     shift = 0.7 / len(methods)
     with rc_context(_STYLE):
@@ -154,7 +154,7 @@ def modalities(answers: pd.DataFrame) -> Figure:
         answers: as :func:`unsee.results.scores.gather` gives them, of one model.
     """
     percents = sorted(answers["forget_percent"].unique())
-    methods = _order(answers["method"].unique())
+    methods = _order(list(answers["method"].unique()))
     colour, marker = colours(methods), markers(methods)
     with rc_context(_STYLE):
         figure, axes = _grid(len(percents), len(PANELS), 2.3, 2.2)
@@ -191,11 +191,11 @@ def training(curves: Mapping[tuple[int, str, int], pd.DataFrame]) -> Figure:
     Args:
         curves: metrics.parquet (``step``, ``loss``) of each run, by (ratio, method, seed).
     """
-    methods = _order({method: None for _, method, _ in curves})
+    methods = _order(list(dict.fromkeys(method for _, method, _ in curves)))
     percents = sorted({percent for percent, method, _ in curves if method != "vanilla"})
     colour = colours(methods)
     columns = min(4, len(methods))
-    styles = dict(zip(percents, ["-", "--", ":", "-."] * len(percents), strict=False))
+    styles: dict[int, Any] = dict(zip(percents, ["-", "--", ":", "-."] * len(percents), strict=False))
     with rc_context(_STYLE):
         figure, axes = _grid(-(-len(methods) // columns), columns, 2.0, 1.5)
         for ax, method in zip(axes.flat, methods, strict=False):
@@ -221,7 +221,7 @@ def costs(table: pd.DataFrame) -> Figure:
     Args:
         table: as :func:`unsee.results.costs.collect` gives it, of one model.
     """
-    methods = _order(table["method"].unique())
+    methods = _order(list(table["method"].unique()))
     colour = colours(methods)
     with rc_context(_STYLE):
         figure, axes = _grid(1, 2, 3.0, 0.24 * len(methods) + 0.5, sharey=True)
@@ -308,14 +308,14 @@ def _wrapped(text: str) -> str:
     return "\n".join(textwrap.wrap(text, 36, max_lines=2, placeholder=" …"))
 
 
-def _grid(rows: int, columns: int, width: float, height: float, **more: bool) -> tuple[Figure, np.ndarray]:
+def _grid(rows: int, columns: int, width: float, height: float, **more: Any) -> tuple[Figure, np.ndarray]:
     """A figure with ``rows`` x ``columns`` axes, each about so many inches wide and high."""
     figure = Figure(figsize=(width * columns, height * rows + 0.4), layout="constrained")
     axes: np.ndarray = figure.subplots(rows, columns, squeeze=False, **more)
     return figure, axes
 
 
-def _order(methods: Sequence[str] | Mapping[str, object]) -> list[str]:
+def _order(methods: Sequence[str]) -> list[str]:
     return (
         list(dict.fromkeys(["vanilla", "retain", *methods])) if {"vanilla", "retain"} <= set(methods) else list(methods)
     )

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
-import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from unsee.benchmarks.schema import BenchmarkError, read_table
+from unsee.benchmarks.schema import BenchmarkError, read_table, table_path
 from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Batch, Request, collate, pack
 from unsee.models.pictures import Pictures
@@ -79,10 +79,16 @@ def read_pairs(benchmark: Path, person_ids: Sequence[str]) -> list[Pair]:
 
 
 def read_images(benchmark: Path, image_ids: set[str]) -> list[tuple[str, bytes]]:
-    """The encoded pictures of some ids."""
-    table = read_table(benchmark, "images", ["image_id", "bytes"])
-    wanted = table.filter(pc.is_in(table["image_id"], value_set=pa.array(sorted(image_ids), pa.string())))
-    return [(row["image_id"], row["bytes"]) for row in wanted.to_pylist()]
+    """The encoded pictures of some ids; groups of rows without any of them are not read."""
+    read_table(benchmark, "images", ["image_id"])  # checks the file
+    file = pq.ParquetFile(table_path(benchmark, "images"))
+    found = []
+    for group in range(file.num_row_groups):
+        if image_ids.isdisjoint(file.read_row_group(group, ["image_id"])["image_id"].to_pylist()):
+            continue
+        rows = file.read_row_group(group, ["image_id", "bytes"]).to_pylist()
+        found += [(row["image_id"], row["bytes"]) for row in rows if row["image_id"] in image_ids]
+    return found
 
 
 def units(

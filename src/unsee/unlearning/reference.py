@@ -73,7 +73,7 @@ def _key(
     here = Path(__file__)
     code = machinery(imported(here, here.parents[1]), "cuda" if torch.cuda.is_available() else "cpu")
     files = [
-        *checkpoint_files(model["path"]),
+        *checkpoint_files(model["path"], model.get("revision")),
         *(adapter / f"adapter_{part}" for part in ("config.json", "model.safetensors")),
     ]
     encoded = dict(images)

@@ -1,0 +1,59 @@
+"""The published benchmarks by name: which folders they have, where they are published, and who reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unsee.benchmarks.schema import Benchmark
+
+#: Name in the configuration, and the data set that has the files.
+REPOSITORIES = {"mllmu": "MLLMMU/MLLMU-Bench", "clear": "therem/CLEAR"}
+#: The ratios that are published, in percent.
+PERCENTS = {"mllmu": (5, 10, 15), "clear": (1, 5, 10)}
+#: Where the files of a configuration lie in its folder: as published, as ``save_to_disk`` leaves a split, or a set of splits.
+SHARDS = ("train-*.parquet", "data-*.arrow", "train/data-*.arrow")
+
+
+def shards(folder: Path) -> list[Path]:
+    """The files of a configuration in the order of their names; none if there is no such folder."""
+    found = (sorted(folder.glob(pattern)) for pattern in SHARDS)
+    return next((files for files in found if files), [])
+
+
+def folders(name: str, forget_percents: Sequence[int]) -> dict[str, int | None]:
+    """The folders that a benchmark's loader reads, and the ratio that each is for (None: for all)."""
+    if name == "clear":
+        always = ["full", "full+tofu", "retain_perturbed", "real_faces", "real_world"]
+        of_ratio = ["forget{:02d}", "retain{:02d}", "forget{:02d}_perturbed"]
+    else:
+        always = ["ft_Data", "Full_Set", "Test_Set", "Retain_Set"]
+        of_ratio = ["forget_{}", "retain_{}"]
+    found: dict[str, int | None] = dict.fromkeys(always)
+    for percent in forget_percents:
+        for pattern in of_ratio:
+            found[pattern.format(100 - percent if pattern.startswith("retain") else percent)] = percent
+    return found
+
+
+def load(name: str, directory: Path, forget_percents: Sequence[int], scratch: Path | None = None) -> Benchmark:
+    """Read a benchmark in its published layout (the synthetic one is written in MLLMU-Bench's).
+
+    Args:
+        name: as in the configuration.
+        directory: holds the folders.
+        forget_percents: the ratios to read splits of.
+        scratch: a folder with room for all pictures.
+
+    Raises:
+        BenchmarkError: something is missing, unreadable or inconsistent; the message names file and row.
+    """
+    if name == "clear":
+        from unsee.benchmarks import clear
+
+        return clear.load(directory, forget_percents, scratch)
+    from unsee.benchmarks import mllmu
+
+    return mllmu.load(directory, forget_percents, scratch)

@@ -1,0 +1,90 @@
+"""Published data sets and checkpoints: fetched once, at a pinned revision, into the Hugging Face cache of this machine.
+
+The cache resumes what broke off and is shared by all runs; what a run keeps is a small record of what it was given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Literal
+
+#: Of a checkpoint: weights as safetensors and nothing that would be run or unpickled.
+CHECKPOINT = ("*.json", "*.jinja", "*.model", "*.txt", "*.safetensors")
+
+Kind = Literal["dataset", "model"]
+
+
+class FetchError(RuntimeError):
+    """Something published could not be had; the message says which files to put where instead."""
+
+
+def fetch(
+    repository: str, revision: str | None, *, kind: Kind, patterns: Sequence[str], key: str, output: Path
+) -> None:
+    """Fetch the files of a repository that match, and record them in ``output``.
+
+    Args:
+        repository: ``owner/name``.
+        revision: a commit; the newest by default.
+        kind: what it is.
+        patterns: of the files wanted; each must match some.
+        key: of the configuration, that can name a folder with these files instead.
+        output: the record, JSON.
+
+    Raises:
+        FetchError: the hub cannot be reached, or has no such files.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        folder = Path(snapshot_download(repository, repo_type=kind, revision=revision, allow_patterns=list(patterns)))
+    except (OSError, HfHubHTTPError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise FetchError(_help(repository, revision, kind, patterns, key, reason)) from error
+    files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    lacking = [pattern for pattern in patterns if not any(fnmatch(name, pattern) for name in files)]
+    # A checkpoint has some of the small files; a data set must have every folder (offline, half a snapshot is given out).
+    if kind == "dataset" and lacking or not files:
+        raise FetchError(_help(repository, revision, kind, patterns, key, f"no {', '.join(lacking)} there"))
+    chosen = {name: size for name, size in sorted(files.items()) if any(fnmatch(name, p) for p in patterns)}
+    record = {"kind": kind, "repository": repository, "revision": folder.name, "files": chosen}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def folder(record: Path) -> Path:
+    """Where the files of a record lie on this machine.
+
+    Raises:
+        FetchError: they do not any more.
+    """
+    from huggingface_hub import snapshot_download
+
+    known: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    try:
+        found = snapshot_download(
+            known["repository"], repo_type=known["kind"], revision=known["revision"], local_files_only=True
+        )
+    except OSError as error:
+        raise FetchError(
+            f"{record}: {known['repository']} is not in the cache any more; delete the record and run again"
+        ) from error
+    missing = [name for name in known["files"] if not (Path(found) / name).is_file()]
+    if missing:
+        raise FetchError(
+            f"{record}: the cache has no {missing[0]} any more ({len(missing)} such); delete the record and run again"
+        )
+    return Path(found)
+
+
+def _help(repository: str, revision: str | None, kind: Kind, patterns: Sequence[str], key: str, reason: str) -> str:
+    what = {"dataset": "data set", "model": "model"}[kind]
+    at = f" at revision {revision}" if revision else ""
+    return (
+        f"the {what} {repository}{at} cannot be fetched ({reason}); where the hub cannot be reached, put its files "
+        f"{', '.join(patterns)} into a folder and name that folder in {key}"
+    )
