@@ -136,7 +136,7 @@ def test_the_projects_own_configuration_passes(config: dict[str, Any]) -> None:
             "methods.npo.bta",
             0.1,
             "config.yaml: methods.npo.bta is no known option; did you mean 'beta'? "
-            "npo has the options beta, and the keys of 'unlearning'",
+            "npo has the options beta, level, and the keys of 'unlearning'",
         ),
         (
             "methods.ga.beta",
