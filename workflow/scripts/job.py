@@ -1,10 +1,14 @@
 """What every script of a rule starts with: this clone's library, and the job's output in the job's log."""
 
+import gc
 import logging
 import os
 import sys
 from pathlib import Path
 from typing import Any
+
+# A script imports its libraries next: a second in five of that is the collector looking at what is there to stay.
+gc.disable()
 
 # First, so that a job in a conda environment or on a cluster's node finds it, and finds this one.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
@@ -15,6 +19,8 @@ CACHE = Path("results/cache")
 
 def start(snakemake: Any) -> None:
     """Send all output, that of compiled libraries too, to the rule's log."""
+    gc.freeze()
+    gc.enable()
     sys.stdout.flush()
     with open(snakemake.log[0], "w", encoding="utf-8") as log:
         os.dup2(log.fileno(), 1)
