@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from unsee.evaluation.engine import answer, select
 from unsee.models.model import VisionLanguageModel, load
@@ -134,19 +135,23 @@ def test_only_what_is_asked_for_is_projected(
 
 
 def test_each_picture_is_encoded_once(
-    asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]], mini_benchmark: Path
+    asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
+    mini_benchmark: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     vlm, _, rows = asked
     images = read_images(mini_benchmark, {row["image_id"] for row in rows if row["image_id"]})
     fresh = Pictures(vlm.family, vlm.base, vlm.processor, images)
     encoded: list[int] = []
-    hook = vlm.base.model.vision_tower.register_forward_hook(
-        lambda module, inputs, output: encoded.append(len(output.last_hidden_state))
-    )
-    try:
-        answer(vlm, fresh, rows, SETTINGS)
-    finally:
-        hook.remove()
+    encode = vlm.family.image_features
+
+    def counted(*arguments: Any) -> list[Tensor]:
+        found = encode(*arguments)
+        encoded.append(len(found))
+        return found
+
+    monkeypatch.setattr(vlm.family, "image_features", counted)
+    answer(vlm, fresh, rows, SETTINGS)
     assert encoded == [1] * len({row["image_id"] for row in rows if row["image_id"]})
 
 

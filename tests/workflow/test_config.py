@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from unsee.config import ConfigError, check, resolve
 from unsee.unlearning.catalogue import Description, Option, read
@@ -51,6 +52,23 @@ def complaint(config: dict[str, Any], files: list[Path] | None = None) -> str:
 def test_the_projects_own_configuration_passes(config: dict[str, Any]) -> None:
     check(config, read(), ROOT)
     assert list(resolve(config, read())) == list(config["methods"])
+
+
+@pytest.mark.parametrize(
+    ("preset", "rate"),
+    [
+        ("paper-llava-1.5-7b", 2e-6),
+        ("paper-qwen2-vl-7b", 2e-6),
+        ("clear-llava-1.5-7b", 2e-6),
+        ("official-mllmu", 2e-5),
+        ("official-mmunlearner", 1e-5),
+        ("ablation-vl-eraser", 0.006),
+    ],
+)
+def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str, rate: float) -> None:
+    """Over the rates that config.yaml has for each."""
+    update_config(config, yaml.safe_load((ROOT / "presets" / f"{preset}.yaml").read_text()))
+    assert {entry.settings["learning_rate"] for entry in resolve(config, read()).values()} == {rate}
 
 
 @pytest.mark.parametrize(
@@ -164,7 +182,7 @@ def test_the_projects_own_configuration_passes(config: dict[str, Any]) -> None:
         ),
         (
             "methods.again",
-            {"method": "ga"},
+            {"method": "ga", "learning_rate": 0.0003},
             "config.yaml: methods.again is the same run as methods.ga (ga); expected another method or other settings",
         ),
         (
@@ -257,7 +275,7 @@ def test_an_entry_overlays_the_defaults_and_nothing_else(config: dict[str, Any])
     entries = resolve(config, METHODS)
     assert list(entries) == ["ga", "npo_2"]
     assert entries["ga"].settings == config["unlearning"]
-    changed = {"epochs": 9, "beta": 0.4, "lora": {**config["unlearning"]["lora"], "rank": 2}}
+    changed = {"epochs": 9, "beta": 0.4, "level": "sequence_sum", "lora": {**config["unlearning"]["lora"], "rank": 2}}
     assert entries["npo_2"].settings == {**config["unlearning"], **changed}
     assert entries["npo_2"].method.name == "npo"
 

@@ -133,7 +133,9 @@ def model_files():
     if "revision" in model():
         return [f"{BASE}/published.json"]
     return sorted(
-        str(path) for path in Path(model()["path"]).glob("*") if path.is_file()
+        str(path)
+        for path in Path(model()["path"]).glob("*")
+        if path.is_file() and path.suffix != ".md"  # a card changes no result
     )
 
 

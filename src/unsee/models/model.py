@@ -190,7 +190,7 @@ def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | No
 
 
 def checkpoint_files(path: str, revision: str | None = None) -> list[Path]:
-    """The files of a checkpoint folder, or of a published checkpoint that has been downloaded, sorted.
+    """The files of a checkpoint folder, or of a published checkpoint that has been downloaded, sorted; not its card.
 
     Raises:
         OSError: neither is on this disk.
@@ -198,4 +198,4 @@ def checkpoint_files(path: str, revision: str | None = None) -> list[Path]:
     folder = (
         Path(path) if Path(path).is_dir() else Path(snapshot_download(path, revision=revision, local_files_only=True))
     )
-    return sorted(file for file in folder.iterdir() if file.is_file())
+    return sorted(file for file in folder.iterdir() if file.is_file() and file.suffix != ".md")
