@@ -71,7 +71,7 @@ rule load_benchmark:
         **needs("load_benchmark"),
     params:
         name=config["benchmark"]["name"],
-        folder=published_folder(),
+        folder=lambda w: published_folder(),
         forget_percents=sorted(config["benchmark"]["forget_percents"]),
     script:
         "../scripts/load_benchmark.py"
