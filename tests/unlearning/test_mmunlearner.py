@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
+from unsee.models.model import VisionLanguageModel, load
+from unsee.models.pictures import Pictures
+from unsee.training.loop import Counters, save_adapter, train
+from unsee.training.pairs import people, read_images, read_pairs, units
 from unsee.training.scores import Scores
-from unsee.unlearning.mmunlearner import State, mask, mmunlearner
+from unsee.training.settings import LoraSettings, TrainingSettings
+from unsee.unlearning.method import Context, get
+from unsee.unlearning.mmunlearner import MaskError, State, mask, mmunlearner, prepare
+from unsee.unlearning.run import make_objective
 
 
 def test_mask_by_hand() -> None:
@@ -42,3 +54,103 @@ def test_adam_moves_nothing_outside_the_mask_for_the_forgotten() -> None:
         optimizer.step()
     assert weight[0].item() != 1.0
     assert weight[1].item() == 2.0
+
+
+@pytest.fixture
+def prepared(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path) -> Any:
+    """A context of one person to forget and one to keep, and what ``prepare`` makes of it."""
+
+    def make(scope: Any = "language", threshold: float = 1.0, parameters: Any = "adapter") -> tuple[Context, State]:
+        vlm = load(model_spec)
+        chosen = {role: people(mini_benchmark, 25, role)[:1] for role in ("forget", "retain")}
+        pairs = {role: read_pairs(mini_benchmark, ids) for role, ids in chosen.items()}
+        images = read_images(mini_benchmark, {p.image_id for found in pairs.values() for p in found if p.image_id})
+        pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
+        groups = {role: units(vlm, pictures, found, "none") for role, found in pairs.items()}
+        settings = TrainingSettings(
+            learning_rate=1e-2,
+            epochs=1,
+            batch_size=6,
+            alternation="sequential",
+            lora=LoraSettings(rank=2, alpha=2, dropout=0.0, scope=scope),
+        )
+        context = Context(vlm, pictures, groups, settings, 0, Counters(), tmp_path)
+        return context, prepare(context, threshold=threshold, parameters=parameters)
+
+    return make
+
+
+def _trained(vlm: VisionLanguageModel) -> dict[str, torch.Tensor]:
+    return {name: weight.detach().clone() for name, weight in vlm.model.named_parameters() if weight.requires_grad}
+
+
+@pytest.mark.parametrize("parameters", ["adapter", "full"])
+def test_steps_about_the_forgotten_leave_what_is_outside_the_mask_to_the_last_bit(
+    prepared: Any, parameters: str
+) -> None:
+    context, state = prepared(parameters=parameters)
+    start = _trained(context.vlm)
+    objective = make_objective(get("mmunlearner"), context.vlm, context.pictures, {}, state, {})
+    # First steps about the retained, so that Adam has momentum everywhere; then three about the forgotten.
+    settings, seen = context.settings, []
+
+    def watched(step: Any) -> Any:
+        seen.append(_trained(context.vlm))
+        return state.restrict(step)
+
+    groups = {"retain": context.groups["retain"], "forget": context.groups["forget"]}
+    train(context.vlm, context.pictures, groups, objective, settings, seed=0, description="", restrict=watched)
+    assert len(seen) == 6
+    after, end = seen[3], _trained(context.vlm)
+    assert any(not torch.equal(after[name], start[name]) for name in start), "the retained moved something"
+    inside = 0
+    for (name, weight), chosen in zip(end.items(), state.masks, strict=True):
+        assert torch.equal(weight[~chosen], after[name][~chosen])
+        inside += int((weight[chosen] != after[name][chosen]).sum())
+    assert inside > 0
+    selected = pq.read_table(context.output / "mask.parquet")["selected"].to_pylist()
+    assert len(selected) == len(end) and 0 < sum(selected) < len(selected)
+
+
+@pytest.mark.parametrize(
+    ("scope", "places"),
+    [
+        ("language", {"language_model"}),
+        ("vision", {"vision_tower", "multi_modal_projector"}),
+        ("both", {"language_model", "vision_tower", "multi_modal_projector"}),
+    ],
+)
+def test_a_scope_trains_its_own_modules(prepared: Any, scope: str, places: set[str]) -> None:
+    context, state = prepared(scope=scope)
+    names = list(_trained(context.vlm))
+    assert {
+        place for place in ("language_model", "vision_tower", "multi_modal_projector") for n in names if place in n
+    } == places
+    assert 0 < sum(int(m.sum()) for m in state.masks) < sum(m.numel() for m in state.masks)
+
+
+def test_whole_weights_are_stored_as_an_adapter_and_load_as_one(
+    prepared: Any, model_spec: dict[str, Any], tmp_path: Path
+) -> None:
+    context, _ = prepared(parameters="full")
+    with torch.no_grad():
+        for weight in _trained_parameters(context.vlm):
+            weight.add_(0.01)
+    save_adapter(context.vlm, tmp_path / "adapter")
+    tokens = torch.tensor([[1, 9, 17, 25]])
+    with torch.no_grad():
+        context.vlm.model.eval()
+        expected = context.vlm.model(input_ids=tokens).logits
+        assert torch.equal(load(model_spec, [tmp_path / "adapter"]).base(input_ids=tokens).logits, expected)
+        assert not torch.equal(load(model_spec).base(input_ids=tokens).logits, expected)
+    assert all("language_model" in name for name in load_file(tmp_path / "adapter" / "adapter_model.safetensors"))
+
+
+def _trained_parameters(vlm: VisionLanguageModel) -> list[nn.Parameter]:
+    return [weight for weight in vlm.model.parameters() if weight.requires_grad]
+
+
+@pytest.mark.parametrize(("threshold", "share"), [(0.0, "100%"), (1e30, "0%")])
+def test_a_mask_that_selects_everything_or_nothing_stops_the_job(prepared: Any, threshold: float, share: str) -> None:
+    with pytest.raises(MaskError, match=f"selects {share} of the weights.*change threshold"):
+        prepared(threshold=threshold)

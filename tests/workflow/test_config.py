@@ -154,7 +154,7 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             "methods.npo.bta",
             0.1,
             "config.yaml: methods.npo.bta is no known option; did you mean 'beta'? "
-            "npo has the options beta, level, and the keys of 'unlearning'",
+            "npo has the options beta, level, reference_model, and the keys of 'unlearning'",
         ),
         (
             "methods.ga.beta",

@@ -57,6 +57,8 @@ def test_only_what_a_method_needs_is_made(plan: Run) -> None:
     outcome = plan("", run.format("npo"))
     assert outcome.jobs["finetune"] == 2
     assert "results/models/tiny-llava/forget5/retain/seed0/adapter/adapter_model.safetensors" in outcome.text
+    # Whose opinion it is held against is a declared setting.
+    assert plan("methods: {npo: {reference_model: vanilla}}", run.format("npo")).jobs["finetune"] == 1
 
 
 @pytest.mark.parametrize("preset", sorted(path.stem for path in (ROOT / "presets").glob("*.yaml")))

@@ -247,9 +247,12 @@ def method_sources(wildcards):
 
 
 def reference(wildcards):
-    """The adapter that a run's method compares with besides vanilla's, if it does."""
-    if ENTRIES[wildcards.method].method.needs.reference != "retain":
+    """The adapter of the model that a run's method is compared with while it trains, if it is."""
+    entry = ENTRIES[wildcards.method]
+    if entry.method.needs.reference != "retain":
         return None
+    if entry.settings.get("reference_model") == "vanilla":
+        return vanilla(wildcards)
     return adapter_folder(wildcards, wildcards.forget_percent, "retain")
 
 

@@ -128,6 +128,7 @@ def train(
     *,
     seed: int,
     description: str,
+    restrict: Callable[[Step], Sequence[Tensor] | None] | None = None,
 ) -> Progress:
     """Train the adapter of a model.
 
@@ -138,6 +139,7 @@ def train(
         objective: the loss of a step, a scalar; it counts what it computes.
         settings, seed: of the run.
         description: for the progress bar.
+        restrict: boolean masks of the trained weights, in their order: where a step may move them; ``None``: everywhere.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -174,7 +176,12 @@ def train(
         clip = settings.max_grad_norm or math.inf
         norm = float(torch.nn.utils.clip_grad_norm_(weights, clip))
         rate = optimizer.param_groups[0]["lr"]
+        masks = restrict(step) if restrict else None
+        before = [weight.detach().clone() for weight in weights] if masks else []
         optimizer.step()
+        if masks:
+            for weight, old, mask in zip(weights, before, masks, strict=True):
+                weight.data.copy_(torch.where(mask, weight, old))
         scheduler.step()
         progress.counters.steps += 1
         progress.counters.examples_seen += sum(len(u.requests) for units in step.values() for u in units)

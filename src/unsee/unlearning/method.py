@@ -12,7 +12,8 @@ without being imported when the workflow is planned (``unlearning/catalogue.py``
 defaults as literals.
 
 A method with more to it may have two more functions in its file: ``prepare(context, *, options...)`` puts its own adapter on the model
-and returns a state that the loss takes as ``state`` (its ``begin(batch)`` is called before each forward pass), and
+and returns a state that the loss takes as ``state`` (its ``begin(batch)`` is called before each forward pass; its ``restrict(step)``,
+if it has one, gives masks of the weights that a step may move), and
 ``finish(context, state)`` turns what was trained into the adapter that is saved.
 """
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from peft import LoraConfig, get_peft_model
+from peft.utils.constants import DUMMY_TARGET_MODULES
 from torch import Tensor, nn
 
+from unsee.models.family import Scope
+from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Batch
-from unsee.training.loop import add_lora
+from unsee.training.loop import Step, add_lora
 from unsee.training.pairs import Unit, batch
 from unsee.training.scores import Scores, score
 from unsee.unlearning.method import Context, Needs, method
@@ -36,6 +42,7 @@ def mmunlearner(
     state: State,
     *,
     threshold: float = 1.0,
+    parameters: Literal["adapter", "full"] = "adapter",
 ) -> Tensor:
     """A loss whose gradient is ``- m * grad L(D_f) + grad L(D_r)`` (VL-Eraser supplement 8.3, MMUnlearner; ACL 2025 Findings).
 
@@ -46,6 +53,7 @@ def mmunlearner(
         forget, retain: of the model being unlearned.
         state: the trained weights and their masks.
         threshold: how many times more salient for the forgotten a weight must be.
+        parameters: what is trained and masked, where ``lora.scope`` says: a low-rank adapter, or a copy of the weights.
     """
     if not forget.n_examples:
         return retain.nll()
@@ -67,15 +75,25 @@ class State:
     def begin(self, batch: Batch) -> None:
         """Nothing to do before a forward pass."""
 
+    def restrict(self, step: Step) -> list[Tensor] | None:
+        """Where a step may move the weights: inside the masks when it is about the forget examples alone.
 
-def prepare(context: Context, *, threshold: float) -> State:
-    """Put an adapter on the model, where ``lora.scope`` says, and find the mask of its weights.
+        There a mask of the gradient is not enough: the optimizer's momentum would go on moving what is outside.
+        """
+        return None if step.get("retain") else self.masks
+
+
+def prepare(context: Context, *, threshold: float, parameters: Literal["adapter", "full"]) -> State:
+    """Make weights of the model trainable, where ``lora.scope`` says, and find their mask.
 
     Raises:
         MaskError: the mask selects nothing, or everything.
     """
     vlm = context.vlm
-    add_lora(vlm, context.settings.lora, context.seed)
+    if parameters == "full":
+        _add_copies(vlm, context.settings.lora.scope)
+    else:
+        add_lora(vlm, context.settings.lora, context.seed)
     named = [(name, weight) for name, weight in vlm.model.named_parameters() if weight.requires_grad]
     for name, weight in named:
         if "lora_B" in name:
@@ -88,12 +106,21 @@ def prepare(context: Context, *, threshold: float) -> State:
     rows = [{"weight": name, "selected": float(m.float().mean())} for (name, _), m in zip(named, masks, strict=True)]
     pq.write_table(pa.Table.from_pylist(rows), context.output / "mask.parquet")
     selected = sum(int(m.sum()) for m in masks) / sum(m.numel() for m in masks)
-    log.info("mask: %.4f of the adapter's weights may move on the forget examples", selected)
+    log.info("mask: %.4f of the trained weights may move on the forget examples", selected)
     if selected in (0.0, 1.0):
         raise MaskError(
             f"mmunlearner: the mask selects {selected:.0%} of the weights, expected some and not all; change threshold (now {threshold})"
         )
     return State(weights, masks)
+
+
+def _add_copies(vlm: VisionLanguageModel, scope: Scope) -> None:
+    """Put trainable copies beside the linear modules of a scope; PEFT stores them whole, as an adapter without low ranks."""
+    if vlm.base.dtype != torch.float32:
+        log.warning("parameters: full in %s: steps below its precision are lost; train in float32", vlm.base.dtype)
+    pattern = re.compile(vlm.family.linear_pattern(scope))
+    names = [name for name, _ in vlm.base.named_modules() if pattern.fullmatch(name)]
+    vlm.model = get_peft_model(vlm.base, LoraConfig(target_modules=DUMMY_TARGET_MODULES, modules_to_save=names))
 
 
 def mask(forget: Tensor, preserve: Tensor, threshold: float) -> Tensor:

@@ -18,15 +18,18 @@ def npo(
     *,
     beta: float = 0.4,
     level: Literal["sequence_sum", "sequence_mean", "batch_mean"] = "sequence_sum",
+    reference_model: Literal["retain", "vanilla"] = "retain",
 ) -> Tensor:
     """``(2 / beta) E log(1 + (pi / pi_ref)^beta)`` (VL-Eraser supplement, equation 15).
 
     Args:
         forget: of the model being unlearned.
-        reference: of the retain-only model, on the same examples.
+        reference: of the reference model, on the same examples.
         beta: inverse temperature; as it goes to 0 the gradient becomes that of gradient ascent.
         level: what log pi is: ``sequence_sum``, the log-probability of an answer (the formula); ``sequence_mean``, per
             token of it; ``batch_mean``, one number, the mean over the batch's tokens (the official code).
+        reference_model: which one the workflow asks: the retain-only model (the supplement), or ``vanilla``, the model
+            before unlearning (Zhang et al., 2024).
     """
     current, known = _log_pi(forget, level), _log_pi(reference, level)
     return -(2 / beta) * F.logsigmoid(-beta * (current - known)).mean()

@@ -42,7 +42,8 @@ def unlearn(
         model: the configuration's ``model`` section.
         benchmark: folder of canonical tables.
         vanilla: adapter folder of the vanilla model.
-        reference: adapter folder of the retain-only model, for the methods that need it.
+        reference: adapter folder of the retain-only model, for the methods that need it (or of another reference model,
+            where they have the option ``reference_model``).
         method: name of the method's file.
         forget_percent: the ratio.
         settings: training settings and the method's own options.
@@ -85,7 +86,16 @@ def unlearn(
         state = chosen.prepare(context, **{key: value for key, value in options.items() if key in taken})
     trained = groups if chosen.needs.retain else {"forget": groups["forget"]}
     objective = make_objective(chosen, vlm, pictures, known, state, options)
-    progress = train(vlm, pictures, trained, objective, training, seed=seed, description=f"{method} {forget_percent} %")
+    progress = train(
+        vlm,
+        pictures,
+        trained,
+        objective,
+        training,
+        seed=seed,
+        description=f"{method} {forget_percent} %",
+        restrict=getattr(state, "restrict", None),
+    )
     if chosen.finish is not None:
         chosen.finish(context, state)
     progress.counters.forward_passes += counters.forward_passes

@@ -1,0 +1,202 @@
+"""What holds for every training job, whatever the method: one test each for what code of this field is known to get wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from unsee.models.model import load
+from unsee.models.pictures import Pictures
+from unsee.training.finetune import finetune
+from unsee.training.loop import add_lora, train
+from unsee.training.pairs import people, read_images, read_pairs, units
+from unsee.training.settings import LoraSettings, TrainingSettings
+from unsee.unlearning import catalogue, run
+from unsee.unlearning.mmunlearner import saliency
+
+LORA = {"rank": 2, "alpha": 2, "dropout": 0.05, "scope": "language"}
+SETTINGS: dict[str, Any] = {"learning_rate": 5e-3, "epochs": 2, "batch_size": 26, "packing": "none", "lora": LORA}
+
+
+@pytest.fixture(scope="module")
+def vanilla(tmp_path_factory: pytest.TempPathFactory, model_spec: dict[str, Any], mini_benchmark: Path) -> Path:
+    folder = tmp_path_factory.mktemp("vanilla")
+    settings = {**SETTINGS, "epochs": 1, "batch_size": 4, "packing": "person", "schedule": "linear"}
+    finetune(
+        model_spec,
+        mini_benchmark,
+        forget_percent=0,
+        role="vanilla",
+        settings=settings,
+        seed=0,
+        threads=1,
+        output=folder,
+    )
+    return folder
+
+
+@pytest.mark.parametrize("method", sorted(catalogue.read()))
+def test_a_job_changes_its_adapter_in_every_epoch_and_nothing_else(
+    method: str,
+    vanilla: Path,
+    tmp_path: Path,
+    model_spec: dict[str, Any],
+    mini_benchmark: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def watched(vlm: Any, *arguments: Any, **more: Any) -> Any:
+        before = {name: weight.detach().clone() for name, weight in vlm.model.named_parameters()}
+        progress = train(vlm, *arguments, **more)
+        seen["moved"] = {name: not torch.equal(weight, before[name]) for name, weight in vlm.model.named_parameters()}
+        seen["trained"] = {name for name, weight in vlm.model.named_parameters() if weight.requires_grad}
+        return progress
+
+    monkeypatch.setattr(run, "train", watched)
+    known = catalogue.read()[method]
+    run.unlearn(
+        model_spec,
+        mini_benchmark,
+        vanilla=vanilla / "adapter",
+        reference=vanilla / "adapter" if known.needs.reference == "retain" else None,
+        method=method,
+        forget_percent=25,
+        settings={**SETTINGS, **{name: option.default for name, option in known.options.items()}},
+        seed=0,
+        threads=1,
+        output=tmp_path,
+    )
+    moved = {name for name, changed in seen["moved"].items() if changed}
+    assert moved and moved <= seen["trained"], "frozen weights are what they were, to the last bit"
+    assert any("lora_B" in name for name in moved) and any("lora_A" in name for name in moved)
+    rows = pq.read_table(tmp_path / "metrics.parquet").to_pylist()
+    assert len({row["epoch"] for row in rows}) == 2 and len(rows) == 4, "no epoch is left out"
+    assert all(row["gradient_norm"] > 0 for row in rows)
+    stored = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert all(weight.abs().max() > 0 for weight in stored.values())
+
+
+def test_the_learning_rate_falls_from_step_to_step(vanilla: Path) -> None:
+    rates = pq.read_table(vanilla / "metrics.parquet")["learning_rate"].to_pylist()
+    assert rates == pytest.approx([5e-3, 5e-3 * 2 / 3, 5e-3 / 3])
+
+
+def test_an_error_in_a_step_ends_the_job(
+    vanilla: Path, tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def failing(*arguments: Any, **more: Any) -> Any:
+        def objective(*_: Any) -> Tensor:
+            calls.append(1)
+            raise RuntimeError("out of anything")
+
+        return objective
+
+    monkeypatch.setattr(run, "make_objective", failing)
+    with pytest.raises(RuntimeError, match="out of anything"):
+        run.unlearn(
+            model_spec,
+            mini_benchmark,
+            vanilla=vanilla / "adapter",
+            reference=None,
+            method="ga",
+            forget_percent=25,
+            settings=SETTINGS,
+            seed=0,
+            threads=1,
+            output=tmp_path,
+        )
+    assert len(calls) == 1
+    assert not (tmp_path / "adapter").exists(), "vanilla is never saved as a result"
+
+
+def test_a_frozen_base_keeps_its_precision(model_spec: dict[str, Any]) -> None:
+    vlm = load({**model_spec, "dtype": "bfloat16"})
+    add_lora(vlm, LoraSettings(rank=2, alpha=2), 0)
+    dtypes = {weight.requires_grad: weight.dtype for weight in vlm.model.parameters()}
+    assert dtypes == {False: torch.bfloat16, True: torch.float32}
+
+
+def test_small_gradients_are_salient_in_low_precision(
+    model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1e-5 squared is 0 in float16; the square is taken in float32."""
+    from unsee.training.loop import Counters
+    from unsee.unlearning import mmunlearner
+    from unsee.unlearning.method import Context
+
+    vlm = load(model_spec)
+    pairs = [p for p in read_pairs(mini_benchmark, people(mini_benchmark, 25, "forget")[:1]) if not p.image_id][:2]
+    pictures = Pictures(vlm.family, vlm.base, vlm.processor, [])
+    context = Context(
+        vlm,
+        pictures,
+        {"forget": units(vlm, pictures, pairs, "none")},
+        TrainingSettings(learning_rate=1.0, epochs=1, batch_size=1),
+        0,
+        Counters(),
+        tmp_path,
+    )
+    weight = torch.nn.Parameter(torch.ones(3, dtype=torch.float16))
+
+    class Loss:
+        @staticmethod
+        def nll() -> Tensor:
+            return (weight * torch.tensor([1e-5, 0.0, 2e-5], dtype=torch.float16)).sum()
+
+    monkeypatch.setattr(mmunlearner, "score", lambda *_: Loss)
+    (found,) = saliency(context, context.groups["forget"], [weight])
+    expected = torch.tensor([1e-5, 0.0, 2e-5], dtype=torch.float16).float() ** 2
+    assert found.dtype == torch.float32 and found[0] > 0
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_divergence_of_kl_min_does_not_depend_on_padding(model_spec: dict[str, Any], mini_benchmark: Path) -> None:
+    from unsee.training.pairs import batch
+    from unsee.training.scores import Scores, score
+    from unsee.unlearning.kl_min import kl_min
+
+    vlm = load(model_spec)
+    pairs = read_pairs(mini_benchmark, people(mini_benchmark, 25, "retain")[:1])
+    images = read_images(mini_benchmark, {p.image_id for p in pairs if p.image_id})
+    pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
+    chosen = units(vlm, pictures, pairs, "none")
+    lengths = [len(unit.requests[0].tokens) for unit in chosen]
+    short, long = chosen[lengths.index(min(lengths))], chosen[lengths.index(max(lengths))]
+    teacher = load(model_spec)
+    with torch.no_grad():
+        for weight in teacher.base.get_output_embeddings().parameters():
+            weight.add_(0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
+
+    nothing = Scores(torch.zeros(0), torch.zeros(0, dtype=torch.long), 0)
+
+    def divergence(together: list[Any]) -> float:
+        first, second = (score(m, batch(m, together), pictures, vocabulary=True) for m in (vlm, teacher))
+        return kl_min(nothing, first, second).item()
+
+    with torch.no_grad():
+        alone = [divergence([unit]) for unit in (short, long)]
+        assert divergence([short, long]) == pytest.approx(sum(alone) / 2, rel=1e-4)
+    assert min(alone) > 1e-4
+
+
+def test_an_answer_keeps_its_first_token(family_spec: dict[str, Any], mini_benchmark: Path) -> None:
+    """With or without a beginning-of-sequence token, what is scored is the whole answer and its end."""
+    from unsee.training.pairs import batch
+
+    vlm = load(family_spec)
+    pairs = [p for p in read_pairs(mini_benchmark, people(mini_benchmark, 25, "forget")[:1]) if not p.image_id]
+    pictures = Pictures(vlm.family, vlm.base, vlm.processor, [])
+    for pair in pairs:
+        (unit,) = units(vlm, pictures, [pair], "none")
+        targets = batch(vlm, [unit]).targets.tolist()
+        assert targets[-1] == vlm.tokenizer.eos_token_id
+        assert vlm.tokenizer.decode(targets[:-1]).strip() == pair.answer
