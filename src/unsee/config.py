@@ -61,6 +61,7 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         found += _people_findings(config)
         found += _path_findings(config, root)
     if not found:
+        found += _length_findings(config)
         found += _twin_findings(resolve(config, methods, files))
     if found:
         places = [(yaml.safe_load(file.read_text(encoding="utf-8")), file) for file in reversed(files)]
@@ -191,6 +192,21 @@ def _method_findings(
         for key, option in options.items():
             if option.default is REQUIRED and key not in given:
                 yield (*at, key), f"is missing; expected {option.expected}, {named} has no default for it"
+
+
+def _length_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    """How long a run trains is said in passes or in steps."""
+    sections: dict[Key, Mapping[str, Any]] = {(name,): config[name] for name in ("finetune", "unlearning")}
+    for name, given in config["methods"].items():
+        if given and {"epochs", "steps"} & given.keys():
+            sections["methods", name] = {**config["unlearning"], **given}
+    for key, section in sections.items():
+        epochs, steps = section.get("epochs"), section.get("steps")
+        if (epochs is None) == (steps is None):
+            yield (
+                key,
+                f"has epochs {_shown(epochs)} and steps {_shown(steps)}; expected one of them, and null for the other",
+            )
 
 
 def _twin_findings(entries: Mapping[str, Entry]) -> Iterator[tuple[Key, str]]:

@@ -59,6 +59,21 @@ def test_groups_in_turn() -> None:
     assert _shape("interleaved", "ab", "uvwxyz") == ["forget2", "retain2", "retain2", "retain2"]
 
 
+def test_steps_are_as_many_as_were_asked_for_whatever_there_is_to_pass_over() -> None:
+    settings = TrainingSettings(learning_rate=1.0, steps=5, batch_size=2)
+    longer = TrainingSettings(learning_rate=1.0, epochs=3, batch_size=2)
+    for keys, epochs in (("abc", [0, 0, 1, 1, 2]), ("abcdefghijklmnop", [0] * 5)):
+        steps = list(plan({"forget": _units(*keys)}, settings, 0))
+        assert [epoch for epoch, _ in steps] == epochs
+        assert steps == list(plan({"forget": _units(*keys)}, longer, 0))[:5]
+
+
+def test_a_length_is_epochs_or_steps() -> None:
+    for wrong in (TrainingSettings(1.0, 2), TrainingSettings(1.0, 2, epochs=1, steps=1)):
+        with pytest.raises(ValueError, match="expected one of them"):
+            list(plan({"forget": _units("a")}, wrong, 0))
+
+
 def test_the_order_depends_on_seed_and_units_only() -> None:
     settings = TrainingSettings(learning_rate=1.0, epochs=3, batch_size=2)
 
@@ -75,7 +90,7 @@ def test_a_step_may_be_about_one_group_alone(
 ) -> None:
     settings = {**SETTINGS, "learning_rate": 1e-3, "epochs": 1, "alternation": "interleaved"}
     if method == "mmunlearner":
-        settings |= {"threshold": 1.0}
+        settings |= {"threshold": 1.0, "parameters": "adapter"}
     unlearn(
         model_spec,
         mini_benchmark,

@@ -131,7 +131,7 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             float("nan"),
             "config.yaml: finetune.learning_rate is nan; expected a number above 0",
         ),
-        ("finetune.epochs", True, "config.yaml: finetune.epochs is true; expected a whole number from 1"),
+        ("finetune.epochs", True, "config.yaml: finetune.epochs is true; expected a whole number from 1, or null"),
         (
             "finetune.lora.ranks",
             8,
@@ -162,8 +162,18 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             "config.yaml: methods.ga.beta is no known option; "
             "ga has no options of its own, and the keys of 'unlearning'",
         ),
+        (
+            "unlearning.steps",
+            None,
+            "config.yaml: unlearning has epochs null and steps null; expected one of them, and null for the other",
+        ),
+        (
+            "methods.ga.epochs",
+            3,
+            "config.yaml: methods.ga has epochs 3 and steps 170; expected one of them, and null for the other",
+        ),
         ("methods.npo.beta", "high", "config.yaml: methods.npo.beta is 'high'; expected a number"),
-        ("methods.npo.epochs", 0, "config.yaml: methods.npo.epochs is 0; expected a whole number from 1"),
+        ("methods.npo.epochs", 0, "config.yaml: methods.npo.epochs is 0; expected a whole number from 1, or null"),
         (
             "methods.toy",
             {},
@@ -275,7 +285,8 @@ def test_an_entry_overlays_the_defaults_and_nothing_else(config: dict[str, Any])
     entries = resolve(config, METHODS)
     assert list(entries) == ["ga", "npo_2"]
     assert entries["ga"].settings == config["unlearning"]
-    changed = {"epochs": 9, "beta": 0.4, "level": "sequence_sum", "lora": {**config["unlearning"]["lora"], "rank": 2}}
+    options = {"beta": 0.4, "level": "sequence_sum", "reference_model": "retain"}
+    changed = {"epochs": 9, **options, "lora": {**config["unlearning"]["lora"], "rank": 2}}
     assert entries["npo_2"].settings == {**config["unlearning"], **changed}
     assert entries["npo_2"].method.name == "npo"
 

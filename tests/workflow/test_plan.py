@@ -43,7 +43,7 @@ def test_ratios_seeds_and_entries_multiply(plan: Run, root: Path) -> None:
         """
         seeds: [0, 1]
         benchmark: {forget_percents: [10]}
-        methods: {ga: false, kl_min: false, vl_eraser: false, npo: {beta: 0.1}, npo_2: {method: npo, epochs: 1}}
+        methods: {ga: false, kl_min: false, vl_eraser: false, npo: {beta: 0.1}, npo_2: {method: npo, steps: 1}}
         """
     )
     assert outcome.code == 0, outcome.text

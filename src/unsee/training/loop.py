@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +83,24 @@ def add_lora(model: VisionLanguageModel, lora: LoraSettings, seed: int) -> Visio
 
 
 def plan(groups: Mapping[str, Sequence[Unit]], settings: TrainingSettings, seed: int) -> Iterator[tuple[int, Step]]:
-    """(epoch, step) of a run, in an order that depends on nothing but the seed and the units.
+    """(epoch, step) of a run, in an order that depends on nothing but the seed and the units; so many epochs, or steps.
 
     ``alternation: joint``: an epoch passes once over the first group; the others keep pace with it, drawn without
     replacement until they are used up, then anew. The others are how the official code alternates, one group a step:
     ``sequential``, an epoch passes over each group in turn; ``interleaved``, over the second, with steps of
     the first spread evenly among them.
     """
+    if (settings.epochs is None) == (settings.steps is None):
+        raise ValueError(f"epochs is {settings.epochs} and steps is {settings.steps}; expected one of them")
+    epochs = count() if settings.epochs is None else range(settings.epochs)
+    yield from islice(_plan(groups, settings, seed, epochs), settings.steps)
+
+
+def _plan(
+    groups: Mapping[str, Sequence[Unit]], settings: TrainingSettings, seed: int, epochs: Iterable[int]
+) -> Iterator[tuple[int, Step]]:
     streams = {name: _endless(groups[name], seed, name) for name in list(groups)[1:]}
-    for epoch in range(settings.epochs):
+    for epoch in epochs:
         passes = {name: _batches(shuffled(found, seed, epoch, name), settings) for name, found in groups.items()}
         lead, *others = passes
         if settings.alternation == "joint":
@@ -161,17 +171,19 @@ def train(
     started = time.monotonic()
     for epoch, step in bar:
         pictures.vary_by_epoch(epoch)
-        total = 0.0
+        total, reached = 0.0, False
         optimizer.zero_grad()
         for part, share in _parts(step, settings.gradient_accumulation):
             loss = objective(part, progress.counters)
             if not torch.isfinite(loss):
                 raise DivergedError(
                     f"{description}: the loss is {loss.item()} at step {progress.counters.steps}; lower learning_rate "
-                    f"(now {settings.learning_rate}) or epochs (now {settings.epochs})"
+                    f"(now {settings.learning_rate}) or train for fewer steps (now {n_steps})"
                 )
-            accelerator.backward(loss * share)
-            progress.counters.backward_passes += 1
+            if loss.requires_grad:  # words alone say nothing to an adapter on the tower
+                accelerator.backward(loss * share)
+                progress.counters.backward_passes += 1
+                reached = True
             total += loss.item() * share
         clip = settings.max_grad_norm or math.inf
         norm = float(torch.nn.utils.clip_grad_norm_(weights, clip))
@@ -194,7 +206,7 @@ def train(
                 "learning_rate": rate,
             }
         )
-        if progress.counters.steps == 1 and norm == 0:
+        if progress.counters.steps == 1 and reached and norm == 0:
             raise DivergedError(f"{description}: the first gradient is zero; nothing is trained (see lora.scope)")
         bar.set_postfix(loss=f"{total:.3f}", refresh=False)
     if settings.gradient_checkpointing:

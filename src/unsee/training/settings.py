@@ -26,7 +26,8 @@ class TrainingSettings:
 
     Attributes:
         learning_rate: peak, of the optimizer.
-        epochs: passes over the forget pairs (unlearning) or the training pairs (fine-tuning).
+        epochs: passes over the forget pairs (unlearning) or the training pairs (fine-tuning), or ``None``, and then
+        steps: optimizer steps, as many epochs as they take.
         batch_size: pairs a step; people a step with ``packing: person``.
         gradient_accumulation: parts that a step's batch is cut into to save memory; the gradient is the same.
         packing: ``person`` puts all pairs of a person behind one picture in one sequence.
@@ -41,8 +42,9 @@ class TrainingSettings:
     """
 
     learning_rate: float
-    epochs: int
     batch_size: int
+    epochs: int | None = None
+    steps: int | None = None
     gradient_accumulation: int = 1
     packing: Packing = "none"
     loss_tokens: Literal["answer", "all"] = "answer"

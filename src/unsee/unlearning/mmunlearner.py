@@ -55,10 +55,10 @@ def mmunlearner(
         threshold: how many times more salient for the forgotten a weight must be.
         parameters: what is trained and masked, where ``lora.scope`` says: a low-rank adapter, or a copy of the weights.
     """
-    if not forget.n_examples:
-        return retain.nll()
     ascent = -forget.nll()
-    gradients = torch.autograd.grad(ascent, state.weights, retain_graph=False)
+    if not ascent.requires_grad:  # no examples, or none that the trained weights have a part in
+        return retain.nll() + ascent
+    gradients = torch.autograd.grad(ascent, state.weights, allow_unused=True, materialize_grads=True)
     product = torch.stack(
         [(w * (m * g)).sum() for w, m, g in zip(state.weights, state.masks, gradients, strict=True)]
     ).sum()
@@ -137,9 +137,12 @@ def saliency(context: Context, units: Sequence[Unit], weights: Sequence[nn.Param
     for unit in units:
         for request in unit.requests:
             loss = score(vlm, batch(vlm, [Unit(unit.key, (request,))]), context.pictures).nll()
-            for sum_, gradient in zip(total, torch.autograd.grad(loss, list(weights)), strict=True):
-                sum_ += gradient.float() ** 2
             count += 1
+            if not loss.requires_grad:  # words alone, and the tower's weights
+                continue
+            gradients = torch.autograd.grad(loss, list(weights), allow_unused=True, materialize_grads=True)
+            for sum_, gradient in zip(total, gradients, strict=True):
+                sum_ += gradient.float() ** 2
     context.counters.forward_passes += count
     context.counters.backward_passes += count
     return [sum_ / count for sum_ in total]
