@@ -170,7 +170,7 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
         (
             "methods.ga.epochs",
             3,
-            "config.yaml: methods.ga has epochs 3 and steps 170; expected one of them, and null for the other",
+            "config.yaml: methods.ga has epochs 3 and steps 172; expected one of them, and null for the other",
         ),
         ("methods.npo.beta", "high", "config.yaml: methods.npo.beta is 'high'; expected a number"),
         ("methods.npo.epochs", 0, "config.yaml: methods.npo.epochs is 0; expected a whole number from 1, or null"),
