@@ -10,6 +10,7 @@ import yaml
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from unsee import config as configuration
+from unsee import gpus
 from unsee.benchmarks import published
 from unsee.sources import imported
 from unsee.unlearning import catalogue
@@ -41,6 +42,12 @@ FIGURES = [
     "trade_off",
     "training",
 ]
+# GPU jobs on this machine: as many at a time as it has GPUs, and on the CPU no fewer than others. Not on a cluster, which
+# counts its own: there --jobs says how many jobs may be queued.
+if workflow.is_main_process and workflow.nodes is None:
+    n_gpus = len(gpus.usable())
+    if n_gpus and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", n_gpus)
 # One model of the table.
 RUN = "{model}/forget{forget_percent}/{method}/seed{seed}"
 BASE = f"results/base/{config['model']['name']}"
