@@ -23,6 +23,8 @@ wildcard_constraints:
 
 localrules:
     all,
+    fetch_benchmark,
+    fetch_model,
     dataset_statistics,
     score,
     scores,

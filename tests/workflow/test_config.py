@@ -206,6 +206,17 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             -1,
             "config.yaml: resources.finetune.gpu is -1; expected a whole number from 0",
         ),
+        (
+            "cluster.partitoin",
+            "gpu",
+            "config.yaml: cluster.partitoin is no known key; did you mean 'partition'? "
+            "expected one of partition, account, qos, gpu_model",
+        ),
+        (
+            "resources.finetune.account",
+            1234,
+            "config.yaml: resources.finetune.account is 1234; expected a name, or null for the cluster's default",
+        ),
     ],
 )
 def test_complaint(config: dict[str, Any], key: str, value: Any, expected: str) -> None:

@@ -59,8 +59,28 @@ def cores(rule):
 
 
 def needs(rule):
-    """The other resources of a rule's jobs: mem_mb, runtime, gpu."""
-    return {k: v for k, v in config["resources"][rule].items() if k != "threads"}
+    """The other resources of a rule's jobs: mem_mb, gpu, runtime, and where a cluster is to run them.
+
+    The time grows with every attempt: a job that was stopped for taking too long is given more. What is null is not asked
+    for; names are those that Snakemake's executors for Slurm and LSF know.
+    """
+    entry = {**config["cluster"], **config["resources"][rule]}
+    gpu, model, minutes = entry["gpu"], entry["gpu_model"], entry["runtime"]
+    asked = {
+        "mem_mb": entry["mem_mb"],
+        "gpu": gpu,
+        "runtime": lambda wildcards, attempt: minutes * attempt,
+        "gpu_model": model if gpu else None,
+        "slurm_partition": entry["partition"],
+        "slurm_account": entry["account"],
+        "qos": entry["qos"],
+        "lsf_queue": entry["partition"],
+        "lsf_project": entry["account"],
+        "lsf_extra": (
+            f"-gpu num={gpu}{f':gmodel={model}' if model else ''}" if gpu else None
+        ),
+    }
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def sources(rule):
@@ -205,7 +225,7 @@ def page_files():
 def settings_text():
     """The configuration, every file merged, but for what is of this machine and changes no result."""
     sections = configuration.plain(
-        {k: v for k, v in config.items() if k != "resources"}
+        {k: v for k, v in config.items() if k not in ("resources", "cluster")}
     )
     return yaml.safe_dump(sections, sort_keys=True, allow_unicode=True)
 
