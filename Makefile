@@ -36,7 +36,7 @@ test: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest
 
 test-cluster: $(READY)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m cluster
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m cluster tests/cluster
 
 bench: $(READY)
 	$(BIN)/python -m bench

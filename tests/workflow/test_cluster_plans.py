@@ -52,6 +52,21 @@ def test_by_default_nothing_is_asked_of_a_cluster(plan: Callable[..., Any]) -> N
     assert "slurm" not in str(asked(outcome.text, "unlearn"))
 
 
+def test_the_page_leads_to_22_models(plan: Callable[..., Any], root: Path, tmp_path: Path) -> None:
+    """docs/cluster.md's own file over the presets that it names."""
+    page = (root / "docs" / "cluster.md").read_text()
+    (own,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "cluster.yaml").write_text(own)
+    presets = [root / name for name in re.findall(r"presets/[\w.-]+\.yaml", page.partition("--dry-run")[0])]
+    assert len(presets) == 2
+    profile = ["--profile", str(root / "profiles" / "slurm")]
+    outcome = plan("", "results/table3.csv", *profile, over=[*presets, tmp_path / "cluster.yaml"])
+    assert outcome.code == 0, outcome.text
+    assert outcome.jobs["predict"] == 22
+    load, unlearn = (asked(outcome.text, rule) for rule in ("load_benchmark", "unlearn"))
+    assert (load["slurm_partition"], unlearn["slurm_partition"]) == ("cpu", "gpu")
+
+
 def test_only_what_takes_long_is_submitted(root: Path) -> None:
     """What needs a network runs beside Snakemake too, for the nodes of many clusters have none."""
     (beside,) = re.findall(r"^localrules:\n((?:    \w+,\n)+)", (root / "Snakefile").read_text(), re.MULTILINE)
