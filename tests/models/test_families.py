@@ -132,6 +132,15 @@ def test_patterns_name_the_linear_modules(vlm: VisionLanguageModel) -> None:
     assert matched(vlm.family.feed_forward_pattern()) == {name for name in language if ".mlp." in name}
 
 
+def test_a_letter_is_one_token_of_the_shipped_model() -> None:
+    """Else one letter would be likelier than another for its length alone."""
+    vlm = load({"family": "llava", "path": str(ROOT / "src/unsee/data/tiny-llava"), "dtype": "float32"})
+    prompt = vlm.prompt(TASKS["classification"], with_image=False)
+    answers = [vlm.request(prompt, letter, None, None, end=False).answer for letter in prompts.LETTERS]
+    assert [len(answer) for answer in answers] == [1] * 8
+    assert len(set(answers)) == 8
+
+
 def test_an_older_checkpoint_folder_has_the_same_processor(random_qwen2_vl: Path, tmp_path: Path) -> None:
     """Published folders keep the picture settings and the template in files of their own."""
     shutil.copytree(random_qwen2_vl, tmp_path, dirs_exist_ok=True)

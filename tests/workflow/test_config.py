@@ -119,7 +119,11 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             "no/such/folder",
             "config.yaml: model.path is 'no/such/folder', which has no config.json; expected a checkpoint folder",
         ),
-        ("model.family", "gpt", "config.yaml: model.family is 'gpt'; expected one of llava, llava_chatml, llava_next or qwen2_vl"),
+        (
+            "model.family",
+            "gpt",
+            "config.yaml: model.family is 'gpt'; expected one of llava, llava_chatml, llava_next or qwen2_vl",
+        ),
         (
             "finetune.learning_rate",
             "1e-4",
