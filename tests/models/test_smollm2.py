@@ -91,7 +91,9 @@ def test_the_projector_alone_is_aligned_first(language: Path, tmp_path: Path, ca
     made = {}
     for name, projector, decoder in (("a", 40, 0), ("b", 1, 2)):
         steps = {**settings, "projector_steps": projector, "steps": decoder}
-        brief.align(tmp_path / name, language=language, tower=TINY, settings=steps, seed=0, threads=1)
+        brief.align(
+            tmp_path / name, kind="llava_chatml", language=language, tower=TINY, settings=steps, seed=0, threads=1
+        )
         made[name] = load({"family": "llava_chatml", "path": str(tmp_path / name), "dtype": "float32"}).base
     said = [record.getMessage() for record in caplog.records if "projector: loss" in record.getMessage()]
     first, _, last = (float(text.split()[2]) for text in said[:3])
@@ -106,6 +108,13 @@ def test_the_projector_alone_is_aligned_first(language: Path, tmp_path: Path, ca
 
     assert changed(made["a"]) == {"model.multi_modal_projector"}
     assert changed(made["b"]) == {"model.multi_modal_projector", "model.language_model"}
+
+
+def test_another_familys_turns_are_refused(language: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match="model.family is 'llava'; expected llava_chatml with pretraining.language_mod"
+    ):
+        brief.align(tmp_path, kind="llava", language=language, tower=TINY, settings={}, seed=0, threads=1)
 
 
 def test_the_mark_of_a_quantized_file_goes(language: Path, tmp_path: Path) -> None:

