@@ -24,9 +24,9 @@ import torch  # noqa: E402
 from bench import plain  # noqa: E402
 from bench.full_size import LLAVA_7B, QWEN2_VL_7B, Shape, build, pairs, questions  # noqa: E402
 from bench.table import Table  # noqa: E402
-from unsee.evaluation import engine  # noqa: E402
+from unsee.evaluation import engine, prompts  # noqa: E402
 from unsee.models.model import VisionLanguageModel  # noqa: E402
-from unsee.models.packing import pack  # noqa: E402
+from unsee.models.packing import Request, pack  # noqa: E402
 from unsee.models.pictures import Pictures  # noqa: E402
 from unsee.training.loop import add_lora  # noqa: E402
 from unsee.training.pairs import Unit, batch, units  # noqa: E402
@@ -176,11 +176,16 @@ def floor(
     Every token of the packs once through the decoder's weights at the matrix rate, and for each batch's every step all the
     weights, and the keys and values of its packs, once through memory.
     """
-    work, opened, everything = run.work, {}, {}  # type: ignore[var-annotated]
-    for asked in (engine._ask(vlm, pictures, row, "likelihood") for row in rows):
-        everything.setdefault(asked.row["person_id"], []).extend(asked.requests)
-        if asked.row["task"] != "classification":
-            opened.setdefault(asked.row["person_id"], []).extend(asked.requests)
+    work = run.work
+    opened: dict[str, list[Request]] = {}
+    everything: dict[str, list[Request]] = {}
+    for row in rows:
+        words = prompts.render(row["task"], row["question"], row["options"])
+        prompt = vlm.prompt(words, with_image=row["image_id"] is not None)
+        answers = row["options"] or [None]
+        asked = [vlm.request(prompt, answer, pictures, row["image_id"], end=False) for answer in answers]
+        for kind in (everything, opened) if row["task"] != "classification" else (everything,):
+            kind.setdefault(row["person_id"], []).extend(asked)
     tokens, kept = (
         sum(len(pack(requests, vlm.image_token)) for requests in people.values()) for people in (everything, opened)
     )
