@@ -89,14 +89,19 @@ class Published:
             ],
         }
 
+        self.schemas: dict[str, pa.Schema] = {}
+
+    def schema(self, name: str) -> pa.Schema:
+        kind = "perturbed" if name.endswith("_perturbed") else name if name in SCHEMAS else "full"
+        return self.schemas.get(name, SCHEMAS[kind])
+
     def write(self, folder: Path) -> Path:
         for name, rows in self.rows.items():
-            kind = "perturbed" if name.endswith("_perturbed") else name if name in SCHEMAS else "full"
             (folder / name).mkdir(parents=True)
             half = len(rows) // 2 if name == "full+tofu" else len(rows)
             for i, part in enumerate(p for p in (rows[:half], rows[half:]) if p):
                 file = folder / name / f"train-0000{i}-of-00002.parquet"
-                pq.write_table(pa.Table.from_pylist(part, SCHEMAS[kind]), file)
+                pq.write_table(pa.Table.from_pylist(part, self.schema(name)), file)
         return folder
 
 
@@ -176,6 +181,26 @@ def _drop(*folders: str) -> Callable[[Published], None]:
     return lambda published: [published.rows.pop(name) for name in folders] and None  # type: ignore[func-returns-value]
 
 
+def _rows(folder: str, rows: list[dict[str, Any]]) -> Callable[[Published], None]:
+    return lambda published: published.rows.update({folder: rows})
+
+
+def _without(folder: str, column: str) -> Callable[[Published], None]:
+    return lambda published: published.schemas.update(
+        {folder: pa.schema([f for f in published.schema(folder) if f.name != column])}
+    )
+
+
+def _retype(folder: str, column: str, kind: pa.DataType, value: Any) -> Callable[[Published], None]:
+    def change(published: Published) -> None:
+        fields = [pa.field(f.name, kind) if f.name == column else f for f in published.schema(folder)]
+        published.schemas[folder] = pa.schema(fields)
+        for row in published.rows[folder]:
+            row[column] = value
+
+    return change
+
+
 def _nameless(published: Published) -> None:
     for row in published.rows["full+tofu"][3:23]:
         row["answer"] = "It is."
@@ -208,6 +233,34 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
     "a question lost": (_short, ["full+tofu", "19 questions from here to the end, expected 20"]),
     "an empty answer": (_set("full+tofu", 4, answer=""), ["full+tofu", "row 4", "answer is ''"]),
     "a face of nobody": (_set("real_faces", 1, answer=""), ["real_faces", "row 1", "answer is ''"]),
+    "no names at all": (_without("full", "name"), ["full", "no column 'name'", "it has ['image', 'caption']"]),
+    "no wrong names at all": (
+        _without("retain_perturbed", "perturbed_names"),
+        ["retain_perturbed", "no column 'perturbed_names'"],
+    ),
+    "captions that are numbers": (_retype("full", "caption", pa.int64(), 3), ["full", "row 0", "caption is 3"]),
+    "names in a list": (_retype("full", "name", TEXTS, ["Aino"]), ["full", "row 0", "name is ['Aino']"]),
+    "wrong names that are none": (
+        _set("retain_perturbed", 0, perturbed_names=None),
+        ["retain_perturbed", "row 0", "perturbed_names is None"],
+    ),
+    "a picture that cannot be decoded": (
+        _set("forget05_perturbed", 0, image={"bytes": b"no", "path": "x"}),
+        ["forget05_perturbed", "row 0", "cannot be decoded"],
+    ),
+    "a stranger in the perturbed": (
+        _set("retain_perturbed", 0, name="No One"),
+        ["retain_perturbed", "row 0", "'No One' is nobody in full"],
+    ),
+    "a stranger among the kept": (_set("retain95", 3, name="No One"), ["retain95", "row 3", "'No One' is nobody"]),
+    "a face without picture": (_set("real_faces", 0, image=None), ["real_faces", "row 0", "the picture has no bytes"]),
+    "a face without options": (_set("real_faces", 0, options=[]), ["real_faces", "row 0", "options is []"]),
+    "one option, the right one": (
+        _set("real_world", 0, options=["eiffel", " "]),
+        ["real_world", "row 0", "at least one wrong option beside 'Eiffel'"],
+    ),
+    "an answer of blanks": (_set("real_world", 0, answer="  "), ["real_world", "row 0", "answer is '  '"]),
+    "nobody at all": (_rows("full", []), ["lacks full (no train-*.parquet"]),
     "a question about nothing": (_set("real_world", 0, question=None), ["real_world", "row 0", "question is None"]),
 }
 
@@ -221,3 +274,11 @@ def test_broken_files_give_one_clear_error(tmp_path: Path, name: str) -> None:
         clear.load(rows.write(tmp_path), [5])
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    folder = Published().write(tmp_path)
+    file = folder / "full+tofu" / "train-00001-of-00002.parquet"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(BenchmarkError, match=r"full\+tofu.*train-00001-of-00002\.parquet: not a readable parquet file"):
+        clear.load(folder, [5])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from torch import nn
 
@@ -20,6 +21,8 @@ from unsee.models.family import family
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.packing import Request, collate, pack
 from unsee.models.pictures import Pictures
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +45,10 @@ TASKS = {
     "cloze": prompts.render("cloze", "She was born in __."),
     "generation": prompts.render("generation", "Describe her work."),
 }
+LLAVA = {True: "<s>USER: <image>\n{} ASSISTANT:", False: "<s>USER: {} ASSISTANT:"}
 TURNS = {
-    "llava": {True: "<s>USER: <image>\n{} ASSISTANT:", False: "<s>USER: {} ASSISTANT:"},
+    "llava": LLAVA,
+    "llava_next": LLAVA,
     "qwen2_vl": {
         with_image: "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
         f"{'<|vision_start|><|image_pad|><|vision_end|>' if with_image else ''}{{}}<|im_end|>\n<|im_start|>assistant\n"
@@ -127,6 +132,15 @@ def test_patterns_name_the_linear_modules(vlm: VisionLanguageModel) -> None:
     assert matched(vlm.family.feed_forward_pattern()) == {name for name in language if ".mlp." in name}
 
 
+def test_a_letter_is_one_token_of_the_shipped_model() -> None:
+    """Else one letter would be likelier than another for its length alone."""
+    vlm = load({"family": "llava", "path": str(ROOT / "src/unsee/data/tiny-llava"), "dtype": "float32"})
+    prompt = vlm.prompt(TASKS["classification"], with_image=False)
+    answers = [vlm.request(prompt, letter, None, None, end=False).answer for letter in prompts.LETTERS]
+    assert [len(answer) for answer in answers] == [1] * 8
+    assert len(set(answers)) == 8
+
+
 def test_an_older_checkpoint_folder_has_the_same_processor(random_qwen2_vl: Path, tmp_path: Path) -> None:
     """Published folders keep the picture settings and the template in files of their own."""
     shutil.copytree(random_qwen2_vl, tmp_path, dirs_exist_ok=True)
@@ -146,8 +160,13 @@ def test_an_older_checkpoint_folder_has_the_same_processor(random_qwen2_vl: Path
 
 
 def test_an_unknown_family_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"model.family is 'lava'; expected one of \['llava', 'qwen2_vl'\]"):
+    with pytest.raises(ValueError, match=r"model.family is 'lava'; expected one of \['llava', ") as caught:
         family("lava")
+    # Planning knows the same names without importing this.
+    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    names = schema["properties"]["model"]["properties"]["family"]["enum"]
+    assert str(caught.value).endswith(f"expected one of {names}")
+    assert all(family(name).name == name for name in names)
 
 
 def _png(image: Image.Image) -> bytes:

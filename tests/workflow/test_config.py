@@ -119,7 +119,11 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             "no/such/folder",
             "config.yaml: model.path is 'no/such/folder', which has no config.json; expected a checkpoint folder",
         ),
-        ("model.family", "gpt", "config.yaml: model.family is 'gpt'; expected one of llava or qwen2_vl"),
+        (
+            "model.family",
+            "gpt",
+            "config.yaml: model.family is 'gpt'; expected one of llava, llava_chatml, llava_next or qwen2_vl",
+        ),
         (
             "finetune.learning_rate",
             "1e-4",
@@ -232,6 +236,18 @@ def test_portraits_that_are_not_there_are_named(config: dict[str, Any]) -> None:
         "config.yaml: pretraining.bystanders is 'no.parquet'; "
         "expected the file that tools/render_portraits.py makes, or null for a brief training without"
     )
+
+
+def test_pickled_weights_are_refused(config: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").touch()
+    put(config, "model.path", str(tmp_path))
+    assert complaint(config) == (
+        f"config.yaml: model.path is '{tmp_path}', whose weights are pickled (pytorch_model.bin); "
+        "expected *.safetensors, for unpickling can run anything"
+    )
+    (tmp_path / "model.safetensors").touch()
+    check(config, METHODS, ROOT)
 
 
 def test_a_missing_key_is_named(config: dict[str, Any]) -> None:

@@ -86,6 +86,17 @@ def test_the_published_experiments_are_planned_without_data_or_weights(
     assert "write_benchmark" not in outcome.jobs
 
 
+def test_a_base_on_a_pretrained_decoder_is_planned_without_its_package(plan: Run, root: Path) -> None:
+    outcome = plan("", "results/table3.csv", over=[root / "presets" / "small-smollm2.yaml"])
+    assert outcome.code == 0, outcome.text
+    assert outcome.jobs["convert_language_model"] == outcome.jobs["pretrain_base"] == 1
+    assert "results/language_model/model.safetensors" in outcome.text
+    assert "src/unsee/data/tiny-llava/model.safetensors" in outcome.text
+    # Without a decoder to build on, nothing is converted.
+    outcome = plan("model: {build: true}", "results/table3.csv")
+    assert "convert_language_model" not in outcome.jobs and outcome.jobs["pretrain_base"] == 1
+
+
 def test_a_published_benchmark_is_read_where_it_lies(plan: Run, mini_published: Path) -> None:
     outcome = plan(f"benchmark: {{name: mllmu, path: '{mini_published}', forget_percents: [25]}}")
     assert outcome.code == 0, outcome.text

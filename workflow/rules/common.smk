@@ -52,6 +52,13 @@ if workflow.is_main_process and workflow.nodes is None:
 RUN = "{model}/forget{forget_percent}/{method}/seed{seed}"
 BASE = f"results/base/{config['model']['name']}"
 
+# A pretrained decoder as a checkpoint, where a base model is built on one; and the base model whose tower it then takes.
+LANGUAGE_MODEL = expand(
+    "results/language_model/{file}",
+    file=["config.json", "model.safetensors", "tokenizer.json"],
+)
+TOWER = ROOT / "src/unsee/data/tiny-llava"
+
 
 def cores(rule):
     """The threads of a rule's jobs."""
@@ -170,6 +177,18 @@ def bystanders():
     """The portraits file that the base model is pretrained on, if it is built and there is one."""
     file = config["pretraining"]["bystanders"]
     return os.path.normpath(ROOT / file) if config["model"]["build"] and file else []
+
+
+def language_model():
+    """The decoder that the base model is built on, if it is built on one."""
+    built_on = config["model"]["build"] and config["pretraining"]["language_model"]
+    return LANGUAGE_MODEL if built_on else []
+
+
+def tower():
+    """The checkpoint whose tower a base model takes that is built on a decoder."""
+    names = ["config.json", "model.safetensors", "processor_config.json"]
+    return [str(TOWER / name) for name in names] if language_model() else []
 
 
 def runs():

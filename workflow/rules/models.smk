@@ -1,9 +1,29 @@
 # The base model, and what it becomes when it learns the people: all of them, or all but those to be forgotten.
 
 
+rule convert_language_model:
+    input:
+        sources=sources("convert_language_model"),
+    output:
+        LANGUAGE_MODEL,
+    log:
+        "results/jobs/convert_language_model.log",
+    benchmark:
+        "results/jobs/convert_language_model.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("convert_language_model")
+    resources:
+        **needs("convert_language_model"),
+    script:
+        "../scripts/convert_language_model.py"
+
+
 rule pretrain_base:
     input:
         bystanders=bystanders(),
+        language_model=language_model(),
+        tower=tower(),
         portraits=str(ROOT / "src/unsee/data/portraits.parquet"),
         sources=sources("pretrain_base"),
     output:
@@ -23,7 +43,7 @@ rule pretrain_base:
         settings={
             k: v
             for k, v in configuration.plain(config["pretraining"]).items()
-            if k != "bystanders"
+            if k not in ("bystanders", "language_model")
         },
     script:
         "../scripts/pretrain_base.py"

@@ -88,8 +88,10 @@ def _text(where: str, row: dict[str, Any], column: str) -> str:
 def _name(where: str, row: dict[str, Any], column: str = "name") -> str:
     """A person's name with single spaces: the key of everything about them."""
     name = " ".join(_text(where, row, column).split())
-    if "/" in name or not name.isprintable():
-        raise BenchmarkError(f"{where}: {column} is {name!r}, expected a name without '/' and control characters")
+    if name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
+        raise BenchmarkError(
+            f"{where}: {column} is {name!r}, expected a name without '/', '\\' and control characters, and no '.' in front"
+        )
     return name
 
 

@@ -1,4 +1,4 @@
-"""What a model family must tell us. Adding a family is one file beside this one and one line below.
+"""What a model family must tell us. Adding a family is one file beside this one and its name below (docs/adding-a-family.md).
 
 Nothing outside ``models/`` asks which model it has.
 """
@@ -79,10 +79,12 @@ def family(name: str) -> Family:
     Raises:
         ValueError: no such family.
     """
-    from unsee.models.llava import Llava
+    from unsee.models.llava import Llava, LlavaChatML
+    from unsee.models.llava_next import LlavaNext
     from unsee.models.qwen2_vl import Qwen2VL
 
-    families: dict[str, Family] = {"llava": Llava(), "qwen2_vl": Qwen2VL()}
+    kinds: list[Family] = [Llava(), LlavaChatML(), LlavaNext(), Qwen2VL()]
+    families = {kind.name: kind for kind in kinds}
     if name not in families:
         raise ValueError(f"model.family is {name!r}; expected one of {sorted(families)}")
     return families[name]

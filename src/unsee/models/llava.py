@@ -76,3 +76,10 @@ class Llava:
 
     def feed_forward_pattern(self) -> str:
         return rf"model\.language_model\..*\.mlp\.({_FEED_FORWARD})"
+
+
+class LlavaChatML(Llava):
+    """The same around a decoder that was taught ChatML's turns, such as SmolLM2: they end in a new line."""
+
+    name = "llava_chatml"
+    seam = ""

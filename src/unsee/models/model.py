@@ -168,7 +168,7 @@ def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | No
 
     Raises:
         ValueError: unknown family or dtype.
-        FileNotFoundError: no checkpoint at ``path``, no adapter in a folder.
+        FileNotFoundError: no safetensors at ``path``, no adapter in a folder.
     """
     if spec["dtype"] not in DTYPES:
         raise ValueError(f"model.dtype is {spec['dtype']!r}; expected one of {sorted(DTYPES)}")
@@ -176,6 +176,9 @@ def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | No
     if root is not None and (root / path).exists():
         path = str(root / path)
     kind = family(spec["family"])
+    if Path(path).is_dir() and not list(Path(path).glob("*.safetensors")):
+        found = ", ".join(sorted(file.name for file in Path(path).glob("*.bin"))) or "no weights at all"
+        raise FileNotFoundError(f"model.path {path}: has {found}; expected *.safetensors (a pickle can run anything)")
     revision = spec.get("revision")
     model: Any = kind.load(path, DTYPES[spec["dtype"]], revision)
     for adapter in adapters:

@@ -57,6 +57,8 @@ class PretrainingSettings:
     unsure_steps: int = 600
     unsure_batch: int = 12
     unsure_learning_rate: float = 7e-4
+    projector_steps: int = 200
+    projector_learning_rate: float = 1e-3
 
 
 @dataclass(frozen=True)
