@@ -32,6 +32,7 @@ localrules:
     costs,
     figures,
     report,
+    trade_off,
 
 
 rule all:
@@ -47,3 +48,4 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/unlearning.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/trade_off.smk"

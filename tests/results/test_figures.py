@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from scipy.stats import kendalltau
 
-from unsee.results import figures
+from unsee.results import drawing, figures, figures_trade_off
 from unsee.results.agreement import agreement
 from unsee.results.differences import differences
 from unsee.results.names import colours, label, markers
@@ -33,11 +33,11 @@ def scores(items: pd.DataFrame) -> pd.DataFrame:
 def test_the_same_figure_gives_the_same_bytes(items: pd.DataFrame, tmp_path: Path) -> None:
     table = summary(items, differences(items))
     for folder in ("one", "two"):
-        figures.save(figures.trade_off(table), tmp_path / folder, "trade_off")
-    for extension in figures.FORMATS:
+        drawing.save(figures_trade_off.trade_off(table), tmp_path / folder, "trade_off")
+    for extension in drawing.FORMATS:
         one, two = ((tmp_path / folder / f"trade_off.{extension}").read_bytes() for folder in ("one", "two"))
         assert one == two and len(one) > 5000
-    panels = figures.trade_off(table).axes
+    panels = figures_trade_off.trade_off(table).axes
     assert [ax.get_title() for ax in panels] == ["10 % forgotten", "20 % forgotten"]
 
 

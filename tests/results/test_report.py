@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from unsee.evaluation.scoring import score_predictions
-from unsee.results import figures, report
+from unsee.results import drawing, figures, figures_trade_off, report
 from unsee.results.differences import differences
 from unsee.results.explorer import PIXELS, data_url, explorer, forgotten_people
 from unsee.results.scores import Run, gather, summarise
@@ -82,9 +82,9 @@ def page(
     items = gather(runs, tables["questions"], tables["splits"], [25])
     scores, compared = summarise(items), differences(items)
     table = summary(items, compared)
-    figures.save(figures.trade_off(table), folder, "trade_off")
+    drawing.save(figures_trade_off.trade_off(table), folder, "trade_off")
     people = forgotten_people(tables, predictions, 25, 0)
-    figures.save(figures.portraits(people, list(RIGHT)), folder, "portraits")
+    drawing.save(figures.portraits(people, list(RIGHT)), folder, "portraits")
     cost = {"model": "tiny", "forget_percent": 25, "method": list(RIGHT), "seed": 0, "seconds": [9.0, 8.0, 1.0, 2.0]}
     return report.render(
         summary=table,

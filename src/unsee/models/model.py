@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from huggingface_hub import snapshot_download
 from peft import PeftModel
+from peft.helpers import rescale_adapter_scale
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -179,14 +180,24 @@ def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | No
     revision = spec.get("revision")
     model: Any = kind.load(path, DTYPES[spec["dtype"]], revision)
     for adapter in adapters:
-        if not (adapter / "adapter_model.safetensors").is_file():
-            raise FileNotFoundError(f"{adapter}: no adapter_model.safetensors; expected a PEFT adapter folder")
-        # Merged in place, never a second copy of the weights.
-        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        model = merge(model, adapter)
     model.eval().requires_grad_(False)
     if torch.cuda.is_available():
         model.to("cuda")
     return VisionLanguageModel(kind, model, kind.load_processor(path, revision))
+
+
+def merge(model: Any, adapter: Path, scale: float = 1.0) -> Any:
+    """The model with an adapter's update, times ``scale``, added to its weights; in place, never a second copy.
+
+    Raises:
+        FileNotFoundError: no adapter in the folder.
+    """
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise FileNotFoundError(f"{adapter}: no adapter_model.safetensors; expected a PEFT adapter folder")
+    wrapped = PeftModel.from_pretrained(model, str(adapter))
+    with rescale_adapter_scale(wrapped, scale):
+        return wrapped.merge_and_unload()
 
 
 def checkpoint_files(path: str, revision: str | None = None) -> list[Path]:
