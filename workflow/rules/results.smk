@@ -167,7 +167,10 @@ rule report:
         differences="results/differences.csv",
         costs="results/costs.csv",
         statistics="results/dataset_statistics.csv",
-        figures=expand("results/figures/{figure}.svg", figure=FIGURES),
+        ranking="results/ranking.csv",
+        figures=expand(
+            "results/figures/{figure}.svg", figure=[*FIGURES, "equal_utility"]
+        ),
         predictions=of_every_run("predictions.parquet"),
         item_scores=of_every_run("item_scores.parquet"),
         manifests=of_every_run("manifest.json"),
@@ -187,6 +190,7 @@ rule report:
     params:
         runs=runs(),
         configuration=settings_text(),
+        utility=config["trade_off"]["utility"],
         lost=lambda w: lost("results/report.html"),
     script:
         "../scripts/report.py"

@@ -173,4 +173,11 @@ document.getElementById("filters").addEventListener("input", (event) => {
   waiting = setTimeout(() => refresh(event), 120);
 });
 document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
+for (const link of document.querySelectorAll("[data-person]")) {
+  link.addEventListener("click", () => {
+    filters.person.value = link.dataset.person;
+    filters.set.value = "";
+    refresh();
+  });
+}
 document.documentElement.dataset.ready = "true";

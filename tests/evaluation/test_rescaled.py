@@ -1,0 +1,95 @@
+"""An unlearned model at parts of its update is vanilla, itself, and what a plain sum of weights gives in between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from unsee.evaluation.engine import answer, select
+from unsee.evaluation.rescaled import predict_rescaled, sample
+from unsee.models.model import load, merge
+from unsee.models.pictures import Pictures
+from unsee.training.loop import add_lora, save_adapter
+from unsee.training.pairs import read_images
+
+SETTINGS = {"classification": "likelihood", "batch_size": 4, "max_new_tokens": 4}
+
+
+@pytest.fixture(scope="module")
+def adapters(model_spec: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Vanilla's and an unlearned model's, with random weights that show."""
+    from unsee.training.settings import LoraSettings
+
+    found = []
+    for seed in (1, 2):
+        vlm = load(model_spec)
+        add_lora(vlm, LoraSettings(rank=2, alpha=4, dropout=0.0, scope="language"), seed)
+        torch.manual_seed(seed)
+        for name, weight in vlm.model.named_parameters():
+            if "lora_B" in name:
+                weight.data.normal_(std=0.3)
+        found.append(tmp_path_factory.mktemp("adapter"))
+        save_adapter(vlm, found[-1])
+    return found[0], found[1]
+
+
+def test_parts_of_an_update_are_a_sum_of_weights(model_spec: dict[str, Any], adapters: tuple[Path, Path]) -> None:
+    vanilla, own = adapters
+    before, after = (
+        dict(load(model_spec, list(chosen)).base.named_parameters()) for chosen in ([vanilla], [vanilla, own])
+    )
+    vlm = load(model_spec, [vanilla])
+    for step, scale in ((0.25, 0.25), (0.5, 0.75)):
+        vlm.model = merge(vlm.model, own, step)
+        for name, weight in vlm.base.named_parameters():
+            expected = before[name] + scale * (after[name] - before[name])
+            torch.testing.assert_close(weight, expected, atol=1e-5, rtol=1e-5)
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    assert changed and not any("lora" in name for name in dict(vlm.base.named_parameters()))
+
+
+def test_answers_are_those_of_a_model_with_these_weights(
+    model_spec: dict[str, Any], adapters: tuple[Path, Path], mini_benchmark: Path, tmp_path: Path
+) -> None:
+    vanilla, own = adapters
+    predict_rescaled(
+        model_spec,
+        mini_benchmark,
+        vanilla=vanilla,
+        adapter=own,
+        scales=[1.0, 0.5],
+        forget_percent=25,
+        others=2,
+        settings=SETTINGS,
+        threads=1,
+        output=tmp_path / "rescaled.parquet",
+    )
+    table = pd.read_parquet(tmp_path / "rescaled.parquet")
+    assert table["scale"].unique().tolist() == [0.5, 1.0]
+    whole = table[table["scale"] == 1.0].set_index("question_id")
+    rows = [row for row in select(mini_benchmark, [25]) if row["question_id"] in whole.index]
+    splits = pd.read_parquet(mini_benchmark / "splits.parquet").query("forget_percent == 25")
+    gone = set(splits.loc[splits["role"] == "forget", "person_id"])
+    asked = {row["person_id"] for row in rows}
+    assert gone < asked and len(asked) == len(gone) + 2 + 2
+    vlm = load(model_spec, [vanilla, own])
+    images = read_images(mini_benchmark, {row["image_id"] for row in rows if row["image_id"]})
+    for found in answer(vlm, Pictures(vlm.family, vlm.base, vlm.processor, images), rows, SETTINGS):
+        mine = whole.loc[found["question_id"]]
+        assert mine["option_log_likelihoods"] == pytest.approx(found["option_log_likelihoods"], abs=1e-3)
+        assert mine["output"] == found["output"]
+    halves = table[table["scale"] == 0.5]["option_log_likelihoods"].str[0].dropna().to_numpy()
+    assert abs(halves - whole["option_log_likelihoods"].str[0].dropna().to_numpy()).max() > 0.01
+
+
+def test_the_same_people_are_asked_at_any_number(mini_benchmark: Path) -> None:
+    questions = select(mini_benchmark, [25])
+    gone = sorted({row["person_id"] for row in questions if row["origin"] == "test"})
+    few, more, everybody = ({row["person_id"] for row in sample(questions, gone, n)} for n in (2, 4, None))
+    assert len(few) == len(gone) + 2 + 2 and len(more) == len(gone) + 4 + 4
+    assert everybody == {row["person_id"] for row in questions}
+    assert sample(questions, gone, 100) == questions
