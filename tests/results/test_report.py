@@ -20,7 +20,7 @@ from unsee.evaluation.scoring import score_predictions
 from unsee.results import drawing, figures, figures_trade_off, findings, report
 from unsee.results.differences import differences
 from unsee.results.explorer import PIXELS, data_url, explorer, forgotten_people, one_person
-from unsee.results.scores import Run, gather, summarise
+from unsee.results.scores import Run, gather, over_seeds, summarise
 from unsee.results.summary import summary
 from unsee.results.tables import table3
 from unsee.results.trade_off import trade_off
@@ -92,7 +92,7 @@ def page(
     return report.render(
         summary=table,
         table3=table3(scores),
-        scores=scores,
+        scores=over_seeds(items),
         differences=compared,
         costs=pd.DataFrame(cost),
         statistics=pd.DataFrame({"statistic": ["Total Profiles"], "value": ["16"]}),

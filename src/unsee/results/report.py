@@ -51,6 +51,7 @@ _TITLES = {
     "forget_percent": "forgotten %",
     "n_questions": "questions",
     "n_people": "people",
+    "n_seeds": "seeds",
     "over_unlearned": "over-unlearned",
 }
 _SCORE_COLUMNS = ("forget_percent", "method", "seed", "set", "modality", "task", "metric")
@@ -75,7 +76,8 @@ def render(
     """The page as HTML.
 
     Args:
-        summary, table3, scores, differences, costs, statistics, ranking: the tables of those names.
+        summary, table3, differences, costs, statistics, ranking: the tables of those names.
+        scores: as :func:`unsee.results.scores.over_seeds` gives them.
         utility: the share of vanilla's utility at which the ranking compares methods.
         explorer: as :func:`unsee.results.explorer.explorer` gives it.
         person: as :func:`unsee.results.explorer.one_person` gives it.
