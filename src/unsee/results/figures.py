@@ -216,11 +216,9 @@ def agreement(table: pd.DataFrame) -> Figure:
         ax = figure.subplots()
         image = ax.imshow(tau, cmap="PuOr", vmin=-1, vmax=1, aspect="auto")
         for i, j in np.ndindex(tau.shape):
-            if not np.isnan(tau[i, j]):
-                ax.text(
-                    j, i, f"{tau[i, j]:.1f}".replace("-", "\N{MINUS SIGN}"), ha="center", va="center", fontsize=6,
-                    color="white" if abs(tau[i, j]) > 0.7 else "black",
-                )  # fmt: skip
+            text = "–" if np.isnan(tau[i, j]) else f"{tau[i, j]:.1f}".replace("-", "\N{MINUS SIGN}")
+            shade = "white" if abs(tau[i, j]) > 0.7 else "black"
+            ax.text(j, i, text, ha="center", va="center", fontsize=6, color=shade)
         ax.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
         ax.set_yticks(range(len(names)), names)
         ax.spines[:].set_visible(False)
@@ -230,7 +228,7 @@ def agreement(table: pd.DataFrame) -> Figure:
 
 def _wrapped(text: str) -> str:
     """Two short lines at most."""
-    return "\n".join(textwrap.wrap(text, 36, max_lines=2, placeholder=" …"))
+    return "\n".join(textwrap.wrap(text, 40, max_lines=2, placeholder=" …"))
 
 
 def _pick(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:

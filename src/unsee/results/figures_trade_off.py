@@ -73,7 +73,9 @@ def equal_utility(curves: pd.DataFrame, share: float) -> Figure:
         for ax, percent in zip(axes[0], percents, strict=True):
             here = curves[curves["forget_percent"] == percent]
             ax.axvline(share, color="#999999", linewidth=0.8, linestyle="--", zorder=0)
-            ax.annotate(f"{100 * share:g} %", (share, 1.08), ha="center", fontsize=6, color="#777777")
+            ax.annotate(
+                f"{100 * share:g} %", (share, -0.04), (-2, 0), textcoords="offset points", ha="right", fontsize=6
+            )
             for method, part in here.groupby("method", sort=False):
                 last = part.iloc[-1]
                 if len(part) > 1:

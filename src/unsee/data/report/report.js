@@ -104,18 +104,18 @@ const narrow = window.innerWidth < 700;
 const columns = (methods) => [
   ...(narrow ? [{ formatter: "responsiveCollapse", width: 34, headerSort: false }] : []),
   {
-    title: "", field: "image", width: 72, headerSort: false, frozen: !narrow,
+    title: "", field: "image", width: narrow ? 66 : 72, headerSort: false, frozen: !narrow,
     formatter: (c) => (c.getValue() ? `<img alt="" src="${data.images[c.getValue()]}">` : ""),
   },
   {
-    title: "person", field: "person", width: narrow ? 110 : 140, frozen: !narrow,
+    title: "person", field: "person", width: narrow ? 98 : 140, frozen: !narrow,
     formatter: (c) => {
       const row = c.getRow().getData();
       return `${escape(row.person)}<br><span class="ends">${row.set}, ${row.modality},<br>${row.task}</span>`;
     },
   },
   {
-    title: "question", field: "question", width: narrow ? 200 : 250, responsive: 2,
+    title: "question", field: "question", width: narrow ? 155 : 250, responsive: 2,
     formatter: (c) => escape(c.getValue()) + (c.getRow().getData().options ? `<br><span class="ends">${escape(c.getRow().getData().options)}</span>` : ""),
   },
   { title: "truth", field: "reference", width: 150, responsive: 3 },
