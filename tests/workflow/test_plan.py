@@ -36,6 +36,7 @@ def test_without_a_target_the_costs_come_too(plan: Run) -> None:
     outcome = plan()
     assert outcome.code == 0, outcome.text
     assert outcome.jobs["costs"] == outcome.jobs["table3"] == 1
+    assert "rescale" not in outcome.jobs
 
 
 def test_ratios_seeds_and_entries_multiply(plan: Run, root: Path) -> None:
@@ -63,7 +64,6 @@ def test_seeds_multiply_training_and_no_model_is_asked_twice(plan: Run, root: Pa
 
 def test_methods_are_asked_at_other_scales_for_the_report_alone(plan: Run, root: Path) -> None:
     n = len(yaml.safe_load((root / "config.yaml").read_text())["methods"])
-    assert "rescale" not in plan().jobs
     jobs = plan("", "results/report.html").jobs
     assert (jobs["rescale"], jobs["trade_off"], jobs["report"]) == (3 * n, 1, 1)
     jobs = plan("trade_off: {scales: []}", "results/report.html").jobs

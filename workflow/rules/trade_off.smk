@@ -1,13 +1,6 @@
 # Methods at equal utility: each unlearned model asked again at parts of its update. Only for the report, or when asked for.
 
 
-def rescaled():
-    """The unlearned models that are asked at other scales than 1, as (forget_percent, method, seed)."""
-    return [
-        run for run in runs() if run[1] in ENTRIES and config["trade_off"]["scales"]
-    ]
-
-
 rule rescale:
     input:
         tables=TABLES,
