@@ -67,7 +67,7 @@ def test_training_and_costs() -> None:
     figure = figures.training(dict.fromkeys(runs, curve))
     shown = [ax for ax in figure.axes if ax.get_visible()]
     assert [ax.get_title() for ax in shown] == ["vanilla", "retain-only", "NPO"]
-    assert [len(ax.lines) for ax in shown] == [1, 2, 2]
+    assert [len(ax.lines) for ax in shown] == [2, 4, 4], "each pale and smooth"
     table = pd.DataFrame({"method": ["vanilla", "retain", "npo", "npo"], "seconds": [9.0, 8, 1, 3]})
     figure = figures.costs(table.assign(peak_memory_mb=[900.0, 800, np.nan, np.nan]))
     bars = [patch.get_width() for patch in figure.axes[0].patches]

@@ -61,9 +61,9 @@ def order(methods: Sequence[str]) -> list[str]:
 
 def legend(figure: Figure, methods: Sequence[str]) -> None:
     """Every method's colour and marker above the figure."""
-    columns = max(3, int(figure.get_figwidth()))
+    rows = -(-len(methods) // max(3, int(figure.get_figwidth())))
     colour, marker = colours(methods), markers(methods)
     handles = [
         Line2D([], [], color=colour[name], marker=marker[name], linestyle="none", label=label(name)) for name in methods
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(methods), columns), handletextpad=0.2)
+    figure.legend(handles=handles, loc="outside upper center", ncols=-(-len(methods) // rows), handletextpad=0.2)

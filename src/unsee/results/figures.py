@@ -111,7 +111,7 @@ def modalities(answers: pd.DataFrame) -> Figure:
 
 
 def training(curves: Mapping[tuple[int, str, int], pd.DataFrame]) -> Figure:
-    """Loss over steps, a panel a method, a line a ratio and seed.
+    """Loss over steps, a panel a method, a line a ratio and seed: the mean of a twelfth of the steps, single steps pale behind it.
 
     Args:
         curves: metrics.parquet (``step``, ``loss``) of each run, by (ratio, method, seed).
@@ -127,7 +127,10 @@ def training(curves: Mapping[tuple[int, str, int], pd.DataFrame]) -> Figure:
             for (percent, name, _), table in sorted(curves.items()):
                 if name == method:
                     style = styles.get(percent, "-")
-                    ax.plot(table["step"], table["loss"], color=colour[method], linestyle=style, linewidth=0.9)
+                    ax.plot(table["step"], table["loss"], color=colour[method], linewidth=0.4, alpha=0.25)
+                    # Single batches differ more than epochs do.
+                    smooth = table["loss"].rolling(max(1, len(table) // 12), center=True, min_periods=1).mean()
+                    ax.plot(table["step"], smooth, color=colour[method], linestyle=style, linewidth=1.2)
             ax.set_title(label(method))
             ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         for ax in axes.flat[len(methods) :]:
@@ -228,7 +231,7 @@ def agreement(table: pd.DataFrame) -> Figure:
 
 def _wrapped(text: str) -> str:
     """Two short lines at most."""
-    return "\n".join(textwrap.wrap(text, 40, max_lines=2, placeholder=" …"))
+    return "\n".join(textwrap.wrap(text, 38, max_lines=2, placeholder=" …"))
 
 
 def _pick(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:

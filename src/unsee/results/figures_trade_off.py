@@ -67,9 +67,10 @@ def equal_utility(curves: pd.DataFrame, share: float) -> Figure:
     methods = list(curves["method"].unique())
     colour, marker = colours(methods), markers(methods)
     with rc_context(STYLE):
-        figure, axes = grid(1, len(percents), 2.6, 2.5, sharex=True, sharey=True)
-        left = min(0.9, float(curves["utility_kept"].min())) - 0.05
-        right = max(1.0, float(curves["utility_kept"].max())) + 0.05
+        figure, axes = grid(1, len(percents), 2.6, 2.7, sharex=True, sharey=True)
+        # What keeps less than half is of no use; a line that leaves on the left is worth no room.
+        left = min(0.9, max(0.5, float(curves["utility_kept"].min()))) - 0.02
+        right = max(1.0, float(curves["utility_kept"].max())) + 0.02
         for ax, percent in zip(axes[0], percents, strict=True):
             here = curves[curves["forget_percent"] == percent]
             ax.axvline(share, color="#999999", linewidth=0.8, linestyle="--", zorder=0)

@@ -23,7 +23,8 @@ FIGURES = {
     "equal_utility": (
         "Methods at equal utility",
         "A line is a method as its update grows from nothing (vanilla) to all of it (the marker). Compare heights at the dashed line: the "
-        "same utility for all. The aim is the star, a model that never met the forgotten.",
+        "same utility for all. The aim is the star, a model that never met the forgotten. What keeps less than half of the utility is "
+        "beyond the left edge.",
     ),
     "trade_off": (
         "Forgetting against utility, with intervals",
@@ -43,7 +44,10 @@ FIGURES = {
         "Which metrics agree here",
         "Kendall's tau between two metrics' rankings of the runs, each turned so that high is good: 1 the same order, -1 the opposite.",
     ),
-    "training": ("Training", "The loss of each run; methods' losses are not comparable with one another."),
+    "training": (
+        "Training",
+        "The loss of each run, smoothed, and single steps pale behind it; methods' losses are not comparable with one another.",
+    ),
     "costs": ("Costs", "Time and memory of training one model: the mean over ratios, lines from least to most."),
 }
 _DATA = files("unsee") / "data" / "report"

@@ -9,7 +9,7 @@ const swatch = (method) => `<span class="swatch" style="background:${page.colour
 function cell(column, value, row) {
   if (value === null) return "–";
   if (column.name === "method" || column.name === "against") return swatch(value) + escape(label(value));
-  if (column.name.startsWith("p_") || column.name === "p" || column.name.endsWith("_p")) return value < 0.001 ? "&lt; 0.001" : value.toFixed(3);
+  if (/(^|_)p_/.test(column.name) || column.name === "p" || column.name.endsWith("_p")) return value < 0.001 ? "&lt; 0.001" : value.toFixed(3);
   if (value === true) return '<span class="over">yes</span>';
   if (value === false) return "";
   if (typeof value !== "number") return escape(value);
