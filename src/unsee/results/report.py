@@ -55,6 +55,7 @@ _TITLES = {
     "forget_percent": "forgotten %",
     "n_questions": "questions",
     "n_people": "people",
+    "scale": "part of update",
     "n_seeds": "seeds",
     "over_unlearned": "over-unlearned",
 }

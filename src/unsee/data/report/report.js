@@ -41,6 +41,7 @@ for (const place of document.querySelectorAll("[data-table]")) {
         ? {
             headerFilter: "list",
             headerFilterFunc: "=",
+            headerFilterPlaceholder: "all",
             headerFilterParams: { values: ["", ...new Set(spec.rows.map((row) => row[column.at]).filter((v) => v !== null))], clearable: true },
           }
         : {}),
