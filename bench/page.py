@@ -1,7 +1,7 @@
 """How long the report's page takes to open: `python -m bench.page`, made-up answers of 8 models to the full synthetic benchmark.
 
-Opens it in a Chromium without a window and prints seconds from the start of the navigation until the last table is drawn. With a
-file, that page is opened instead: `python -m bench.page results/report.html`.
+Opens it in a Chromium without a window and prints seconds from the start of the navigation until its first screen is drawn, and from
+jumping to the explorer until its table is. With a file, that page is opened instead: `python -m bench.page results/report.html`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ RIGHT = {
     "vl_eraser": 0.75,
 }
 SHOWN = """<script>
-ready.then(() => requestAnimationFrame(() => requestAnimationFrame(() => console.log(`SHOWN ${performance.now()}`))));
+const frames = (then) => requestAnimationFrame(() => requestAnimationFrame(then));
+addEventListener("load", () => frames(() => {
+  const shown = performance.now();
+  document.getElementById("explorer").scrollIntoView();
+  ready.then(() => frames(() => console.log(`SHOWN ${shown} ${performance.now() - shown}`)));
+}));
 </script>"""
 TIMES = 5
 
@@ -43,11 +48,12 @@ def main(arguments: list[str]) -> None:
         head, foot = text.rsplit("</body>", 1)
         page.write_text(f"{head}{SHOWN}</body>{foot}", encoding="utf-8")
         found = [opened(page, folder / f"profile-{i}") for i in range(TIMES)]
-    print(f"{len(text.encode()) / 1e6:.1f} MB, opens in {statistics.median(found):.2f} s (median of {sorted(found)})")
+    for what, times in zip(("opens", "explorer"), zip(*found, strict=True), strict=True):
+        print(f"{len(text.encode()) / 1e6:.1f} MB, {what}: {statistics.median(times):.2f} s, median of {sorted(times)}")
 
 
-def opened(page: Path, profile: Path) -> float:
-    """Seconds until everything is drawn, in a browser that has never seen the page."""
+def opened(page: Path, profile: Path) -> tuple[float, float]:
+    """Seconds to the first screen and to the explorer, in a browser that has never seen the page."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or "google-chrome"
     quiet = [
         "--disable-background-networking",
@@ -71,8 +77,8 @@ def opened(page: Path, profile: Path) -> float:
         assert browser.stderr is not None
         try:
             for line in browser.stderr:
-                if found := re.search(r"SHOWN ([0-9.]+)", line):
-                    return round(float(found[1]) / 1000, 2)
+                if found := re.search(r"SHOWN ([0-9.]+) ([0-9.]+)", line):
+                    return round(float(found[1]) / 1000, 2), round(float(found[2]) / 1000, 2)
         finally:
             browser.kill()
     raise RuntimeError(f"{page}: the browser ended before the page was drawn")

@@ -232,8 +232,13 @@ async function choose(name, value) {
   await sleep(500);
 }
 (async () => {
+  const found = {};
   await sleep(500);
-  const found = { ready: document.documentElement.dataset.ready };
+  found.undrawn = document.querySelectorAll(".table:empty").length;
+  dispatchEvent(new Event("beforeprint"));
+  document.querySelectorAll("img").forEach((image) => { image.loading = "eager"; });
+  await sleep(500);
+  found.ready = document.documentElement.dataset.ready;
   const column = '[data-table="summary"] .tabulator-col[tabulator-field="1"]';
   found.methods = text('[data-table="summary"] .tabulator-cell[tabulator-field="1"]');
   document.querySelector(column).click();
@@ -305,6 +310,7 @@ def test_in_a_browser(
 
     assert found["ready"] == "true" and found["errors"] == [] and "CONSOLE" not in done.stderr
     assert found["requests"] == []
+    assert found["undrawn"] > 0, "the top of the page does not wait for every table"
     assert found["width"] <= 0, "nothing is wider than the window"
     assert found["methods"] == ["vanilla", "retain-only", "NPO", "mine"]
     assert found["sorted"] == sorted(found["methods"], key=["mine", "NPO", "retain-only", "vanilla"].index)

@@ -20,7 +20,24 @@ function cell(column, value, row) {
   return low === null ? text : `${text} <span class="ends">${low.toFixed(column.digits)} to ${high.toFixed(column.digits)}</span>`;
 }
 
-for (const place of document.querySelectorAll("[data-table]")) {
+// Tables are drawn when they come near the window, so that the top of the page waits for none; all of them before printing.
+const undrawn = new Map();
+function draw(place) {
+  const make = undrawn.get(place);
+  undrawn.delete(place);
+  make?.();
+}
+const near = new IntersectionObserver(
+  (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target)),
+  { rootMargin: "400px" },
+);
+function later(place, make) {
+  undrawn.set(place, make);
+  near.observe(place);
+}
+addEventListener("beforeprint", () => [...undrawn.keys()].forEach(draw));
+
+for (const place of document.querySelectorAll("[data-table]")) later(place, () => {
   const spec = page.tables[place.dataset.table];
   const pages = Number(place.dataset.pages ?? 0);
   new Tabulator(place, {
@@ -47,7 +64,7 @@ for (const place of document.querySelectorAll("[data-table]")) {
         : {}),
     })),
   });
-}
+});
 
 // --- explorer
 
@@ -143,21 +160,24 @@ function wanted(row) {
   );
 }
 
-let [all, methods] = rows();
+let all, methods, answers;
 const show = () => all.filter(wanted);
 const count = (found) => { document.getElementById("count").value = `${found.length.toLocaleString("en")} of ${all.length.toLocaleString("en")} questions`; };
-const names = new Set(all.map((row) => row.person));
-document.getElementById("people").append(...[...names].map((name) => new Option(name)));
-const first = show();
-count(first);
-const answers = new Tabulator("#answers", {
-  data: first, columns: columns(methods), layout: "fitDataFill", pagination: true, paginationSize: 20, paginationSizeSelector: [10, 20, 50, 100],
-  ...(narrow ? { responsiveLayout: "collapse", responsiveLayoutCollapseStartOpen: false } : {}),
-  placeholder: "No question has all of this; choose less.",
-});
-const ready = new Promise((resolve) => answers.on("tableBuilt", resolve));
+const ready = new Promise((resolve) => later(document.getElementById("answers"), () => {
+  [all, methods] = rows();
+  document.getElementById("people").append(...[...new Set(all.map((row) => row.person))].map((name) => new Option(name)));
+  const first = show();
+  count(first);
+  answers = new Tabulator("#answers", {
+    data: first, columns: columns(methods), layout: "fitDataFill", pagination: true, paginationSize: 20, paginationSizeSelector: [10, 20, 50, 100],
+    ...(narrow ? { responsiveLayout: "collapse", responsiveLayoutCollapseStartOpen: false } : {}),
+    placeholder: "No question has all of this; choose less.",
+  });
+  answers.on("tableBuilt", resolve);
+}));
 
 async function refresh(event) {
+  draw(document.getElementById("answers"));
   await ready;
   if (event?.target?.name === "percent" || event?.target?.name === "seed") {
     [all, methods] = rows();
