@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from peft.utils.constants import DUMMY_TARGET_MODULES
 
 from unsee.evaluation.engine import answer, select
 from unsee.evaluation.rescaled import predict_rescaled, sample
@@ -15,47 +17,56 @@ from unsee.models.model import load, merge
 from unsee.models.pictures import Pictures
 from unsee.training.loop import add_lora, save_adapter
 from unsee.training.pairs import read_images
+from unsee.training.settings import LoraSettings
 
 SETTINGS = {"classification": "likelihood", "batch_size": 4, "max_new_tokens": 4}
 
 
 @pytest.fixture(scope="module")
-def adapters(model_spec: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Vanilla's and an unlearned model's, with random weights that show."""
-    from unsee.training.settings import LoraSettings
-
-    found = []
-    for seed in (1, 2):
-        vlm = load(model_spec)
-        add_lora(vlm, LoraSettings(rank=2, alpha=4, dropout=0.0, scope="language"), seed)
+def adapters(model_spec: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Vanilla's and two unlearned models', with random weights that show: of low rank, and whole modules."""
+    found = {}
+    for seed, name in enumerate(("vanilla", "low rank", "whole")):
+        vlm = load(model_spec, list(found.values())[:1])
+        if name == "whole":
+            names = [n for n, _ in vlm.base.named_modules() if n.endswith("down_proj")]
+            config = LoraConfig(target_modules=DUMMY_TARGET_MODULES, modules_to_save=names)
+            vlm.model = get_peft_model(vlm.base, config)
+        else:
+            add_lora(vlm, LoraSettings(rank=2, alpha=4, dropout=0.0, scope="language"), seed)
         torch.manual_seed(seed)
-        for name, weight in vlm.model.named_parameters():
-            if "lora_B" in name:
-                weight.data.normal_(std=0.3)
-        found.append(tmp_path_factory.mktemp("adapter"))
-        save_adapter(vlm, found[-1])
-    return found[0], found[1]
+        for key, weight in vlm.model.named_parameters():
+            if "lora_B" in key or "modules_to_save" in key:
+                weight.data += torch.randn_like(weight) * 0.3
+        found[name] = tmp_path_factory.mktemp("adapter")
+        save_adapter(vlm, found[name])
+    return found
 
 
-def test_parts_of_an_update_are_a_sum_of_weights(model_spec: dict[str, Any], adapters: tuple[Path, Path]) -> None:
-    vanilla, own = adapters
+@pytest.mark.parametrize("kind", ["low rank", "whole"])
+def test_parts_of_an_update_are_a_sum_of_weights(
+    model_spec: dict[str, Any], adapters: dict[str, Path], kind: str
+) -> None:
+    vanilla, own = adapters["vanilla"], adapters[kind]
     before, after = (
         dict(load(model_spec, list(chosen)).base.named_parameters()) for chosen in ([vanilla], [vanilla, own])
     )
     vlm = load(model_spec, [vanilla])
-    for step, scale in ((0.25, 0.25), (0.5, 0.75)):
-        vlm.model = merge(vlm.model, own, step)
+    done = 0.0
+    for scale in (0.25, 0.75, 1.0):
+        vlm.model = merge(vlm.model, own, scale, done=done)
+        done = scale
         for name, weight in vlm.base.named_parameters():
             expected = before[name] + scale * (after[name] - before[name])
             torch.testing.assert_close(weight, expected, atol=1e-5, rtol=1e-5)
     changed = [name for name in before if not torch.equal(before[name], after[name])]
-    assert changed and not any("lora" in name for name in dict(vlm.base.named_parameters()))
+    assert changed and not any("lora" in name or "save" in name for name in dict(vlm.base.named_parameters()))
 
 
 def test_answers_are_those_of_a_model_with_these_weights(
-    model_spec: dict[str, Any], adapters: tuple[Path, Path], mini_benchmark: Path, tmp_path: Path
+    model_spec: dict[str, Any], adapters: dict[str, Path], mini_benchmark: Path, tmp_path: Path
 ) -> None:
-    vanilla, own = adapters
+    vanilla, own = adapters["vanilla"], adapters["low rank"]
     predict_rescaled(
         model_spec,
         mini_benchmark,

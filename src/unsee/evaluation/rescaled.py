@@ -41,7 +41,7 @@ def predict_rescaled(
         benchmark: folder of canonical tables.
         vanilla: the adapter that makes vanilla of the base.
         adapter: an unlearned model's, on vanilla.
-        scales: of its update: 0 would be vanilla, 1 is the unlearned model.
+        scales: of its update, up to 1: 0 would be vanilla, 1 is the unlearned model.
         forget_percent: the ratio that it forgot; everything about these people is asked.
         others: as many of the other people, and of the celebrities, are asked about; None: all.
         settings: as for :func:`unsee.evaluation.engine.predict`.
@@ -57,7 +57,7 @@ def predict_rescaled(
     before = 0.0
     for scale in sorted(scales):
         # What is still missing of the update is added in place: never a second copy of the weights.
-        vlm.model = merge(vlm.model, adapter, scale - before)
+        vlm.model = merge(vlm.model, adapter, scale, done=before)
         before = scale
         pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=Cache(cache))
         rows += [{"scale": scale} | row for row in answer(vlm, pictures, questions, settings)]
