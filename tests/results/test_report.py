@@ -287,7 +287,7 @@ addEventListener("message", (event) => {
 
 def _browse(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *arguments]
-    command += ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
+    command += ["--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-quic"]
     command += [f"--user-data-dir={path.parent / 'profile'}", "--enable-logging=stderr", path.as_uri()]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
 

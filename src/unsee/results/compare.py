@@ -64,7 +64,8 @@ def report(a: Path, b: Path, *, everything: bool = False) -> str:
         _grouped(_changes(_settings(a, first), _settings(b, second))), "the same, as far as it was recorded"
     )
     for name, own, other in (("A", first, second), ("B", second, first)):
-        lines += [f"  only in {name}: {run}" for run in sorted(own.keys() - other.keys())]
+        if alone := sorted(own.keys() - other.keys()):
+            lines.append(f"  only in {name}: {', '.join(alone)}")
     lines += ["", "Versions"]
     lines += _listed([f"{k}: {x} / {y}" for k, x, y in _changes(_versions(a, first), _versions(b, second))], "the same")
     both = sorted(first.keys() & second.keys())
