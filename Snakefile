@@ -34,6 +34,7 @@ localrules:
     costs,
     figures,
     report,
+    trade_off,
 
 
 rule all:
@@ -49,3 +50,4 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/unlearning.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/trade_off.smk"

@@ -36,6 +36,7 @@ def test_without_a_target_the_costs_come_too(plan: Run) -> None:
     outcome = plan()
     assert outcome.code == 0, outcome.text
     assert outcome.jobs["costs"] == outcome.jobs["table3"] == 1
+    assert "rescale" not in outcome.jobs
 
 
 def test_ratios_seeds_and_entries_multiply(plan: Run, root: Path) -> None:
@@ -49,6 +50,24 @@ def test_ratios_seeds_and_entries_multiply(plan: Run, root: Path) -> None:
     assert outcome.code == 0, outcome.text
     jobs, n = outcome.jobs, len(yaml.safe_load((root / "config.yaml").read_text())["methods"]) - 3 + 1
     assert (jobs["finetune"], jobs["unlearn"], jobs["predict"]) == (2 * (1 + 1), 2 * n, 2 * (1 + 1 + n))
+
+
+def test_seeds_multiply_training_and_no_model_is_asked_twice(plan: Run, root: Path) -> None:
+    n = len(yaml.safe_load((root / "config.yaml").read_text())["methods"])
+    outcome = plan("", "results/table3.csv", over=[root / "presets" / "seeds.yaml"])
+    assert outcome.code == 0, outcome.text
+    jobs = outcome.jobs
+    assert (jobs["finetune"], jobs["unlearn"]) == (3 * (1 + 3), 3 * 3 * n)
+    assert jobs["predict"] == jobs["score"] == jobs["finetune"] + jobs["unlearn"]
+    assert jobs["write_benchmark"] == jobs["load_benchmark"] == jobs["table3"] == 1
+
+
+def test_methods_are_asked_at_other_scales_for_the_report_alone(plan: Run, root: Path) -> None:
+    n = len(yaml.safe_load((root / "config.yaml").read_text())["methods"])
+    jobs = plan("", "results/report.html").jobs
+    assert (jobs["rescale"], jobs["trade_off"], jobs["report"]) == (3 * n, 1, 1)
+    jobs = plan("trade_off: {scales: []}", "results/report.html").jobs
+    assert "rescale" not in jobs and jobs["trade_off"] == 1
 
 
 def test_only_what_a_method_needs_is_made(plan: Run) -> None:

@@ -249,6 +249,13 @@ def settings_text():
     return yaml.safe_dump(sections, sort_keys=True, allow_unicode=True)
 
 
+def rescaled():
+    """The unlearned models that are asked at other scales than 1, as (forget_percent, method, seed)."""
+    return [
+        run for run in runs() if run[1] in ENTRIES and config["trade_off"]["scales"]
+    ]
+
+
 def training_times():
     """Snakemake's measurements of every job that trains."""
     return [

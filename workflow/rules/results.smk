@@ -22,6 +22,7 @@ rule scores:
         model=config["model"]["name"],
         runs=runs(),
         forget_percents=sorted(config["benchmark"]["forget_percents"]),
+        interval=config["interval"],
     script:
         "../scripts/scores.py"
 
@@ -83,6 +84,7 @@ rule summary:
         sources=sources("summary"),
     output:
         differences="results/differences.csv",
+        over_seeds="results/scores_over_seeds.csv",
         csv="results/summary.csv",
         markdown="results/summary.md",
         latex="results/table3.tex",
@@ -163,11 +165,14 @@ rule report:
         tables=TABLES,
         summary="results/summary.csv",
         table3="results/table3.csv",
-        scores="results/scores.csv",
+        scores="results/scores_over_seeds.csv",
         differences="results/differences.csv",
         costs="results/costs.csv",
         statistics="results/dataset_statistics.csv",
-        figures=expand("results/figures/{figure}.svg", figure=FIGURES),
+        ranking="results/ranking.csv",
+        figures=expand(
+            "results/figures/{figure}.svg", figure=[*FIGURES, "equal_utility"]
+        ),
         predictions=of_every_run("predictions.parquet"),
         item_scores=of_every_run("item_scores.parquet"),
         manifests=of_every_run("manifest.json"),
@@ -187,6 +192,7 @@ rule report:
     params:
         runs=runs(),
         configuration=settings_text(),
+        utility=config["trade_off"]["utility"],
         lost=lambda w: lost("results/report.html"),
     script:
         "../scripts/report.py"

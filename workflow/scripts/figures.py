@@ -5,8 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 import job
-from unsee.results import figures
+from unsee.results import figures, figures_trade_off
 from unsee.results.agreement import agreement
+from unsee.results.drawing import save
 from unsee.results.explorer import forgotten_people
 from unsee.results.tables import write_csv
 
@@ -20,7 +21,7 @@ agreed, methods = agreement(pd.read_csv(given.scores)), list(summary["method"].u
 people = forgotten_people(tables, predictions, int(summary["forget_percent"].iloc[0]), runs[0][-1])
 write_csv(agreed, Path(snakemake.output.agreement))
 for name, figure in {
-    "trade_off": figures.trade_off(summary),
+    "trade_off": figures_trade_off.trade_off(summary),
     "ratios": figures.ratios(answers),
     "modalities": figures.modalities(answers),
     "training": figures.training(metrics),
@@ -28,4 +29,4 @@ for name, figure in {
     "portraits": figures.portraits(people, methods),
     "agreement": figures.agreement(agreed),
 }.items():
-    figures.save(figure, Path(snakemake.output.figures[0]).parent, name)
+    save(figure, Path(snakemake.output.figures[0]).parent, name)

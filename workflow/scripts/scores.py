@@ -18,4 +18,4 @@ items = gather(
     snakemake.params.forget_percents,
 )
 items.to_parquet(snakemake.output.answers, index=False)
-write_csv(summarise(items), Path(snakemake.output.scores))
+write_csv(summarise(items, snakemake.params.interval), Path(snakemake.output.scores))

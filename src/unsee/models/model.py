@@ -10,6 +10,8 @@ from typing import Any, cast
 import torch
 from huggingface_hub import snapshot_download
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -182,14 +184,36 @@ def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | No
     revision = spec.get("revision")
     model: Any = kind.load(path, DTYPES[spec["dtype"]], revision)
     for adapter in adapters:
-        if not (adapter / "adapter_model.safetensors").is_file():
-            raise FileNotFoundError(f"{adapter}: no adapter_model.safetensors; expected a PEFT adapter folder")
-        # Merged in place, never a second copy of the weights.
-        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        model = merge(model, adapter)
     model.eval().requires_grad_(False)
     if torch.cuda.is_available():
         model.to("cuda")
     return VisionLanguageModel(kind, model, kind.load_processor(path, revision))
+
+
+@torch.no_grad()
+def merge(model: Any, adapter: Path, scale: float = 1.0, *, done: float = 0.0) -> Any:
+    """The model with an adapter's update, times ``scale``, in its weights; in place, never a second copy of the model.
+
+    Args:
+        model: a transformers model that has the update times ``done`` in its weights already.
+        adapter: a PEFT adapter folder: low-rank matrices, or whole modules that take the place of the model's.
+        scale: 1 for the adapter as it was trained.
+
+    Raises:
+        FileNotFoundError: no adapter in the folder.
+    """
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise FileNotFoundError(f"{adapter}: no adapter_model.safetensors; expected a PEFT adapter folder")
+    wrapped = PeftModel.from_pretrained(model, str(adapter))
+    for module in wrapped.modules():
+        if isinstance(module, LoraLayer):
+            module.scaling = {name: value * (scale - done) for name, value in module.scaling.items()}
+        elif isinstance(module, ModulesToSaveWrapper):
+            before, after = module.original_module, module.modules_to_save[module.active_adapters[0]]
+            for old, new in zip(before.parameters(), after.parameters(), strict=True):
+                new.copy_(torch.lerp(old, new, (scale - done) / (1 - done)))
+    return wrapped.merge_and_unload()
 
 
 def checkpoint_files(path: str, revision: str | None = None) -> list[Path]:

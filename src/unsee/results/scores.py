@@ -12,12 +12,13 @@ import pandas as pd
 from unsee.benchmarks.schema import SETS
 from unsee.benchmarks.splits import assign_sets
 from unsee.evaluation.scoring import METRICS
-from unsee.results.intervals import clustered_interval
+from unsee.results.intervals import INTERVALS, clustered_interval
 
 _RUN = ["model", "forget_percent", "method", "seed"]
 _CELL = ["set", "modality", "task", "metric"]
 _SCORE = ["value", "low", "high", "n_questions", "n_people"]
 COLUMNS = [*_RUN, *_CELL, *_SCORE]
+OVER_SEEDS_COLUMNS = [*_RUN[:-1], *_CELL, "value", "low", "high", "n_seeds", "n_questions", "n_people"]
 ITEM_COLUMNS = [*_RUN, *_CELL, "person_id", "question_id", "value"]
 
 
@@ -64,7 +65,7 @@ def gather(
     return pd.concat(frames, ignore_index=True).astype(dict.fromkeys(texts, "category"))
 
 
-def summarise(items: pd.DataFrame) -> pd.DataFrame:
+def summarise(items: pd.DataFrame, interval: str = "cluster_t") -> pd.DataFrame:
     """scores.csv: one row a run, ratio, set, modality, task and metric.
 
     Accuracies are in percent, the others 0 to 1. ``low`` and ``high`` are the ends of a 95 % interval for ``value``,
@@ -72,12 +73,34 @@ def summarise(items: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         items: as :func:`gather` gives them.
+        interval: ``cluster_t`` or ``bootstrap_t``.
     """
     items = items.assign(person=pd.factorize(items["person_id"])[0])  # numbers sort faster
     frames = []
     for key, part in items.groupby(_RUN, sort=False, observed=True):
-        frames.append(_label(_summary(part), list(key))[COLUMNS])
+        frames.append(_label(_summary(part, interval), list(key))[COLUMNS])
     return pd.concat(frames, ignore_index=True)
+
+
+def over_seeds(items: pd.DataFrame) -> pd.DataFrame:
+    """scores_over_seeds.csv: the same over all seeds of a run, whose intervals are of people and seeds crossed.
+
+    With one seed these are the scores of that seed.
+
+    Args:
+        items: as :func:`gather` gives them.
+    """
+    items = items.assign(person=pd.factorize(items["person_id"])[0])
+    rows = []
+    for run, own in items.groupby(_RUN[:-1], sort=False, observed=True):
+        cells = sorted(own.groupby(_CELL, observed=True), key=lambda cell: SETS.index(str(cell[0][0])))
+        for cell, part in cells:
+            scale = 100.0 if cell[-1] == "accuracy" else 1.0
+            seeds = part["seed"].to_numpy()
+            found = clustered_interval(part["value"].to_numpy() * scale, part["person"].to_numpy(), seeds=seeds)
+            n = (part["seed"].nunique(), part["question_id"].nunique(), found.n_clusters)
+            rows.append((*run, *cell, found.mean, found.low, found.high, *n))
+    return pd.DataFrame(rows, columns=OVER_SEEDS_COLUMNS)
 
 
 def collect(
@@ -122,11 +145,11 @@ def _label(table: pd.DataFrame, run: Sequence[Any]) -> pd.DataFrame:
     return table
 
 
-def _summary(scored: pd.DataFrame) -> pd.DataFrame:
-    rows = []
+def _summary(scored: pd.DataFrame, kind: str) -> pd.DataFrame:
+    rows, find = [], INTERVALS[kind]
     for cell, part in scored.groupby(_CELL, observed=True):
         scale = 100.0 if cell[-1] == "accuracy" else 1.0
-        interval = clustered_interval(part["value"].to_numpy() * scale, part["person"].to_numpy())
+        interval = find(part["value"].to_numpy() * scale, part["person"].to_numpy())
         rows.append((*cell, interval.mean, interval.low, interval.high, len(part), interval.n_clusters))
     rows.sort(key=lambda row: SETS.index(str(row[0])))
     return pd.DataFrame(rows, columns=[*_CELL, *_SCORE])

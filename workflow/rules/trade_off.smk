@@ -1,0 +1,63 @@
+# Methods at equal utility: each unlearned model asked again at parts of its update. Only for the report, or when asked for.
+
+
+rule rescale:
+    input:
+        tables=TABLES,
+        model=model_files(),
+        adapters=lambda w: adapter_files(adapters(w)),
+        sources=sources("rescale"),
+    output:
+        f"results/models/{RUN}/rescaled.parquet",
+    log:
+        f"results/jobs/rescale/{RUN}.log",
+    benchmark:
+        f"results/jobs/rescale/{RUN}.tsv"
+    wildcard_constraints:
+        method="|".join(ENTRIES) or "no method",
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("rescale")
+    resources:
+        **needs("rescale"),
+    params:
+        model=model(),
+        adapters=adapters,
+        scales=sorted(config["trade_off"]["scales"]),
+        others=config["trade_off"]["others"],
+        settings={k: v for k, v in config["evaluation"].items() if k != "cloze_rule"},
+    script:
+        "../scripts/rescale.py"
+
+
+rule trade_off:
+    input:
+        questions="results/benchmark/questions.parquet",
+        answers="results/scores.parquet",
+        rescaled=[f"results/models/{_run(*run)}/rescaled.parquet" for run in rescaled()],
+        sources=sources("trade_off"),
+    output:
+        curves="results/trade_off.csv",
+        ranking="results/ranking.csv",
+        markdown="results/ranking.md",
+        figures=expand(
+            "results/figures/equal_utility.{extension}",
+            extension=["pdf", "svg", "png"],
+        ),
+    log:
+        "results/jobs/trade_off.log",
+    benchmark:
+        "results/jobs/trade_off.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("trade_off")
+    resources:
+        **needs("trade_off"),
+    params:
+        runs=rescaled(),
+        methods=list(ENTRIES),
+        utility=config["trade_off"]["utility"],
+        cloze_rule=config["evaluation"]["cloze_rule"],
+        lost=lambda w: lost("results/trade_off.csv"),
+    script:
+        "../scripts/trade_off.py"
