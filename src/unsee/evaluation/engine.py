@@ -156,7 +156,8 @@ def _ask(vlm: VisionLanguageModel, pictures: Pictures, row: dict[str, Any], scor
     answers: list[str | None] = [None]
     if row["task"] == "classification":
         answers = list(row["options"] if scoring == "likelihood" else prompts.LETTERS[: len(row["options"])])
-    return _Asked(row, prompt, tuple(vlm.requests(prompt, answers, pictures, row["image_id"], end=False)))
+    image_ids = [] if row["image_id"] is None else [row["image_id"]]
+    return _Asked(row, prompt, tuple(vlm.requests(prompt, answers, pictures, image_ids, end=False)))
 
 
 def _read(
@@ -167,7 +168,7 @@ def _read(
     One pack at a time, so that no score depends on the company it is read in, to the last bit.
     """
     packed = pack([request for a in asked for request in a.requests], vlm.image_token)
-    batch = collate([packed], pad_token=vlm.pad_token, image_token=vlm.image_token).to(vlm.device)
+    batch = collate([packed], pad_token=vlm.pad_token).to(vlm.device)
     cache = DynamicCache()
     hidden = vlm.hidden_states(batch, pictures, cache)
     likelihoods = _sum_by_request(vlm, hidden, batch)

@@ -61,7 +61,7 @@ def teach(output: Path, *, kind: str, settings: dict[str, Any], seed: int, threa
         packs = [
             _pack(vlm, pictures, face, random) for face in random.sample(faces, min(chosen.known_batch, len(faces)))
         ]
-        batch = collate(packs, pad_token=vlm.pad_token, image_token=vlm.image_token)
+        batch = collate(packs, pad_token=vlm.pad_token)
         logits = vlm.answer_logits(vlm.hidden_states(batch, pictures), batch)
         loss = F.cross_entropy(logits, batch.targets)
         optimizer.zero_grad()

@@ -52,11 +52,16 @@ class Family(Protocol):
         ...
 
     def positions(
-        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], image: Image.Image | None
+        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Image.Image]
     ) -> np.ndarray | None:
         """Rotary positions of a prompt and its answer, (axes, n), or ``None`` for 0, 1, 2, ...
 
-        Where a family has several axes, it gives them for a prompt without picture too.
+        Where a family has several axes, it gives them for a prompt without pictures too.
+
+        Args:
+            model, processor: the family's own.
+            tokens: ids with placeholders expanded.
+            images: the pictures of the placeholders, in order; with none, a placeholder is an ordinary token.
         """
         ...
 

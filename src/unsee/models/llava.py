@@ -57,7 +57,7 @@ class Llava:
         )
 
     def positions(
-        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], image: Image.Image | None
+        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Image.Image]
     ) -> np.ndarray | None:
         return None
 
