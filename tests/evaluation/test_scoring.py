@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -126,8 +128,10 @@ def test_wrong_predictions_are_named() -> None:
 
 def test_scoring_and_tables_load_no_torch() -> None:
     code = (
-        "import sys, unsee.evaluation.scoring, unsee.results.scores, unsee.results.tables, unsee.results.costs, "
-        "unsee.benchmarks.mllmu, unsee.benchmarks.synthetic, unsee.benchmarks.statistics, unsee.unlearning.catalogue, "
-        "unsee.config; unsee.evaluation.generation.overlap('a', 'a'); sys.exit('torch' in sys.modules)"
+        "import sys, unsee.evaluation.scoring, unsee.evaluation.official, unsee.evaluation.anchor, unsee.results.scores, "
+        "unsee.results.tables, unsee.results.costs, unsee.benchmarks.mllmu, unsee.benchmarks.synthetic, "
+        "unsee.benchmarks.statistics, unsee.unlearning.catalogue, unsee.config; unsee.evaluation.protocols.make({}); "
+        "unsee.evaluation.generation.overlap('a', 'a'); sys.exit('torch' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    assert subprocess.run([sys.executable, "-c", code], env=path).returncode == 0

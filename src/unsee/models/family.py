@@ -25,6 +25,8 @@ class Family(Protocol):
     name: str
     #: What stands between the end of the chat template's prompt and an answer.
     seam: str
+    #: Whether published evaluations write its turns by hand, ``USER: ... ASSISTANT:``, rather than by the chat template.
+    written_turns: bool
 
     def load(self, path: str, dtype: torch.dtype, revision: str | None = None) -> PreTrainedModel:
         """The base model of a checkpoint folder (or a published one, at a revision), on the CPU, in ``dtype``, safetensors

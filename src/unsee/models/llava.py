@@ -24,6 +24,7 @@ class Llava:
 
     name = "llava"
     seam = " "
+    written_turns = True
 
     def load(self, path: str, dtype: torch.dtype, revision: str | None = None) -> PreTrainedModel:
         return cast(

@@ -57,6 +57,16 @@ class VisionLanguageModel:
         more = ends if isinstance(ends, list) else [] if ends is None else [ends]
         return frozenset({int(self.tokenizer.eos_token_id), *more})
 
+    @property
+    def context(self) -> int:
+        """How many tokens the decoder was made for."""
+        return int(self.base.config.get_text_config().max_position_embeddings)
+
+    @property
+    def written_turns(self) -> bool:
+        """See :class:`~unsee.models.family.Family`."""
+        return self.family.written_turns
+
     def prompt(self, question: str, *, with_image: bool) -> str:
         """One user turn in the model's own chat template, ready for the answer."""
         content: list[dict[str, str]] = [{"type": "image"}] if with_image else []

@@ -40,6 +40,7 @@ class Qwen2VL:
 
     name = "qwen2_vl"
     seam = ""  # the template ends in a new line
+    written_turns = False
 
     def load(self, path: str, dtype: torch.dtype, revision: str | None = None) -> PreTrainedModel:
         return cast(
