@@ -151,7 +151,9 @@ def answer(
     """
     asking = protocols.make(settings)
     prompts = {row["question_id"]: asking.prompt(row, vlm) for row in questions}
-    _check_lengths(vlm, pictures, asking, questions, prompts)
+    for row in questions:
+        name, shown = row["question_id"], protocols.pictures(row)
+        vlm.check_length(f"question {name!r}", prompts[name], asking.answers(row), pictures, shown)
     ordered = sorted(questions, key=itemgetter(*asking.together, "question_id"))
     groups = [list(rows) for _, rows in groupby(ordered, itemgetter(*asking.together))]
     # Longest first: what does not fit in memory fails at once, and packs of one length lie together. By characters,
@@ -168,28 +170,6 @@ def answer(
         for prediction in _write(vlm, waiting, asking):
             found[prediction["question_id"]] = prediction
     return [found[question_id] for question_id in sorted(found)]
-
-
-def _check_lengths(
-    vlm: VisionLanguageModel,
-    pictures: Pictures,
-    asking: Asking,
-    questions: Sequence[dict[str, Any]],
-    prompts: dict[str, str],
-) -> None:
-    for row in questions:
-        prompt, shown = prompts[row["question_id"]], protocols.pictures(row)
-        answers = asking.answers(row)
-        counts = [pictures.tokens(image_id) for image_id in shown]
-        # No token is shorter than a byte, so that most need not be tokenised to know.
-        if len(prompt.encode()) + max(len((a or "").encode()) for a in answers) + sum(counts) < vlm.context:
-            continue
-        n = max(len(r.tokens) for r in vlm.requests(prompt, answers, pictures, shown, end=False))
-        if n > vlm.context:
-            raise ValueError(
-                f"question {row['question_id']!r}: its prompt has {n} tokens, {sum(counts)} of them for its {len(counts)} "
-                f"pictures; the model takes {vlm.context}: expected fewer examples (evaluation.protocol), or smaller pictures"
-            )
 
 
 def _ask(vlm: VisionLanguageModel, pictures: Pictures, row: dict[str, Any], prompt: str, asking: Asking) -> _Asked:

@@ -139,6 +139,25 @@ class VisionLanguageModel:
             found.append(Request(tuple(prompt_tokens), tuple(answer_tokens), images, positions))
         return found
 
+    def check_length(
+        self, name: str, prompt: str, answers: Sequence[str | None], pictures: Pictures, image_ids: Sequence[str]
+    ) -> None:
+        """Refuse what is longer than the model's context.
+
+        Raises:
+            ValueError: it is; the message begins with ``name``.
+        """
+        counts = [pictures.tokens(image_id) for image_id in image_ids]
+        # A token is a byte or more, so that most need not be tokenised to know.
+        if len(prompt.encode()) + max(len((answer or "").encode()) for answer in answers) + sum(counts) < self.context:
+            return
+        n = max(len(request.tokens) for request in self.requests(prompt, answers, pictures, image_ids, end=False))
+        if n > self.context:
+            raise ValueError(
+                f"{name}: its prompt has {n} tokens, {sum(counts)} of them for its {len(counts)} pictures; the model takes "
+                f"{self.context}: expected fewer examples (evaluation.protocol), or smaller pictures"
+            )
+
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of texts that write their beginning-of-sequence token themselves.
 
