@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
 from unsee.benchmarks.schema import read_table
 from unsee.benchmarks.splits import assign_sets
@@ -143,13 +147,32 @@ def test_mllmu_benchs_own(speaker: VisionLanguageModel, task: str, image: bool, 
     assert with_one.prompt(asked, speaker) == begun(speaker, expected), "the same in both for LLaVA"
 
 
-def test_the_first_token_is_the_tokenizers(speaker: VisionLanguageModel) -> None:
-    """As a tokenizer that begins every text with it gives it, whether the template writes it or not."""
-    prompt = speaker.prompt("What is her job?", with_image=False)
-    (request,) = speaker.requests(prompt, [None], None, [])
-    first = speaker.tokenizer.bos_token
-    rest = speaker.tokenizer(prompt.removeprefix(first or ""), add_special_tokens=False)["input_ids"]
-    assert list(request.prompt) == ([speaker.tokenizer.bos_token_id] if first else []) + rest
+@pytest.mark.parametrize("scheme", ["first", "always"])
+def test_prompts_are_tokenised_as_the_published_code_does(random_checkpoint: Path, scheme: Any) -> None:
+    """With a tokenizer of Llama's kind: it begins every text with ``<s>`` itself, and marks the first word's beginning."""
+    bpe = Tokenizer(models.BPE(unk_token="<unk>"))
+    bpe.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False)
+    texts = [text.replace("<image>", "") for text in (*LLAVA.values(), *EXAMPLE.values(), "Nurse")]
+    special = ["<unk>", "<s>", "</s>", "<image>"]
+    bpe.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=300, special_tokens=special, show_progress=False))
+    bpe.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        additional_special_tokens=["<image>"],
+    )
+    vlm = load({"family": "llava", "path": str(random_checkpoint), "dtype": "float32"})
+    vlm = replace(vlm, processor=SimpleNamespace(tokenizer=tokenizer))
+    for (task, image), text in LLAVA.items():
+        prompt = make({"protocol": "mllmu-official"}).prompt(row(task, image, 2 * (task != "generation")), vlm)
+        published = EXAMPLE.get((task, image), "") * 2 + text
+        (request,) = vlm.requests(prompt, [None], None, [])
+        assert list(request.prompt) == tokenizer(published)["input_ids"]
+        assert request.prompt[0] == 1 and request.prompt.count(1) == 1
+        (request,) = vlm.requests(prompt, ["Nurse"], None, [], end=False)
+        assert list(request.tokens) == tokenizer(f"{published} Nurse")["input_ids"]
 
 
 def test_a_missing_option_is_printed_as_none(random_checkpoint: Path) -> None:
