@@ -150,10 +150,7 @@ def answer(
         ValueError: a prompt is longer than the model's context; the message names the question.
     """
     asking = protocols.make(settings)
-    prompts = {row["question_id"]: asking.prompt(row, vlm) for row in questions}
-    for row in questions:
-        name, shown = row["question_id"], protocols.pictures(row)
-        vlm.check_length(f"question {name!r}", prompts[name], asking.answers(row), pictures, shown)
+    check_lengths(vlm, pictures, questions, asking)
     ordered = sorted(questions, key=itemgetter(*asking.together, "question_id"))
     groups = [list(rows) for _, rows in groupby(ordered, itemgetter(*asking.together))]
     # Longest first: what does not fit in memory fails at once, and packs of one length lie together. By characters,
@@ -164,7 +161,7 @@ def answer(
     for start in tqdm(range(0, len(groups), size), desc="questions", unit="batch", mininterval=5):
         waiting: list[_Waiting] = []
         for rows in groups[start : start + size]:
-            asked = [_ask(vlm, pictures, row, prompts[row["question_id"]], asking) for row in rows]
+            asked = [_ask(vlm, pictures, row, asking) for row in rows]
             for prediction in _read(vlm, pictures, asked, waiting):
                 found[prediction["question_id"]] = prediction
         for prediction in _write(vlm, waiting, asking):
@@ -172,7 +169,21 @@ def answer(
     return [found[question_id] for question_id in sorted(found)]
 
 
-def _ask(vlm: VisionLanguageModel, pictures: Pictures, row: dict[str, Any], prompt: str, asking: Asking) -> _Asked:
+def check_lengths(
+    vlm: VisionLanguageModel, pictures: Pictures, questions: Sequence[dict[str, Any]], asking: Asking
+) -> None:
+    """Refuse prompts that are longer than the model's context, before any is read.
+
+    Raises:
+        ValueError: one is; the message names the question.
+    """
+    for row in questions:
+        name = f"question {row['question_id']!r}"
+        vlm.check_length(name, asking.prompt(row, vlm), asking.answers(row), pictures, protocols.pictures(row))
+
+
+def _ask(vlm: VisionLanguageModel, pictures: Pictures, row: dict[str, Any], asking: Asking) -> _Asked:
+    prompt = asking.prompt(row, vlm)
     requests = vlm.requests(prompt, asking.answers(row), pictures, protocols.pictures(row), end=False)
     return _Asked(row, prompt, tuple(requests))
 
