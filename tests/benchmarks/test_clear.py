@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +15,10 @@ from PIL import Image
 
 from unsee.benchmarks import clear, published
 from unsee.benchmarks.schema import BenchmarkError
+from unsee.evaluation.engine import predict
+from unsee.evaluation.scoring import score_predictions
+from unsee.results.scores import Run, gather, summarise
+from unsee.results.tables import table3
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 TEXTS = pa.list_(pa.string())
@@ -67,8 +72,8 @@ class Published:
         perturbed = [
             {
                 **row,
-                "perturbed_captions": ["wrong"],
-                "paraphrased_caption": "p",
+                "perturbed_captions": ["He is in the wrong place", "She is  nowhere", "She is nowhere"],
+                "paraphrased_caption": f"This is {row['caption']}",
                 "perturbed_names": ["Tove Lind", row["name"].upper().replace("  ", " "), "Ali Ben", "Tove Lind"],
             }
             for row in captions
@@ -142,7 +147,8 @@ def test_the_published_layout_gives_these_tables(tmp_path: Path) -> None:
     questions = {q["question_id"]: q for q in benchmark.questions.to_pylist()}
     kinds = {key: (q["person_id"], q["task"], q["modality"]) for key, q in questions.items()}
     # Two pictures of the forgotten, one of a retained person, TOFU's questions of both, two faces, one of the world.
-    assert len(kinds) == 2 * 2 + 2 + 2 * 20 + 2 + 1
+    assert len(kinds) == 2 * 3 + 3 + 2 * 20 + 2 + 1
+    assert kinds["profile/Aino Kask/1/caption-among"] == ("Aino Kask", "likelihood", "image")
     assert kinds["profile/Aino Kask/1/who"] == ("Aino Kask", "classification", "image")
     assert kinds["profile/Chukwu Akabueze/1/caption"] == ("Chukwu Akabueze", "generation", "image")
     assert kinds["profile/Aino Kask/tofu/19"] == ("Aino Kask", "generation", "text")
@@ -151,6 +157,15 @@ def test_the_published_layout_gives_these_tables(tmp_path: Path) -> None:
     assert who["question"] == "What is the name of the person in the image?"
     assert sorted(who["options"]) == ["Aino Kask", "Ali Ben", "Tove Lind"]
     assert who["options"][who["answer_index"]] == who["answer"] == "Aino Kask"
+    among, caption = (questions[f"profile/Aino Kask/0/{kind}"] for kind in ("caption-among", "caption"))
+    assert sorted(among["options"]) == [
+        "He is in the wrong place",
+        "She is nowhere",
+        "This is Aino Kask in place 0",
+    ]
+    assert among["options"][among["answer_index"]] == among["answer"] == "This is Aino Kask in place 0"
+    assert (caption["answer"], caption["options"]) == ("Aino Kask in place 0", [])
+    assert among["question"] == caption["question"] in clear.DESCRIBE
     face, world = questions["real_faces/celebrity-Ada Moon/1"], questions["real_world/000"]
     assert (face["origin"], face["answer"], len(face["options"])) == ("celebrity", "Ada Moon", 3)
     assert (world["question"], sorted(world["options"])) == ("Which tower?", ["Eiffel", "Pisa"])
@@ -171,6 +186,37 @@ def test_a_picture_that_was_encoded_anew_is_one_more(tmp_path: Path) -> None:
     benchmark = clear.load(changed.write(tmp_path), [5])
     (added,) = [i for i in benchmark.images["image_id"].to_pylist() if "perturbed" in i]
     assert added.startswith("Chukwu Akabueze/perturbed-")
+
+
+def test_answers_to_it_are_scored_in_every_set(tmp_path: Path, model_spec: dict[str, Any]) -> None:
+    clear.load(Published().write(tmp_path / "published"), [5]).write(tmp_path)
+    settings = {"batch_size": 4, "max_new_tokens": 3}
+    output = tmp_path / "predictions.parquet"
+    predict(model_spec, tmp_path, adapters=[], forget_percents=[5], settings=settings, threads=1, output=output)
+    questions, splits = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("questions", "splits"))
+    score_predictions(pd.read_parquet(output), questions).to_parquet(tmp_path / "items.parquet")
+    runs = [Run("random", 5, method, 0, tmp_path / "items.parquet") for method in ("vanilla", "retain")]
+    scores = summarise(gather(runs, questions, splits, [5]))
+    found = scores[scores["method"] == "vanilla"].groupby(["set", "modality", "task"], observed=True)["metric"].agg(set)
+    choice = {"accuracy", "probability", "truth_ratio"}
+    overlaps = {"rouge_1", "rouge_2", "rouge_l", "bleu"}
+    assert found.to_dict() == {
+        **{
+            (name, modality, task): metrics
+            for name in ("forget", "retain")
+            for modality, task, metrics in (
+                ("image", "classification", choice),
+                ("image", "likelihood", choice - {"accuracy"}),
+                ("image", "generation", overlaps),
+                ("text", "generation", overlaps),
+            )
+        },
+        ("celebrity", "image", "classification"): choice,
+    }
+    assert scores["value"].notna().all()
+    table = table3(scores)
+    assert table.loc[table["modality"] == "text", "celebrity_classification"].isna().all()
+    assert table["forget_rouge_l"].notna().all()
 
 
 def _set(folder: str, row: int, **values: Any) -> Callable[[Published], None]:
@@ -228,6 +274,14 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
     "no wrong names": (
         _set("forget05_perturbed", 1, perturbed_names=["Aino Kask"]),
         ["forget05_perturbed", "row 1", "perturbed_names", "at least one wrong option"],
+    ),
+    "no wrong captions": (
+        _set("retain_perturbed", 0, perturbed_captions=None),
+        ["retain_perturbed", "row 0", "perturbed_captions is None", "at least one wrong option"],
+    ),
+    "no other words": (
+        _set("retain_perturbed", 0, paraphrased_caption=""),
+        ["retain_perturbed", "row 0", "paraphrased_caption is ''"],
     ),
     "an author whom nobody names": (_nameless, ["full+tofu", "row 3", "no author of full stands out"]),
     "a question lost": (_short, ["full+tofu", "19 questions from here to the end, expected 20"]),

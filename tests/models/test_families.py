@@ -89,14 +89,26 @@ def test_positions_are_transformers_own(qwen: VisionLanguageModel, size: tuple[i
     theirs, _ = qwen.base.model.get_rope_index(
         inputs["input_ids"], inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]
     )
-    ours = qwen.family.positions(qwen.base, qwen.processor, inputs["input_ids"][0].tolist(), image)
+    ours = qwen.family.positions(qwen.base, qwen.processor, inputs["input_ids"][0].tolist(), [image])
+    assert ours is not None and ours.tolist() == theirs[:, 0].tolist()
+
+
+def test_positions_of_several_pictures_are_transformers_own(qwen: VisionLanguageModel) -> None:
+    shown = [picture(100, 60), picture(96, 96), picture(96, 96), picture(52, 96)]
+    others = "".join(" and <|vision_start|><|image_pad|><|vision_end|>" for _ in shown[1:])
+    text = f"{qwen.prompt('Who?', with_image=True)}Me".replace("Who?", others)
+    inputs = qwen.processor(text=text, images=shown, return_tensors="pt")
+    theirs, _ = qwen.base.model.get_rope_index(
+        inputs["input_ids"], inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]
+    )
+    ours = qwen.family.positions(qwen.base, qwen.processor, inputs["input_ids"][0].tolist(), shown)
     assert ours is not None and ours.tolist() == theirs[:, 0].tolist()
 
 
 def test_positions_by_hand(qwen: VisionLanguageModel) -> None:
     image = qwen.image_token
     # 100 x 60 pixels are 2 rows of 4 tokens.
-    found = qwen.family.positions(qwen.base, qwen.processor, [7, 8, *[image] * 8, 9, 10], picture(100, 60))
+    found = qwen.family.positions(qwen.base, qwen.processor, [7, 8, *[image] * 8, 9, 10], [picture(100, 60)])
     assert found is not None and found.tolist() == [
         [0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 6, 7],
         [0, 1, 2, 2, 2, 2, 3, 3, 3, 3, 6, 7],
@@ -108,13 +120,10 @@ def test_positions_matter_to_this_model(qwen: VisionLanguageModel) -> None:
     """Else the tests of packs and of generation would pass with wrong ones."""
     pictures = Pictures(qwen.family, qwen.base, qwen.processor, [("a", _png(picture(100, 60)))])
     request = qwen.request(qwen.prompt("Who?", with_image=True), "Me", pictures, "a")
-    flat = Request(request.prompt, request.answer, "a", np.tile(np.arange(len(request.tokens)), (3, 1)))
+    flat = Request(request.prompt, request.answer, request.images, np.tile(np.arange(len(request.tokens)), (3, 1)))
     with torch.no_grad():
         one, other = (
-            qwen.hidden_states(
-                collate([pack([r], qwen.image_token)], pad_token=0, image_token=qwen.image_token), pictures
-            )
-            for r in (request, flat)
+            qwen.hidden_states(collate([pack([r], qwen.image_token)], pad_token=0), pictures) for r in (request, flat)
         )
     assert (one - other).abs().max() > 0.05
 

@@ -228,6 +228,46 @@ def test_complaint(config: dict[str, Any], key: str, value: Any, expected: str) 
     assert complaint(config) == expected
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (
+            {"evaluation.protocol": "official"},
+            "evaluation.protocol is 'official'; expected one of unsee, mllmu-official or mmunlearner",
+        ),
+        (
+            {"evaluation.protocol": "mllmu-official", "model.family": "qwen2_vl"},
+            "model.family is 'qwen2_vl'; expected llava, the only one that evaluation.protocol mllmu-official has prompts for",
+        ),
+        (
+            {"evaluation.protocol": "mmunlearner", "benchmark.name": "clear", "benchmark.forget_percents": [5]},
+            "benchmark.name is 'clear'; expected synthetic or mllmu, of which evaluation.protocol is a protocol",
+        ),
+        (
+            {"evaluation.protocol": "mmunlearner", "model.family": "qwen2_vl", "evaluation.shots": 1},
+            "evaluation.shots is 1; expected 0: mmunlearner shows qwen2_vl one picture for all of its examples, which ends "
+            "in an error",
+        ),
+        ({"evaluation.shots": 2}, "evaluation.shots is 2; expected 0 or 1"),
+        ({"anchor.forget": 57.08}, "anchor.forget is 57.08; expected a number from 0 to 1"),
+    ],
+)
+def test_a_protocol_has_its_limits(config: dict[str, Any], values: dict[str, Any], expected: str) -> None:
+    for key, value in values.items():
+        put(config, key, value)
+    assert complaint(config) == f"config.yaml: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "family", "shots"),
+    [("mllmu-official", "llava", 0), ("mmunlearner", "llava", 1), ("mmunlearner", "qwen2_vl", 0)],
+)
+def test_a_published_protocol_passes(config: dict[str, Any], protocol: str, family: str, shots: int) -> None:
+    put(config, "evaluation", {**config["evaluation"], "protocol": protocol, "shots": shots})
+    put(config, "model.family", family)
+    check(config, read(), ROOT)
+
+
 def test_portraits_that_are_not_there_are_named(config: dict[str, Any]) -> None:
     put(config, "model.build", True)
     check(config, METHODS, ROOT)

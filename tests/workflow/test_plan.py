@@ -116,6 +116,39 @@ def test_a_base_on_a_pretrained_decoder_is_planned_without_its_package(plan: Run
     assert "convert_language_model" not in outcome.jobs and outcome.jobs["pretrain_base"] == 1
 
 
+def test_a_published_protocol_asks_vanilla_at_every_ratio(plan: Run) -> None:
+    outcome = plan(
+        "evaluation: {protocol: mllmu-official}\nmethods: {ga_diff: false, kl_min: false, npo: false, vl_eraser: false}"
+    )
+    assert outcome.code == 0, outcome.text
+    assert (outcome.jobs["finetune"], outcome.jobs["unlearn"], outcome.jobs["predict"]) == (1 + 3, 2 * 3, 3 + 3 + 2 * 3)
+    assert "table3" in outcome.jobs and "summary" not in outcome.jobs
+
+
+def test_published_result_files_are_of_published_protocols(plan: Run) -> None:
+    target = "results/models/tiny-llava/forget5/vanilla/seed0/official/vanilla_final_evaluation_results.json"
+    outcome = plan("evaluation: {protocol: mmunlearner}", target)
+    assert (outcome.jobs["finetune"], outcome.jobs["predict"], outcome.jobs["official"]) == (1, 1, 1)
+    outcome = plan("", target)
+    assert outcome.code != 0
+    assert "evaluation.protocol is 'unsee', and the published result files are of published protocols" in outcome.text
+    outcome = plan("evaluation: {protocol: mmunlearner}", "results/summary.csv")
+    assert "evaluation.protocol is 'mmunlearner', and the summary" in outcome.text
+
+
+def test_a_known_figure_is_checked_without_training(plan: Run, root: Path) -> None:
+    outcome = plan("", "results/anchor_check.csv", over=[root / "presets/anchor-llava-vanilla.yaml"])
+    assert outcome.jobs == {
+        "fetch_benchmark": 1,
+        "fetch_model": 1,
+        "load_benchmark": 1,
+        "ask_anchor": 1,
+        "anchor_check": 1,
+    }
+    outcome = plan("benchmark: {forget_percents: [10]}", "results/anchor_check.csv")
+    assert "anchor.forget_percent is 5; expected one of benchmark.forget_percents, [10]" in outcome.text
+
+
 def test_a_published_benchmark_is_read_where_it_lies(plan: Run, mini_published: Path) -> None:
     outcome = plan(f"benchmark: {{name: mllmu, path: '{mini_published}', forget_percents: [25]}}")
     assert outcome.code == 0, outcome.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,21 @@ def test_from_nothing_to_the_table(snakemake: Callable[..., Any], root: Path, tm
     outcome = snakemake(tmp_path, "results/table3.csv", "--configfile", str(MINI))
     assert outcome.code == 0, outcome.text
     assert (results / "table3.csv").read_bytes() == before
+
+    # The same model asked as the benchmark's authors ask, and the figure that the base model must have again.
+    folder = results / "models/tiny-llava/forget25/vanilla/seed0/official"
+    official = "results/models/tiny-llava/forget25/vanilla/seed0/official/vanilla_final_evaluation_results.json"
+    asked = "evaluation={protocol: mllmu-official}"
+    known = "anchor={forget_percent: 25, forget: 0.5, retain: 0.5, tolerance: 0.5}"
+    arguments = ("--rerun-triggers", "mtime", "--configfile", str(MINI), "--config", asked, known)
+    outcome = snakemake(tmp_path, official, "results/anchor_check.csv", *arguments)
+    assert outcome.code == 0, outcome.text
+    assert "finetune" not in outcome.jobs
+    assert len(json.loads((tmp_path / official).read_text())) == 4
+    assert len(list(folder.glob("*_generation_results.json"))) == 4
+    checked = pd.read_csv(results / "anchor_check.csv")
+    assert checked["set"].tolist() == ["forget", "retain"] and checked["n_questions"].tolist() == [3 * 2, 9 * 2]
+    assert checked["within"].all()
 
 
 def _scores_are_those_of_the_answers(results: Path) -> None:

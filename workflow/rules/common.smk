@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 from unsee import config as configuration
 from unsee import gpus
 from unsee.benchmarks import published
+from unsee.evaluation import protocols
 from unsee.sources import imported
 from unsee.unlearning import catalogue
 
@@ -208,7 +209,68 @@ def runs():
 
 def of_every_run(*names):
     """These files of every model of the table."""
-    return [f"results/models/{_run(*run)}/{name}" for run in runs() for name in names]
+    return _files(runs(), names)
+
+
+def asked():
+    """Every model of the table as it is asked: vanilla once, but at each ratio where a protocol's prompts depend on it."""
+    if config["evaluation"]["protocol"] == "unsee":
+        return runs()
+    percents = config["benchmark"]["forget_percents"]
+    return [
+        (percent, method, seed)
+        for trained, method, seed in runs()
+        for percent in (percents if method == "vanilla" else [trained])
+    ]
+
+
+def answers_of_every_run(*names):
+    """These files of every model of the table as it is asked."""
+    return _files(asked(), names)
+
+
+def _files(runs, names):
+    return [f"results/models/{_run(*run)}/{name}" for run in runs for name in names]
+
+
+def asking(*more, leave_out=()):
+    """The protocol, its own settings but some, and some that are everybody's."""
+    given = config["evaluation"]
+    own = [k for k in protocols.SETTINGS[given["protocol"]] if k not in leave_out]
+    return {k: given[k] for k in ["protocol", *own, *more]}
+
+
+def as_published(wildcards, name):
+    """A file of a run that was asked as a published evaluation asks."""
+    if config["evaluation"]["protocol"] == "unsee":
+        others = ", ".join(name for name in protocols.SETTINGS if name != "unsee")
+        raise WorkflowError(
+            "Nothing was run.\nconfig.yaml: evaluation.protocol is 'unsee', and the published result files are of "
+            f"published protocols; expected one of {others}"
+        )
+    return f"results/models/{RUN}/{name}".format(**wildcards)
+
+
+def with_likelihoods(path):
+    """A file that compares likelihoods of options, which only our protocol measures."""
+    protocol = config["evaluation"]["protocol"]
+    if protocol != "unsee":
+        raise WorkflowError(
+            f"Nothing was run.\nconfig.yaml: evaluation.protocol is '{protocol}', and the summary (and what is made of "
+            "it) compares likelihoods of options; expected unsee, or results/table3.csv as the target"
+        )
+    return path
+
+
+def anchored(paths):
+    """Files that the check against a known figure needs, if the benchmark has its ratio."""
+    percent, known = config["anchor"]["forget_percent"], config["benchmark"]
+    if percent not in known["forget_percents"]:
+        raise WorkflowError(
+            f"Nothing was run.\nconfig.yaml: anchor.forget_percent is {percent}; expected one of "
+            f"benchmark.forget_percents, {known['forget_percents']}"
+        )
+    return paths
 
 
 def parts():
@@ -218,9 +280,8 @@ def parts():
         "adapter/adapter_model.safetensors",
         "metrics.parquet",
     ]
-    return TABLES + of_every_run(
-        *names, "manifest.json", "predictions.parquet", "item_scores.parquet"
-    )
+    answers = answers_of_every_run("predictions.parquet", "item_scores.parquet")
+    return TABLES + of_every_run(*names, "manifest.json") + answers
 
 
 def lost(table):
@@ -311,12 +372,14 @@ def reference(wildcards):
 
 def adapters(wildcards):
     """The adapters that make a run's model, in the order in which they are put on the base."""
+    if wildcards.method == "vanilla":
+        return [vanilla(wildcards)]
     own = adapter_folder(wildcards, wildcards.forget_percent, wildcards.method)
     return [vanilla(wildcards), own] if wildcards.method in ENTRIES else [own]
 
 
 def asked_percents(wildcards):
     """The ratios whose questions a run answers: its own, and vanilla, which is asked once, all."""
-    if wildcards.method == "vanilla":
+    if wildcards.method == "vanilla" and int(wildcards.forget_percent) == 0:
         return sorted(config["benchmark"]["forget_percents"])
     return [int(wildcards.forget_percent)]

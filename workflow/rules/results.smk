@@ -4,7 +4,7 @@
 rule scores:
     input:
         tables=TABLES,
-        item_scores=of_every_run("item_scores.parquet"),
+        item_scores=answers_of_every_run("item_scores.parquet"),
         sources=sources("scores"),
     output:
         scores="results/scores.csv",
@@ -20,9 +20,10 @@ rule scores:
         **needs("scores"),
     params:
         model=config["model"]["name"],
-        runs=runs(),
+        runs=asked(),
         forget_percents=sorted(config["benchmark"]["forget_percents"]),
         interval=config["interval"],
+        settings=asking(),
     script:
         "../scripts/scores.py"
 
@@ -78,7 +79,7 @@ rule ablation:
 
 rule summary:
     input:
-        scores="results/scores.csv",
+        scores=lambda w: with_likelihoods("results/scores.csv"),
         answers="results/scores.parquet",
         rests_on=parts(),
         sources=sources("summary"),

@@ -25,7 +25,7 @@ rule rescale:
         adapters=adapters,
         scales=sorted(config["trade_off"]["scales"]),
         others=config["trade_off"]["others"],
-        settings={k: v for k, v in config["evaluation"].items() if k != "cloze_rule"},
+        settings=asking("batch_size", leave_out=["cloze_rule"]),
     script:
         "../scripts/rescale.py"
 
@@ -33,7 +33,7 @@ rule rescale:
 rule trade_off:
     input:
         questions="results/benchmark/questions.parquet",
-        answers="results/scores.parquet",
+        answers=lambda w: with_likelihoods("results/scores.parquet"),
         rescaled=[f"results/models/{_run(*run)}/rescaled.parquet" for run in rescaled()],
         sources=sources("trade_off"),
     output:
@@ -57,7 +57,7 @@ rule trade_off:
         runs=rescaled(),
         methods=list(ENTRIES),
         utility=config["trade_off"]["utility"],
-        cloze_rule=config["evaluation"]["cloze_rule"],
+        settings=asking(leave_out=["classification", "max_new_tokens"]),
         lost=lambda w: lost("results/trade_off.csv"),
     script:
         "../scripts/trade_off.py"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 import job
+from unsee.evaluation.protocols import make
 from unsee.results.scores import Run, gather, summarise
 from unsee.results.tables import write_csv
 
@@ -16,6 +17,7 @@ items = gather(
     pd.read_parquet(benchmark / "questions.parquet"),
     pd.read_parquet(benchmark / "splits.parquet"),
     snakemake.params.forget_percents,
+    make(snakemake.params.settings),
 )
 items.to_parquet(snakemake.output.answers, index=False)
 write_csv(summarise(items, snakemake.params.interval), Path(snakemake.output.scores))

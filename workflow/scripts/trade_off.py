@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 import job
+from unsee.evaluation.protocols import make
 from unsee.results.drawing import save
 from unsee.results.figures_trade_off import equal_utility
 from unsee.results.tables import write_csv
@@ -12,9 +13,10 @@ from unsee.results.trade_off import score_rescaled, to_markdown, trade_off
 
 job.start(snakemake)
 given, made, asked = snakemake.input, snakemake.output, snakemake.params
+asking = make(asked.settings)
 questions = pd.read_parquet(given.questions)
 scaled = {
-    tuple(run): score_rescaled(pd.read_parquet(file), questions, asked.cloze_rule)
+    tuple(run): score_rescaled(pd.read_parquet(file), questions, asking)
     for run, file in zip(asked.runs, given.rescaled, strict=True)
 }
 curves, ranking = trade_off(pd.read_parquet(given.answers), scaled, asked.utility, asked.methods)

@@ -142,7 +142,7 @@ def _learn(
     progress = tqdm(range(steps), desc=description, mininterval=10)
     for step in progress:
         pictures.choose = lambda image_id, step=step: step  # type: ignore[misc]
-        batch = collate(draw(), pad_token=vlm.pad_token, image_token=vlm.image_token).to(vlm.device)
+        batch = collate(draw(), pad_token=vlm.pad_token).to(vlm.device)
         logits = vlm.answer_logits(vlm.hidden_states(batch, pictures), batch)
         loss = F.cross_entropy(logits, batch.targets)
         optimizer.zero_grad()

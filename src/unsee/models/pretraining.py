@@ -292,7 +292,7 @@ def _teach(
                     requests += [_request(vlm, str(number), n_image, *triple) for triple in triples]
                     number += 1
                 packs.append(pack(requests, vlm.image_token))
-            batch = collate(packs, pad_token=vlm.pad_token, image_token=vlm.image_token)
+            batch = collate(packs, pad_token=vlm.pad_token)
             logits.append(vlm.answer_logits(_hidden(vlm, batch, features), batch))
             targets.append(batch.targets)
         loss = F.cross_entropy(torch.cat(logits), torch.cat(targets))
@@ -321,4 +321,4 @@ def _request(
         return request
     where = request.prompt.index(vlm.image_token)
     prompt = request.prompt[:where] + (vlm.image_token,) * n_image + request.prompt[where + 1 :]
-    return Request(prompt, request.answer, image_id)
+    return Request(prompt, request.answer, ((image_id, where),))

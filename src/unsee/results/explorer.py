@@ -16,7 +16,7 @@ from unsee.benchmarks.schema import MODALITIES, ORIGINS, TASKS
 #: Pictures are shown this many pixels wide or high at most.
 PIXELS = 112
 #: The metric that an answer is coloured by.
-_PRIMARY = {"classification": "accuracy", "generation": "rouge_l", "cloze": "accuracy"}
+_PRIMARY = {"classification": "accuracy", "generation": "rouge_l", "cloze": "accuracy", "likelihood": "probability"}
 
 Run = tuple[int, str, int]
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from unsee.benchmarks.schema import SETS
 from unsee.benchmarks.splits import assign_sets
-from unsee.evaluation.scoring import METRICS
+from unsee.evaluation.protocols import Asking, make
 from unsee.results.intervals import INTERVALS, clustered_interval
 
 _RUN = ["model", "forget_percent", "method", "seed"]
@@ -37,7 +37,11 @@ class Run:
 
 
 def gather(
-    runs: Sequence[Run], questions: pd.DataFrame, splits: pd.DataFrame, forget_percents: Sequence[int]
+    runs: Sequence[Run],
+    questions: pd.DataFrame,
+    splits: pd.DataFrame,
+    forget_percents: Sequence[int],
+    asking: Asking | None = None,
 ) -> pd.DataFrame:
     """scores.parquet: one row a run, ratio, question and metric; ``value`` is 0 to 1.
 
@@ -48,13 +52,15 @@ def gather(
         questions: the questions table.
         splits: the splits table.
         forget_percents: the ratios at which vanilla's rows stand, in order.
+        asking: the protocol; by default ours.
 
     Raises:
         ValueError: a run has no score, or two, for a question and metric of its sets.
         BenchmarkError: a ratio is not in the splits table.
     """
     percents = {*forget_percents, *(run.forget_percent for run in runs if run.forget_percent)}
-    expected = {percent: _expected(questions, splits, percent) for percent in sorted(percents)}
+    asking = asking or make({})
+    expected = {percent: _expected(questions, splits, percent, asking) for percent in sorted(percents)}
     frames = []
     for run in runs:
         items = pd.read_parquet(run.item_scores)
@@ -110,12 +116,13 @@ def collect(
     return summarise(gather(runs, questions, splits, forget_percents))
 
 
-def _expected(questions: pd.DataFrame, splits: pd.DataFrame, percent: int) -> pd.DataFrame:
+def _expected(questions: pd.DataFrame, splits: pd.DataFrame, percent: int, asking: Asking) -> pd.DataFrame:
     """Every question and metric that a run at a ratio is scored by."""
     keys = questions[["question_id", "person_id", "origin", "modality", "task"]]
-    asked = keys.assign(set=assign_sets(keys, splits, percent)).dropna(subset="set")
+    left = keys["question_id"].isin(asking.left_out(keys, splits, percent))
+    asked = keys[~left].assign(set=assign_sets(keys[~left], splits, percent)).dropna(subset="set")
     metrics = pd.DataFrame(
-        [(task, metric) for task, names in METRICS.items() for metric in names], columns=["task", "metric"]
+        [(task, metric) for task, names in asking.metrics.items() for metric in names], columns=["task", "metric"]
     )
     return asked.merge(metrics, on="task")
 

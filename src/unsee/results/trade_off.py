@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from unsee.evaluation.protocols import Asking
 from unsee.evaluation.scoring import score_predictions
 from unsee.results import leave_one_out
 from unsee.results.differences import BASELINES, wide
@@ -80,20 +81,17 @@ def trade_off(
     return pd.DataFrame(curves, columns=CURVE_COLUMNS), pd.DataFrame(ranking, columns=RANKING_COLUMNS)
 
 
-def score_rescaled(rescaled: pd.DataFrame, questions: pd.DataFrame, cloze_rule: str) -> pd.DataFrame:
+def score_rescaled(rescaled: pd.DataFrame, questions: pd.DataFrame, asking: Asking | None = None) -> pd.DataFrame:
     """``scale``, ``question_id``, ``metric`` and ``value`` of one run's answers at several scales.
 
     Args:
         rescaled: rescaled.parquet.
         questions: the questions table.
-        cloze_rule: as for :func:`unsee.evaluation.scoring.score_predictions`.
+        asking: as for :func:`unsee.evaluation.scoring.score_predictions`.
     """
     asked = questions[questions["question_id"].isin(rescaled["question_id"])]
     return pd.concat(
-        [
-            score_predictions(part, asked, cloze_rule=cloze_rule).assign(scale=scale)
-            for scale, part in rescaled.groupby("scale")
-        ],
+        [score_predictions(part, asked, asking).assign(scale=scale) for scale, part in rescaled.groupby("scale")],
         ignore_index=True,
     )
 
