@@ -1,9 +1,12 @@
 """Score one model's answers."""
 
+from pathlib import Path
+
 import pandas as pd
 
 import job
 from unsee.evaluation.scoring import score_predictions
+from unsee.files import written
 
 job.start(snakemake)
 items = score_predictions(
@@ -11,4 +14,5 @@ items = score_predictions(
     pd.read_parquet(snakemake.input.questions),
     cloze_rule=snakemake.params.cloze_rule,
 )
-items.to_parquet(snakemake.output[0], index=False)
+with written(Path(snakemake.output[0])) as part:
+    items.to_parquet(part, index=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 import job
+from unsee.files import written
 from unsee.results.scores import Run, gather, summarise
 from unsee.results.tables import write_csv
 
@@ -17,5 +18,6 @@ items = gather(
     pd.read_parquet(benchmark / "splits.parquet"),
     snakemake.params.forget_percents,
 )
-items.to_parquet(snakemake.output.answers, index=False)
+with written(Path(snakemake.output.answers)) as part:
+    items.to_parquet(part, index=False)
 write_csv(summarise(items), Path(snakemake.output.scores))

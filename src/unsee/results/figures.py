@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from unsee.benchmarks.schema import MODALITIES, SETS  # noqa: E402
+from unsee.files import written  # noqa: E402
 from unsee.results.intervals import clustered_interval  # noqa: E402
 from unsee.results.names import colours, label, markers  # noqa: E402
 
@@ -55,7 +56,8 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     with rc_context(_STYLE):
         for extension in FORMATS:
             metadata = dates[extension]
-            figure.savefig(folder / f"{name}.{extension}", metadata=metadata, bbox_inches="tight", pad_inches=0.05)
+            with written(folder / f"{name}.{extension}") as part:
+                figure.savefig(part, format=extension, metadata=metadata, bbox_inches="tight", pad_inches=0.05)
 
 
 def trade_off(summary: pd.DataFrame) -> Figure:
