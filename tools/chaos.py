@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -105,6 +105,7 @@ class Chaos:
     folder: Path
     cores: int
     target: str = TABLE
+    configs: tuple[Path, ...] = (CONFIG,)
 
     def start(self, name: str, *arguments: str) -> Call:
         """Start a call in the folder of that name."""
@@ -120,7 +121,7 @@ class Chaos:
             "--directory",
             str(folder),
         ]
-        command += ["--cores", str(self.cores), self.target, "--configfile", str(CONFIG), *arguments]
+        command += ["--cores", str(self.cores), self.target, "--configfile", *map(str, self.configs), *arguments]
         with output.open("wb") as file:
             process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         return Call(folder, process, output)
@@ -147,6 +148,14 @@ class Chaos:
         if not holds:
             raise ChaosError(what)
 
+    def expect_nothing_twice(self, calls: Sequence[Call]) -> None:
+        """No job that had finished in one call was started by a later one."""
+        done: set[str] = set()
+        for call in calls:
+            now = ran(call.text)
+            self.expect(not done & now.started, f"{call.output}: ran again: {sorted(done & now.started)}")
+            done |= now.finished
+
     def expect_table(self, name: str) -> None:
         """The result is the undisturbed run's, and nothing half done is left."""
         folder = self.folder / name
@@ -168,11 +177,7 @@ def killed(chaos: Chaos, number: int, seed: int, seconds: float) -> str:
     met = call.kill(who)
     call.wait()
     calls = [call, *chaos.finish(name)]
-    done: set[str] = set()
-    for each in calls:
-        now = ran(each.text)
-        chaos.expect(not done & now.started, f"{name}: ran again after it had finished: {sorted(done & now.started)}")
-        done |= now.finished
+    chaos.expect_nothing_twice(calls)
     chaos.expect_table(name)
     resumed = sum(log.read_text(errors="replace").count("going on from") for log in call.folder.rglob("*.log"))
     shutil.rmtree(call.folder)

@@ -66,18 +66,17 @@ def unfinished(snakemake: Any) -> resume.Unfinished:
 
     from unsee.cache import digest, machinery
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    on_gpu = torch.cuda.is_available()
     torch.set_num_threads(snakemake.threads)
     large = [path for path in map(Path, snakemake.input) if path.stat().st_size > READ_AT_MOST]
     small = [Path(path) for path in snakemake.input if Path(path) not in large]
     state = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in large]
     key = digest(
-        machinery(small, device.split()[0].lower() if device == "cpu" else "cuda"),
-        device,
-        *state,
+        machinery(small, "cuda" if on_gpu else "cpu"),
+        torch.cuda.get_device_name() if on_gpu else "",
         *map(str, snakemake.input),
+        *state,
         repr(snakemake.params),
-        str(snakemake.threads),
     )
     return resume.claim(CHECKPOINTS, name(snakemake), key, **snakemake.config["checkpoint"])
 
@@ -87,16 +86,21 @@ def _stop(number: int, frame: Any) -> NoReturn:
 
 
 def _need_gpu(snakemake: Any) -> None:
-    """Refuse to do on a CPU in weeks what was to be done on a GPU in hours."""
-    if not snakemake.resources.get("gpu") or os.environ.get("UNSEE_WITHOUT_GPU"):
+    """Refuse to do on a CPU in weeks what is meant for a GPU; half precision is what tells the one from the other."""
+    model = snakemake.params.get("model")
+    if not snakemake.resources.get("gpu") or not isinstance(model, dict):
         return
     import torch
 
-    if not torch.cuda.is_available():
-        shown = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+    if torch.cuda.is_available():
+        return
+    wanted = f"resources.{snakemake.rule}.gpu is {snakemake.resources.gpu}"
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+    missing = f"torch {torch.__version__} finds no GPU here (CUDA_VISIBLE_DEVICES: {shown or 'empty'})"
+    if model["dtype"] != "float32":
         raise failures.JobError(
-            f"resources.{snakemake.rule}.gpu is {snakemake.resources.gpu}, but torch {torch.__version__} finds no GPU "
-            f"here (CUDA_VISIBLE_DEVICES: {shown})",
-            "run it where nvidia-smi shows one, with a torch built for it; or set the gpu of this rule to 0, or "
-            "UNSEE_WITHOUT_GPU=1, to compute on the CPU all the same",
+            f"{wanted} and model.dtype is {model['dtype']}, but {missing}",
+            "run it where nvidia-smi shows one, with a torch that is built for it; or set model.dtype: float32 to "
+            "compute on the CPU, which only small models are fit for",
         )
+    logging.getLogger("unsee").warning("%s, but %s: computing on the CPU", wanted, missing)
