@@ -1,13 +1,14 @@
 # make table   the environment, then the table: results/table3.csv
 # make report  the page with everything: results/report.html
 # make test    the environment, then every check and test
+# make chaos   the environment, then kills, damage and a full disk: does the table come out the same? (ten minutes)
 # make bench   the environment, then how fast it is: a table, and results/bench.csv (ten minutes)
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := table
-.PHONY: setup table report test bench lock
+.PHONY: setup table report test chaos bench lock
 
 setup: $(READY)
 
@@ -33,6 +34,9 @@ test: $(READY)
 	$(BIN)/snakefmt --check Snakefile workflow
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest
+
+chaos: $(READY)
+	$(BIN)/python tools/chaos.py
 
 bench: $(READY)
 	$(BIN)/python -m bench
