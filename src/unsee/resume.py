@@ -31,8 +31,8 @@ class Unfinished:
     steps: int | None = None
 
     def clear(self) -> None:
-        """The job is done: nothing of it is kept."""
-        shutil.rmtree(self.folder.parent)
+        """The job is done: nothing of it is kept. Each of its processes may say so."""
+        shutil.rmtree(self.folder.parent, ignore_errors=True)
 
 
 def claim(parent: Path, job: str, key: str, *, minutes: float | None, steps: int | None) -> Unfinished:

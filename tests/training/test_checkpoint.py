@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,3 +156,57 @@ def test_no_checkpoint_is_written_before_its_time(
     place = Unfinished(tmp_path / "checkpoints" / "job" / "key", minutes=10)
     _killed_at(monkeypatch, 3, run, tmp_path / "run", place)
     assert not place.folder.exists()
+
+
+# Two processes of one job; each prints the step that it goes on from.
+PROCESSES = """
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+import torch
+import torch.distributed as dist
+from torch import nn
+from unsee.resume import Unfinished
+from unsee.training.checkpoint import Checkpoints
+dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=int(sys.argv[1]), world_size=2)
+weights = {"weight": nn.Parameter(torch.zeros(2))}
+optimizer = torch.optim.Adam(weights.values())
+@dataclass
+class Counters:
+    steps: int = 0
+progress = SimpleNamespace(rows=[], counters=Counters())
+# The second one's clock would have it write all the time.
+place = Unfinished(Path(sys.argv[3]), minutes=None if sys.argv[1] == "0" else 0, steps=2)
+checkpoints = Checkpoints(place, weights, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer), progress)
+done = checkpoints.resume()
+print(done, weights["weight"][0].item())
+while progress.counters.steps < 5:
+    progress.counters.steps += 1
+    weights["weight"].data.fill_(progress.counters.steps)
+    checkpoints.step_done()
+"""
+
+
+def _two(tmp_path: Path, name: str) -> list[str]:
+    command = [sys.executable, "-c", PROCESSES]
+    src = str(Path(__file__).parents[2] / "src")
+    processes = [
+        subprocess.Popen(
+            [*command, str(rank), str(tmp_path / name), str(tmp_path / "checkpoints")],
+            env={**os.environ, "PYTHONPATH": src, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    return [process.communicate()[0].strip() for process in processes]
+
+
+def test_the_processes_of_a_job_go_on_from_the_same_step(tmp_path: Path) -> None:
+    assert _two(tmp_path, "first") == ["0 0.0", "0 0.0"]
+    kept = sorted(path.name[:11] for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["000000002.0", "000000002.1", "000000004.0", "000000004.1"]
+    (damaged,) = (tmp_path / "checkpoints").glob("000000004.1-*")
+    damaged.write_bytes(b"")
+    assert _two(tmp_path, "second") == ["2 2.0", "2 2.0"]
