@@ -12,6 +12,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/safety.smk"
 
 
 wildcard_constraints:

@@ -305,7 +305,11 @@ def page_files():
 def settings_text():
     """The configuration, every file merged, but for what is of this machine and changes no result."""
     sections = configuration.plain(
-        {k: v for k, v in config.items() if k not in ("resources", "cluster")}
+        {
+            k: v
+            for k, v in config.items()
+            if k not in ("checkpoint", "cluster", "resources")
+        }
     )
     return yaml.safe_dump(sections, sort_keys=True, allow_unicode=True)
 

@@ -16,4 +16,5 @@ finetune(
     threads=snakemake.threads,
     output=Path(snakemake.output.manifest).parent,
     cache=job.CACHE,
+    unfinished=job.unfinished(snakemake),
 )

@@ -15,4 +15,5 @@ predict(
     threads=snakemake.threads,
     output=Path(snakemake.output[0]),
     cache=job.CACHE,
+    unfinished=job.unfinished(snakemake),
 )

@@ -6,6 +6,7 @@ import pandas as pd
 
 import job
 from unsee.evaluation.protocols import make
+from unsee.files import written
 from unsee.results.scores import Run, gather, summarise
 from unsee.results.tables import write_csv
 
@@ -19,5 +20,6 @@ items = gather(
     snakemake.params.forget_percents,
     make(snakemake.params.settings),
 )
-items.to_parquet(snakemake.output.answers, index=False)
+with written(Path(snakemake.output.answers)) as part:
+    items.to_parquet(part, index=False)
 write_csv(summarise(items, snakemake.params.interval), Path(snakemake.output.scores))

@@ -19,4 +19,5 @@ unlearn(
     threads=snakemake.threads,
     output=Path(snakemake.output.manifest).parent,
     cache=job.CACHE,
+    unfinished=job.unfinished(snakemake),
 )

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from unsee.files import written
+
 SETS = ("forget", "test", "retain", "celebrity")
 MODALITIES = ("image", "text")
 #: In ``likelihood`` nothing is chosen: only how likely the right one of the options is counts.
@@ -114,9 +116,8 @@ class Benchmark:
         directory.mkdir(parents=True, exist_ok=True)
         for field in fields(self):
             # In small groups, so that some pictures can be read without all of them.
-            pq.write_table(
-                getattr(self, field.name), table_path(directory, field.name), row_group_size=_GROUP[field.name]
-            )
+            with written(table_path(directory, field.name)) as part:
+                pq.write_table(getattr(self, field.name), part, row_group_size=_GROUP[field.name])
 
 
 def table_path(directory: Path, table: str) -> Path:
