@@ -24,7 +24,6 @@ from pathlib import Path
 import job
 
 began = time.monotonic()
-job.start(snakemake)
 threads = {name: int(os.environ[f"{name}_NUM_THREADS"]) for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "RAYON")}
 if snakemake.rule == "unlearn":
     import pyarrow, torch
