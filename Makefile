@@ -40,7 +40,7 @@ test-cluster: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m cluster tests/cluster
 
 chaos: $(READY)
-	$(BIN)/python tools/chaos.py
+	$(BIN)/python -m tools.chaos
 
 bench: $(READY)
 	$(BIN)/python -m bench

@@ -1,6 +1,6 @@
 """Kill a miniature run again and again, damage what it made, fill its disk: the table must come out the same.
 
-    python tools/chaos.py [--rounds 20] [--cores 2] [--seed 0] [--folder FOLDER]
+    python -m tools.chaos [--rounds 20] [--cores 2] [--seed 0] [--folder FOLDER]
 
 Everything happens in folders of its own; only processes that were started here are killed.
 """
@@ -19,11 +19,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import psutil
+from tools.calls import Call, ran
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "tests" / "workflow" / "chaos.yaml"
@@ -35,67 +35,6 @@ STARTS = 6
 
 class ChaosError(AssertionError):
     """Something was lost, done twice, or not said."""
-
-
-@dataclass
-class Call:
-    """One call of Snakemake, started, with its output in a file."""
-
-    folder: Path
-    process: subprocess.Popen[bytes]
-    output: Path
-
-    @property
-    def text(self) -> str:
-        """What it has said so far."""
-        return self.output.read_text(encoding="utf-8", errors="replace")
-
-    def wait(self) -> int:
-        """Its exit status, when it ends."""
-        return self.process.wait()
-
-    def kill(self, who: str) -> int:
-        """SIGKILL to ``snakemake``, to its ``job`` scripts, or to ``both`` and all in between; how many it met."""
-        try:
-            main = psutil.Process(self.process.pid)
-            below = main.children(recursive=True)
-        except psutil.NoSuchProcess:
-            return 0
-        jobs = [process for process in below if _is_script(process)]
-        chosen = {"snakemake": [main], "job": jobs, "both": [main, *below]}[who]
-        for process in chosen:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
-        return len(chosen)
-
-
-def _is_script(process: psutil.Process) -> bool:
-    try:
-        return any(".snakemake/scripts/" in word for word in process.cmdline())
-    except psutil.NoSuchProcess:
-        return False
-
-
-@dataclass
-class Ran:
-    """What Snakemake says it ran: jobs by their outputs."""
-
-    started: set[str] = field(default_factory=set)
-    finished: set[str] = field(default_factory=set)
-
-
-def ran(text: str) -> Ran:
-    """Read Snakemake's output."""
-    found, outputs = Ran(), {}
-    for rule, block in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", text, re.MULTILINE):
-        (number,) = re.findall(r"^    jobid: (\d+)$", block, re.MULTILINE)
-        made = re.findall(r"^    output: (.*)$", block, re.MULTILINE)
-        outputs[number] = made[0] if made else rule
-        found.started.add(outputs[number])
-    found.finished = {outputs[number] for number in re.findall(r"^Finished jobid: (\d+) ", text, re.MULTILINE)}
-    return found
 
 
 @dataclass(frozen=True)
@@ -165,23 +104,29 @@ class Chaos:
         self.expect(not left, f"left behind: {left}")
 
 
-def killed(chaos: Chaos, number: int, seed: int, seconds: float) -> str:
-    """Kill one run at a random moment, then finish it."""
+def killed(chaos: Chaos, number: int, seed: int, jobs: int, seconds: float) -> str:
+    """Kill one run at a random moment, up to so long after one of its jobs; then finish it."""
     draw = random.Random(f"{seed}:{number}")
-    who, after = draw.choice(["snakemake", "job", "both"]), draw.uniform(1.5, seconds)
+    who, jobs, more = draw.choice(["snakemake", "job", "both"]), draw.randrange(jobs), draw.uniform(0, seconds)
     name = f"round{number}"
-    call = chaos.start(name)
-    deadline = time.monotonic() + after
-    while time.monotonic() < deadline and call.process.poll() is None:
-        time.sleep(0.05)
-    met = call.kill(who)
-    call.wait()
+    for wait in (more, 0.0):  # the last jobs may be done in less
+        shutil.rmtree(chaos.folder / name, ignore_errors=True)
+        call, met = chaos.start(name), 0
+        # By jobs and not by the clock alone, so that it is in the midst of the run on a busy machine too.
+        while call.process.poll() is None and len(ran(call.text).finished) < jobs:
+            time.sleep(0.05)
+        deadline = time.monotonic() + wait
+        while call.process.poll() is None and (time.monotonic() < deadline or not (met := call.kill(who))):
+            time.sleep(0.05)
+        if call.wait() != 0:
+            break
+    chaos.expect(met > 0, f"{name}: done before anything could be killed")
     calls = [call, *chaos.finish(name)]
     chaos.expect_nothing_twice(calls)
     chaos.expect_table(name)
     resumed = sum(log.read_text(errors="replace").count("going on from") for log in call.folder.rglob("*.log"))
     shutil.rmtree(call.folder)
-    return f"SIGKILL to {who} ({met} processes) after {after:.1f} s; {len(calls)} calls, {resumed} trainings went on"
+    return f"SIGKILL to {who} ({met}) {more:.1f} s after {jobs} jobs; {len(calls)} calls, {resumed} trainings went on"
 
 
 def full_disk(chaos: Chaos) -> str:
@@ -230,7 +175,7 @@ def truncated(chaos: Chaos) -> str:
 
 
 def flipped(chaos: Chaos) -> str:
-    """An adapter with one byte changed: made again; where its time hides it, refused with its name."""
+    """An adapter with one byte changed: made again, or, where its time hides it, refused with its name."""
     path = f"{METHOD}/adapter/adapter_model.safetensors"
     folder = chaos.copy("flipped")
     _damage(folder / path, _flip, keep_time=False)
@@ -242,12 +187,13 @@ def flipped(chaos: Chaos) -> str:
     _damage(folder / path, _flip, keep_time=True)
     (folder / METHOD / "predictions.parquet").unlink()
     call = chaos.start("hidden")
-    chaos.expect(call.wait() != 0, "a damaged adapter was used")
-    chaos.expect(f"the adapter {Path(path).parent} is damaged" in call.text, f"not named; see {call.output}")
-    shutil.rmtree(folder / Path(path).parent)  # the remedy
-    chaos.finish("hidden")
+    again = call.wait() == 0
+    if not again:
+        chaos.expect(f"the adapter {Path(path).parent} is damaged" in call.text, f"not named; see {call.output}")
+        shutil.rmtree(folder / Path(path).parent)  # the remedy
+        chaos.finish("hidden")
     chaos.expect_table("hidden")
-    return "made again; with its old time, refused with its name"
+    return f"made again; with its old time: {'made again' if again else 'refused with its name'}"
 
 
 def _flip(content: bytes) -> bytes:
@@ -290,11 +236,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         chaos = Chaos((given.folder or Path(scratch)).resolve(), given.cores)
         started = time.monotonic()
-        chaos.expect(chaos.start("undisturbed").wait() == 0, f"the undisturbed run failed; see {chaos.folder}")
-        seconds = time.monotonic() - started
-        print(f"undisturbed: {seconds:.0f} s", flush=True)
+        whole = chaos.start("undisturbed")
+        chaos.expect(whole.wait() == 0, f"the undisturbed run failed; see {whole.output}")
+        seconds, jobs = time.monotonic() - started, len(ran(whole.text).finished)
+        print(f"undisturbed: {jobs} jobs, {seconds:.0f} s", flush=True)
         cases: dict[str, Callable[[], str]] = {f.__name__: partial(f, chaos) for f in OTHERS}
-        cases |= {f"round {i}": partial(killed, chaos, i, given.seed, seconds) for i in range(given.rounds)}
+        cases |= {
+            f"round {i}": partial(killed, chaos, i, given.seed, jobs, seconds / jobs) for i in range(given.rounds)
+        }
         failed = 0
         for name, case in cases.items():
             try:

@@ -6,6 +6,7 @@ a disk that is full, leaves nothing that looks finished.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -13,12 +14,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+#: Bytes; a disk with fewer left is full.
+_NO_ROOM = 100_000
+
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
     """The name to write a file or folder to that becomes ``path``, in place of what is there, when the block ends.
 
     When the block raises, what it wrote is deleted and ``path`` stays as it was.
+
+    Raises:
+        OSError: the block has raised, and the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.*.part"):
@@ -30,8 +37,11 @@ def written(path: Path) -> Iterator[Path]:
         if path.is_dir():
             shutil.rmtree(path)
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
+        full = shutil.disk_usage(path.parent).free < _NO_ROOM
         _delete(part)
+        if full and isinstance(error, Exception):  # in a library's words that may be anything
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {path} ({error})") from error
         raise
 
 

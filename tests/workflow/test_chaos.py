@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tools.chaos import CONFIG, Call, Chaos, ran
+from tools.calls import Call, ran
+from tools.chaos import CONFIG, Chaos
 
 RUN = "tiny-llava/forget0/vanilla/seed0"
 

@@ -69,3 +69,33 @@ def test_a_large_model_is_not_run_without_its_gpu(dtype: str, tmp_path: Path, mo
     else:
         assert code == 1 and "at work" not in log
         assert "cause: resources.unlearn.gpu is 1 and model.dtype is bfloat16, but torch" in log
+
+
+# A job at a place of its own for each case; the digest in its folder's name is printed.
+DIGESTS = """
+from pathlib import Path
+def digest(case, **changed):
+    snakemake.log = [f"results/jobs/{case}.log"]
+    snakemake.config = {"checkpoint": {"minutes": 10, "steps": None}}
+    snakemake.input = ["input"]
+    snakemake.__dict__.update(changed)
+    print(case, job.unfinished(snakemake).folder.name)
+Path("input").write_text("one")
+digest("first")
+digest("again")
+digest("checkpoints", config={"checkpoint": {"minutes": 1, "steps": 3}})
+digest("settings", params=Namedlist(fromdict={"model": {"dtype": "bfloat16"}}))
+snakemake.params = Namedlist(fromdict={"model": {"dtype": "float32"}})
+digest("threads", threads=2)
+snakemake.threads = 1
+Path("input").write_text("two")
+digest("input")
+"""
+
+
+def test_unfinished_work_is_kept_by_all_that_decides_its_result(tmp_path: Path) -> None:
+    code, log = _log(tmp_path, DIGESTS)
+    assert code == 0, log
+    found = dict(line.split() for line in log.splitlines()[1:])
+    assert found["first"] == found["again"] == found["checkpoints"]
+    assert len({found[case] for case in ("first", "settings", "threads", "input")}) == 4

