@@ -3,10 +3,11 @@
 
 rule predict:
     input:
-        tables=TABLES,
+        tables=MODEL_TABLES,
+        splits=lambda w: split_files(asked_percents(w)),
         model=model_files(),
         adapters=lambda w: adapter_files(adapters(w)),
-        sources=sources("predict"),
+        again=again("predict"),
     output:
         f"results/models/{RUN}/predictions.parquet",
     log:
@@ -19,10 +20,12 @@ rule predict:
     resources:
         **needs("predict"),
     params:
+        *sources("predict"),
+        identity=identity("predict"),
         model=model(),
         adapters=adapters,
         forget_percents=asked_percents,
-        settings={k: v for k, v in config["evaluation"].items() if k != "cloze_rule"},
+        settings=prediction_settings(),
     script:
         "../scripts/predict.py"
 
@@ -31,7 +34,7 @@ rule score:
     input:
         predictions=f"results/models/{RUN}/predictions.parquet",
         questions="results/benchmark/questions.parquet",
-        sources=sources("score"),
+        again=again("score"),
     output:
         f"results/models/{RUN}/item_scores.parquet",
     log:
@@ -44,6 +47,8 @@ rule score:
     resources:
         **needs("score"),
     params:
+        *sources("score"),
+        identity=identity("score"),
         cloze_rule=config["evaluation"]["cloze_rule"],
     script:
         "../scripts/score.py"

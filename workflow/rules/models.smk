@@ -4,8 +4,8 @@
 rule pretrain_base:
     input:
         bystanders=bystanders(),
-        portraits=str(ROOT / "src/unsee/data/portraits.parquet"),
-        sources=sources("pretrain_base"),
+        portraits=str(PORTRAITS),
+        again=again("pretrain_base"),
     output:
         f"{BASE}/config.json",
         f"{BASE}/model.safetensors",
@@ -19,19 +19,17 @@ rule pretrain_base:
     resources:
         **needs("pretrain_base"),
     params:
+        *sources("pretrain_base"),
+        identity=identity("pretrain_base"),
         family=config["model"]["family"],
-        settings={
-            k: v
-            for k, v in configuration.plain(config["pretraining"]).items()
-            if k != "bystanders"
-        },
+        settings=pretraining_settings(),
     script:
         "../scripts/pretrain_base.py"
 
 
 rule fetch_model:
     input:
-        sources=sources("fetch_model"),
+        again=again("fetch_model"),
     output:
         f"{BASE}/published.json",
     log:
@@ -44,6 +42,8 @@ rule fetch_model:
     resources:
         **needs("fetch_model"),
     params:
+        *sources("fetch_model"),
+        identity=identity("fetch_model"),
         repository=config["model"]["path"],
         revision=config["model"]["revision"],
     script:
@@ -52,9 +52,10 @@ rule fetch_model:
 
 rule finetune:
     input:
-        tables=TABLES,
+        tables=MODEL_TABLES,
+        splits=splits_of,
         model=model_files(),
-        sources=sources("finetune"),
+        again=again("finetune"),
     output:
         f"results/models/{RUN}/adapter/adapter_config.json",
         f"results/models/{RUN}/adapter/adapter_model.safetensors",
@@ -72,6 +73,8 @@ rule finetune:
     resources:
         **needs("finetune"),
     params:
+        *sources("finetune"),
+        identity=identity("finetune"),
         model=model(),
         settings=configuration.plain(config["finetune"]),
     script:

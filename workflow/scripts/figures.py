@@ -29,3 +29,4 @@ for name, figure in {
     "agreement": figures.agreement(agreed),
 }.items():
     figures.save(figure, Path(snakemake.output.figures[0]).parent, name)
+job.done(snakemake)

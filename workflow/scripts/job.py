@@ -1,6 +1,7 @@
 """What every script of a rule starts with: this clone's library, and the job's output in the job's log."""
 
 import gc
+import json
 import logging
 import os
 import sys
@@ -28,3 +29,28 @@ def start(snakemake: Any) -> None:
     sys.stdout.reconfigure(line_buffering=True)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("unsee").setLevel(logging.INFO)
+
+
+def done(snakemake: Any, **more: Any) -> None:
+    """Leave the job's receipt beside its log, and a manifest beside what it made where its rule has one.
+
+    Args:
+        snakemake: the job.
+        more: for the manifest.
+    """
+    from unsee import provenance
+
+    kept = {"identity", "receipts", "method_sources", "configuration"}
+    made = provenance.describe(
+        rule=snakemake.rule,
+        identity=snakemake.params.identity,
+        parameters={key: value for key, value in snakemake.params.items() if key not in kept},
+        inputs=map(str, snakemake.input),
+        project=Path(__file__).resolve().parents[2],
+    )
+    if "manifest" in snakemake.output.keys():  # noqa: SIM118
+        manifest = Path(snakemake.output.manifest)
+        known = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
+        provenance.write(manifest, known | more | {"made": made})
+    receipt = Path(snakemake.log[0]).with_suffix(".json")
+    provenance.write(receipt, made | {"outputs": provenance.outputs(map(str, snakemake.output))})

@@ -14,3 +14,4 @@ if snakemake.input.bystanders:
     pretrain(output, bystanders=Path(snakemake.input.bystanders), **common)
 else:
     teach(output, kind=snakemake.params.family, **common)
+job.done(snakemake)

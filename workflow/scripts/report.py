@@ -26,3 +26,4 @@ page = report.render(
     },
 )
 Path(snakemake.output[0]).write_text(page, encoding="utf-8")
+job.done(snakemake)

@@ -12,3 +12,4 @@ items = score_predictions(
     cloze_rule=snakemake.params.cloze_rule,
 )
 items.to_parquet(snakemake.output[0], index=False)
+job.done(snakemake)

@@ -5,10 +5,12 @@ from pathlib import Path
 import pandas as pd
 
 import job
+from unsee import provenance
 from unsee.results.scores import Run, gather, summarise
 from unsee.results.tables import write_csv
 
 job.start(snakemake)
+provenance.check(snakemake.params.receipts)
 benchmark = Path(snakemake.input.tables[0]).parent
 files = zip(snakemake.params.runs, snakemake.input.item_scores, strict=True)
 items = gather(
@@ -19,3 +21,4 @@ items = gather(
 )
 items.to_parquet(snakemake.output.answers, index=False)
 write_csv(summarise(items), Path(snakemake.output.scores))
+job.done(snakemake)

@@ -157,7 +157,9 @@ class VisionLanguageModel:
         return cast(Tensor, head(hidden[batch.target_rows, batch.target_columns])).float()
 
 
-def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | None = None) -> VisionLanguageModel:
+def load(
+    spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | None = None, to_gpu: bool = True
+) -> VisionLanguageModel:
     """Load a base model and merge adapters into it, in order.
 
     Args:
@@ -165,6 +167,7 @@ def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | No
             checkpoint, if it is one.
         adapters: PEFT adapter folders, each trained on the model that the ones before it make.
         root: what a relative ``path`` is relative to; the working directory by default.
+        to_gpu: put it on the GPU, if there is one; not where its weights are to be shared out first.
 
     Raises:
         ValueError: unknown family or dtype.
@@ -184,7 +187,7 @@ def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | No
         # Merged in place, never a second copy of the weights.
         model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     model.eval().requires_grad_(False)
-    if torch.cuda.is_available():
+    if to_gpu and torch.cuda.is_available():
         model.to("cuda")
     return VisionLanguageModel(kind, model, kind.load_processor(path, revision))
 
