@@ -1,13 +1,14 @@
 # make table   the environment, then the table: results/table3.csv
 # make report  the page with everything: results/report.html
 # make test    the environment, then every check and test
+# make test-cluster  the environment, then the workflow through a Slurm of its own (root installs that with apt-get)
 # make bench   the environment, then how fast it is: a table, and results/bench.csv (ten minutes)
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := table
-.PHONY: setup table report test bench lock
+.PHONY: setup table report test test-cluster bench lock
 
 setup: $(READY)
 
@@ -33,6 +34,9 @@ test: $(READY)
 	$(BIN)/snakefmt --check Snakefile workflow
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest
+
+test-cluster: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m cluster tests/cluster
 
 bench: $(READY)
 	$(BIN)/python -m bench

@@ -99,7 +99,7 @@ def train(
         if way != "unpacked":
             return score(vlm, p.batch(vlm, step["train"]), pictures).nll()
         packs = [pack([request], vlm.image_token) for unit in step["train"] for request in unit.requests]
-        return score(vlm, collate(packs, pad_token=vlm.pad_token, image_token=vlm.image_token), pictures).nll()
+        return score(vlm, collate(packs, pad_token=vlm.pad_token), pictures).nll()
 
     pictures.features(list(dict.fromkeys(pair.image_id for pair in pairs if pair.image_id)))
     with _timed() as seconds:

@@ -67,10 +67,75 @@ def random_qwen2_vl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", params=["llava", "qwen2_vl"])
-def family_spec(request: pytest.FixtureRequest, random_checkpoint: Path, random_qwen2_vl: Path) -> dict[str, Any]:
+@pytest.fixture(scope="session")
+def random_llava_next(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny LLaVA-NeXT with random weights: 48 pixels are 2 x 2 tokens, a picture up to 2 x 2 such tiles and the whole."""
+    import torch
+    from transformers import (
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaNextConfig,
+        LlavaNextForConditionalGeneration,
+        LlavaNextImageProcessorPil,
+        LlavaNextProcessor,
+    )
+
+    from unsee.benchmarks import wording
+    from unsee.models import tiny
+
+    folder = tmp_path_factory.mktemp("llava_next")
+    tokenizer = tiny.build_processor(wording.vocabulary(), vocabulary_size=1000).tokenizer
+    tiles = [[48, 96], [96, 48], [96, 96], [48, 144]]
+    pictures = LlavaNextImageProcessorPil(
+        size={"shortest_edge": 48}, crop_size={"height": 48, "width": 48}, image_grid_pinpoints=tiles
+    )
+    processor = LlavaNextProcessor(
+        pictures,
+        tokenizer,
+        patch_size=24,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=tiny.CHAT_TEMPLATE,
+    )
+    config = LlavaNextConfig(
+        vision_config=CLIPVisionConfig(
+            image_size=48,
+            patch_size=24,
+            hidden_size=48,
+            intermediate_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+        ),
+        text_config=LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            tie_word_embeddings=True,
+        ),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_grid_pinpoints=tiles,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="default",
+        tie_word_embeddings=True,
+    )
+    torch.manual_seed(0)
+    LlavaNextForConditionalGeneration(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session", params=["llava", "llava_next", "qwen2_vl"])
+def family_spec(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The configuration's ``model`` section for a random checkpoint of each family."""
-    path = {"llava": random_checkpoint, "qwen2_vl": random_qwen2_vl}[request.param]
+    made = {"llava": "random_checkpoint", "llava_next": "random_llava_next", "qwen2_vl": "random_qwen2_vl"}
+    path = request.getfixturevalue(made[request.param])
     return {"name": "random", "family": request.param, "path": str(path), "dtype": "float32"}
 
 

@@ -65,6 +65,18 @@ def test_half_a_download_is_refused(cached: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "published.json").exists()
 
 
+def test_a_checkpoint_without_safetensors_is_refused(cached: Path, tmp_path: Path) -> None:
+    model = tmp_path / "hub" / "models--owner--people" / "snapshots" / COMMIT
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    (model / "pytorch_model.bin").write_bytes(b"abc")
+    with pytest.raises(hub.FetchError, match=r"no \*\.safetensors there"):
+        fetch(tmp_path / "published.json", kind="model", patterns=hub.CHECKPOINT)
+    (model / "model.safetensors").write_bytes(b"abc")
+    fetch(tmp_path / "published.json", kind="model", patterns=hub.CHECKPOINT)
+    assert list(json.loads((tmp_path / "published.json").read_text())["files"]) == ["config.json", "model.safetensors"]
+
+
 def test_without_a_network_the_error_says_which_files_go_where(cached: Path, tmp_path: Path) -> None:
     with pytest.raises(hub.FetchError) as caught:
         hub.fetch(

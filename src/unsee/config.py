@@ -262,7 +262,10 @@ def _path_findings(config: Mapping[str, Any], root: Path) -> Iterator[tuple[Key,
     if not model["build"] and not published and not (root / model["path"] / "config.json").is_file():
         lacks = f"is {_shown(model['path'])}, which has no config.json"
         yield ("model", "path"), f"{lacks}; expected a checkpoint folder"
-
+    pickled = sorted(path.name for path in (root / model["path"]).glob("*.bin"))
+    if not model["build"] and pickled and not list((root / model["path"]).glob("*.safetensors")):
+        lacks = f"is {_shown(model['path'])}, whose weights are pickled ({pickled[0]})"
+        yield ("model", "path"), f"{lacks}; expected *.safetensors, for unpickling can run anything"
     if model["build"]:
         portraits = config["pretraining"]["bystanders"]
         if portraits is not None and not (root / portraits).is_file():

@@ -47,8 +47,11 @@ def fetch(
         raise FetchError(_help(repository, revision, kind, patterns, key, reason)) from error
     files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     lacking = [pattern for pattern in patterns if not any(fnmatch(name, pattern) for name in files)]
-    # A checkpoint has some of the small files; a data set must have every folder (offline, half a snapshot is given out).
-    if kind == "dataset" and lacking or not files:
+    # A checkpoint has some of the small files, and weights; a data set must have every folder (offline, half a snapshot is
+    # given out).
+    if kind == "model":
+        lacking = [pattern for pattern in lacking if pattern == "*.safetensors"]
+    if lacking or not files:
         raise FetchError(_help(repository, revision, kind, patterns, key, f"no {', '.join(lacking)} there"))
     chosen = {name: size for name, size in sorted(files.items()) if any(fnmatch(name, p) for p in patterns)}
     record = {"kind": kind, "repository": repository, "revision": folder.name, "files": chosen}

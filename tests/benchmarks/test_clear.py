@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -15,6 +16,10 @@ from PIL import Image
 
 from unsee.benchmarks import clear, published
 from unsee.benchmarks.schema import BenchmarkError
+from unsee.evaluation.engine import predict
+from unsee.evaluation.scoring import score_predictions
+from unsee.results.scores import Run, gather, summarise
+from unsee.results.tables import table3
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 TEXTS = pa.list_(pa.string())
@@ -68,8 +73,8 @@ class Published:
         perturbed = [
             {
                 **row,
-                "perturbed_captions": ["wrong"],
-                "paraphrased_caption": "p",
+                "perturbed_captions": ["He is in the wrong place", "She is  nowhere", "She is nowhere"],
+                "paraphrased_caption": f"This is {row['caption']}",
                 "perturbed_names": ["Tove Lind", row["name"].upper().replace("  ", " "), "Ali Ben", "Tove Lind"],
             }
             for row in captions
@@ -90,14 +95,19 @@ class Published:
             ],
         }
 
+        self.schemas: dict[str, pa.Schema] = {}
+
+    def schema(self, name: str) -> pa.Schema:
+        kind = "perturbed" if name.endswith("_perturbed") else name if name in SCHEMAS else "full"
+        return self.schemas.get(name, SCHEMAS[kind])
+
     def write(self, folder: Path) -> Path:
         for name, rows in self.rows.items():
-            kind = "perturbed" if name.endswith("_perturbed") else name if name in SCHEMAS else "full"
             (folder / name).mkdir(parents=True)
             half = len(rows) // 2 if name == "full+tofu" else len(rows)
             for i, part in enumerate(p for p in (rows[:half], rows[half:]) if p):
                 file = folder / name / f"train-0000{i}-of-00002.parquet"
-                pq.write_table(pa.Table.from_pylist(part, SCHEMAS[kind]), file)
+                pq.write_table(pa.Table.from_pylist(part, self.schema(name)), file)
         return folder
 
 
@@ -140,7 +150,8 @@ def test_the_published_layout_gives_these_tables(tmp_path: Path) -> None:
     questions = {q["question_id"]: q for q in benchmark.questions.to_pylist()}
     kinds = {key: (q["person_id"], q["task"], q["modality"]) for key, q in questions.items()}
     # Two pictures of the forgotten, one of a retained person, TOFU's questions of both, two faces, one of the world.
-    assert len(kinds) == 2 * 2 + 2 + 2 * 20 + 2 + 1
+    assert len(kinds) == 2 * 3 + 3 + 2 * 20 + 2 + 1
+    assert kinds["profile/Aino Kask/1/caption-among"] == ("Aino Kask", "likelihood", "image")
     assert kinds["profile/Aino Kask/1/who"] == ("Aino Kask", "classification", "image")
     assert kinds["profile/Chukwu Akabueze/1/caption"] == ("Chukwu Akabueze", "generation", "image")
     assert kinds["profile/Aino Kask/tofu/19"] == ("Aino Kask", "generation", "text")
@@ -149,6 +160,15 @@ def test_the_published_layout_gives_these_tables(tmp_path: Path) -> None:
     assert who["question"] == "What is the name of the person in the image?"
     assert sorted(who["options"]) == ["Aino Kask", "Ali Ben", "Tove Lind"]
     assert who["options"][who["answer_index"]] == who["answer"] == "Aino Kask"
+    among, caption = (questions[f"profile/Aino Kask/0/{kind}"] for kind in ("caption-among", "caption"))
+    assert sorted(among["options"]) == [
+        "He is in the wrong place",
+        "She is nowhere",
+        "This is Aino Kask in place 0",
+    ]
+    assert among["options"][among["answer_index"]] == among["answer"] == "This is Aino Kask in place 0"
+    assert (caption["answer"], caption["options"]) == ("Aino Kask in place 0", [])
+    assert among["question"] == caption["question"] in clear.DESCRIBE
     face, world = questions["real_faces/celebrity-Ada Moon/1"], questions["real_world/000"]
     assert (face["origin"], face["answer"], len(face["options"])) == ("celebrity", "Ada Moon", 3)
     assert (world["question"], sorted(world["options"])) == ("Which tower?", ["Eiffel", "Pisa"])
@@ -171,12 +191,63 @@ def test_a_picture_that_was_encoded_anew_is_one_more(tmp_path: Path) -> None:
     assert added.startswith("Chukwu Akabueze/perturbed-")
 
 
+def test_answers_to_it_are_scored_in_every_set(tmp_path: Path, model_spec: dict[str, Any]) -> None:
+    clear.load(Published().write(tmp_path / "published"), [5]).write(tmp_path)
+    settings = {"batch_size": 4, "max_new_tokens": 3}
+    output = tmp_path / "predictions.parquet"
+    predict(model_spec, tmp_path, adapters=[], forget_percents=[5], settings=settings, threads=1, output=output)
+    questions, splits = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("questions", "splits"))
+    score_predictions(pd.read_parquet(output), questions).to_parquet(tmp_path / "items.parquet")
+    runs = [Run("random", 5, method, 0, tmp_path / "items.parquet") for method in ("vanilla", "retain")]
+    scores = summarise(gather(runs, questions, splits, [5]))
+    found = scores[scores["method"] == "vanilla"].groupby(["set", "modality", "task"], observed=True)["metric"].agg(set)
+    choice = {"accuracy", "probability", "truth_ratio"}
+    overlaps = {"rouge_1", "rouge_2", "rouge_l", "bleu"}
+    assert found.to_dict() == {
+        **{
+            (name, modality, task): metrics
+            for name in ("forget", "retain")
+            for modality, task, metrics in (
+                ("image", "classification", choice),
+                ("image", "likelihood", choice - {"accuracy"}),
+                ("image", "generation", overlaps),
+                ("text", "generation", overlaps),
+            )
+        },
+        ("celebrity", "image", "classification"): choice,
+    }
+    assert scores["value"].notna().all()
+    table = table3(scores)
+    assert table.loc[table["modality"] == "text", "celebrity_classification"].isna().all()
+    assert table["forget_rouge_l"].notna().all()
+
+
 def _set(folder: str, row: int, **values: Any) -> Callable[[Published], None]:
     return lambda published: published.rows[folder][row].update(values)
 
 
 def _drop(*folders: str) -> Callable[[Published], None]:
     return lambda published: [published.rows.pop(name) for name in folders] and None  # type: ignore[func-returns-value]
+
+
+def _rows(folder: str, rows: list[dict[str, Any]]) -> Callable[[Published], None]:
+    return lambda published: published.rows.update({folder: rows})
+
+
+def _without(folder: str, column: str) -> Callable[[Published], None]:
+    return lambda published: published.schemas.update(
+        {folder: pa.schema([f for f in published.schema(folder) if f.name != column])}
+    )
+
+
+def _retype(folder: str, column: str, kind: pa.DataType, value: Any) -> Callable[[Published], None]:
+    def change(published: Published) -> None:
+        fields = [pa.field(f.name, kind) if f.name == column else f for f in published.schema(folder)]
+        published.schemas[folder] = pa.schema(fields)
+        for row in published.rows[folder]:
+            row[column] = value
+
+    return change
 
 
 def _nameless(published: Published) -> None:
@@ -207,10 +278,46 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
         _set("forget05_perturbed", 1, perturbed_names=["Aino Kask"]),
         ["forget05_perturbed", "row 1", "perturbed_names", "at least one wrong option"],
     ),
+    "no wrong captions": (
+        _set("retain_perturbed", 0, perturbed_captions=None),
+        ["retain_perturbed", "row 0", "perturbed_captions is None", "at least one wrong option"],
+    ),
+    "no other words": (
+        _set("retain_perturbed", 0, paraphrased_caption=""),
+        ["retain_perturbed", "row 0", "paraphrased_caption is ''"],
+    ),
     "an author whom nobody names": (_nameless, ["full+tofu", "row 3", "no author of full stands out"]),
     "a question lost": (_short, ["full+tofu", "19 questions from here to the end, expected 20"]),
     "an empty answer": (_set("full+tofu", 4, answer=""), ["full+tofu", "row 4", "answer is ''"]),
     "a face of nobody": (_set("real_faces", 1, answer=""), ["real_faces", "row 1", "answer is ''"]),
+    "no names at all": (_without("full", "name"), ["full", "no column 'name'", "it has ['image', 'caption']"]),
+    "no wrong names at all": (
+        _without("retain_perturbed", "perturbed_names"),
+        ["retain_perturbed", "no column 'perturbed_names'"],
+    ),
+    "captions that are numbers": (_retype("full", "caption", pa.int64(), 3), ["full", "row 0", "caption is 3"]),
+    "names in a list": (_retype("full", "name", TEXTS, ["Aino"]), ["full", "row 0", "name is ['Aino']"]),
+    "wrong names that are none": (
+        _set("retain_perturbed", 0, perturbed_names=None),
+        ["retain_perturbed", "row 0", "perturbed_names is None"],
+    ),
+    "a picture that cannot be decoded": (
+        _set("forget05_perturbed", 0, image={"bytes": b"no", "path": "x"}),
+        ["forget05_perturbed", "row 0", "cannot be decoded"],
+    ),
+    "a stranger in the perturbed": (
+        _set("retain_perturbed", 0, name="No One"),
+        ["retain_perturbed", "row 0", "'No One' is nobody in full"],
+    ),
+    "a stranger among the kept": (_set("retain95", 3, name="No One"), ["retain95", "row 3", "'No One' is nobody"]),
+    "a face without picture": (_set("real_faces", 0, image=None), ["real_faces", "row 0", "the picture has no bytes"]),
+    "a face without options": (_set("real_faces", 0, options=[]), ["real_faces", "row 0", "options is []"]),
+    "one option, the right one": (
+        _set("real_world", 0, options=["eiffel", " "]),
+        ["real_world", "row 0", "at least one wrong option beside 'Eiffel'"],
+    ),
+    "an answer of blanks": (_set("real_world", 0, answer="  "), ["real_world", "row 0", "answer is '  '"]),
+    "nobody at all": (_rows("full", []), ["lacks full (no train-*.parquet"]),
     "a question about nothing": (_set("real_world", 0, question=None), ["real_world", "row 0", "question is None"]),
 }
 
@@ -224,3 +331,11 @@ def test_broken_files_give_one_clear_error(tmp_path: Path, name: str) -> None:
         clear.load(rows.write(tmp_path), [5])
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    folder = Published().write(tmp_path)
+    file = folder / "full+tofu" / "train-00001-of-00002.parquet"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(BenchmarkError, match=r"full\+tofu.*train-00001-of-00002\.parquet: not a readable parquet file"):
+        clear.load(folder, [5])

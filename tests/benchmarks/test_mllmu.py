@@ -197,6 +197,35 @@ def test_all_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
     assert str(caught.value).endswith("expected these folders of the data set MLLMMU/MLLMU-Bench")
 
 
+def test_who_has_a_split_and_the_training_data_only_is_told_the_rest(tmp_path: Path) -> None:
+    published = Published()
+    published.rows = {"forget_33": published.rows["forget_33"], "ft_Data": published.rows["ft_Data"]}
+    with pytest.raises(BenchmarkError) as caught:
+        mllmu.load(published.write(tmp_path), [33])
+    assert str(caught.value) == (
+        f"{tmp_path}: lacks Full_Set, Test_Set, Retain_Set, retain_67 (no train-*.parquet or data-*.arrow or "
+        "train/data-*.arrow there); expected these folders of the data set MLLMMU/MLLMU-Bench"
+    )
+
+
+def test_a_row_group_at_a_time_is_in_memory(tmp_path: Path) -> None:
+    rows = [{"images": [{"bytes": bytes([i]) * 500_000, "path": ""}], "ID": f"{i}"} for i in range(64)]
+    table = pa.Table.from_pylist(rows, pa.schema([f for f in synthetic.TEST if f.name in ("images", "ID")]))
+    (tmp_path / "Test_Set").mkdir()
+    pq.write_table(table, tmp_path / "Test_Set" / "train-00000-of-00001.parquet", row_group_size=8)
+    del table, rows
+    reader = files.Published(tmp_path, "x/y", ["Test_Set"])
+    before, most, n = pa.total_allocated_bytes(), 0, 0
+    for _, row in reader.rows("Test_Set", ["ID", "images"]):
+        most = max(most, pa.total_allocated_bytes() - before)
+        assert row["images"][0]["bytes"][0] == n
+        n += 1
+    assert n == 64 and most < 20_000_000
+    before = pa.total_allocated_bytes()
+    assert [row["ID"] for _, row in reader.rows("Test_Set", ["ID"])] == [str(i) for i in range(64)]
+    assert pa.total_allocated_bytes() - before < 100_000, "a column that is not asked for is not read"
+
+
 def test_pictures_are_not_held_in_memory(tmp_path: Path) -> None:
     store = files.ImageStore(tmp_path)
     before = pa.total_allocated_bytes()

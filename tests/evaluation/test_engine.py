@@ -155,6 +155,17 @@ def test_each_picture_is_encoded_once(
     assert encoded == [1] * len({row["image_id"] for row in rows if row["image_id"]})
 
 
+@pytest.mark.parametrize("scoring", ["likelihood", "letter"])
+def test_where_nothing_is_chosen_options_are_scored_by_their_text(
+    asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]], scoring: str
+) -> None:
+    vlm, pictures, rows = asked
+    row = next(row for row in rows if row["task"] == "classification")
+    (chosen,) = answer(vlm, pictures, [row], SETTINGS)
+    (found,) = answer(vlm, pictures, [{**row, "task": "likelihood"}], {**SETTINGS, "classification": scoring})
+    assert found == chosen
+
+
 def test_letters_can_be_scored_instead(asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]]) -> None:
     vlm, pictures, rows = asked
     row = next(row for row in rows if row["task"] == "classification")

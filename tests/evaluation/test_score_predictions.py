@@ -10,7 +10,8 @@ import pytest
 from unsee.evaluation.classification import certainty
 from unsee.evaluation.cloze import matches
 from unsee.evaluation.generation import overlap
-from unsee.evaluation.scoring import COLUMNS, METRICS, score_predictions
+from unsee.evaluation.protocols.unsee import Unsee
+from unsee.evaluation.scoring import COLUMNS, score_predictions
 
 TASKS = ("classification", "cloze", "generation")
 
@@ -72,7 +73,7 @@ def test_the_order_of_the_rows_does_not_depend_on_the_inputs(
     again = score_predictions(predictions.sample(frac=1, random_state=1), questions.sample(frac=1, random_state=2))
     pd.testing.assert_frame_equal(first, again)
     assert first["question_id"].is_monotonic_increasing
-    assert tuple(first.loc[first["question_id"] == "test/p1/generation", "metric"]) == METRICS["generation"]
+    assert tuple(first.loc[first["question_id"] == "test/p1/generation", "metric"]) == Unsee.metrics["generation"]
 
 
 def test_the_cloze_rule_is_the_configured_one(questions: pd.DataFrame) -> None:
@@ -81,7 +82,7 @@ def test_the_cloze_rule_is_the_configured_one(questions: pd.DataFrame) -> None:
         {"question_id": questions["question_id"], "output": "In Oslo.", "reference": "Oslo", "correct": None}
     ).assign(option_log_likelihoods=[[]], option_tokens=[[]])
     assert score_predictions(predictions, questions)["value"].tolist() == [0.0]
-    assert score_predictions(predictions, questions, cloze_rule="contains")["value"].tolist() == [1.0]
+    assert score_predictions(predictions, questions, Unsee(cloze_rule="contains"))["value"].tolist() == [1.0]
 
 
 def test_a_run_need_not_answer_the_test_questions_of_people_it_keeps(

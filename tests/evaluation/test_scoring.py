@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -117,6 +119,16 @@ def test_each_answer_gets_its_metrics() -> None:
     assert items["metric"].tolist()[4:] == ["rouge_l", "rouge_1", "rouge_2", "bleu"]
 
 
+def test_where_nothing_is_chosen_only_likelihoods_count() -> None:
+    questions = pd.DataFrame({"question_id": ["a"], "task": ["likelihood"], "answer_index": [1]})
+    answers = _predictions([("a", "x", "y", False)])
+    answers["option_log_likelihoods"] = [[math.log(0.2), 2 * math.log(0.6)]]
+    answers["option_tokens"] = [[1, 2]]
+    items = score_predictions(answers, questions)
+    assert items["metric"].tolist() == ["probability", "truth_ratio"]
+    assert items["value"].tolist() == pytest.approx([0.6 / 0.8, 0.2 / 0.8])
+
+
 def test_wrong_predictions_are_named() -> None:
     with pytest.raises(ValueError, match="'a' is answered more than once"):
         score_predictions(_predictions([("a", "x", "x", True)] * 2), QUESTIONS)
@@ -126,8 +138,10 @@ def test_wrong_predictions_are_named() -> None:
 
 def test_scoring_and_tables_load_no_torch() -> None:
     code = (
-        "import sys, unsee.evaluation.scoring, unsee.results.scores, unsee.results.tables, unsee.results.costs, "
-        "unsee.benchmarks.mllmu, unsee.benchmarks.synthetic, unsee.benchmarks.statistics, unsee.unlearning.catalogue, "
-        "unsee.config; unsee.evaluation.generation.overlap('a', 'a'); sys.exit('torch' in sys.modules)"
+        "import sys, unsee.evaluation.scoring, unsee.evaluation.official, unsee.evaluation.anchor, unsee.results.scores, "
+        "unsee.results.tables, unsee.results.costs, unsee.benchmarks.mllmu, unsee.benchmarks.synthetic, "
+        "unsee.benchmarks.statistics, unsee.unlearning.catalogue, unsee.config; unsee.evaluation.protocols.make({}); "
+        "unsee.evaluation.generation.overlap('a', 'a'); sys.exit('torch' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    assert subprocess.run([sys.executable, "-c", code], env=path).returncode == 0

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from torch import nn
 
@@ -20,6 +21,8 @@ from unsee.models.family import family
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.packing import Request, collate, pack
 from unsee.models.pictures import Pictures
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +45,10 @@ TASKS = {
     "cloze": prompts.render("cloze", "She was born in __."),
     "generation": prompts.render("generation", "Describe her work."),
 }
+LLAVA = {True: "<s>USER: <image>\n{} ASSISTANT:", False: "<s>USER: {} ASSISTANT:"}
 TURNS = {
-    "llava": {True: "<s>USER: <image>\n{} ASSISTANT:", False: "<s>USER: {} ASSISTANT:"},
+    "llava": LLAVA,
+    "llava_next": LLAVA,
     "qwen2_vl": {
         with_image: "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
         f"{'<|vision_start|><|image_pad|><|vision_end|>' if with_image else ''}{{}}<|im_end|>\n<|im_start|>assistant\n"
@@ -84,14 +89,26 @@ def test_positions_are_transformers_own(qwen: VisionLanguageModel, size: tuple[i
     theirs, _ = qwen.base.model.get_rope_index(
         inputs["input_ids"], inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]
     )
-    ours = qwen.family.positions(qwen.base, qwen.processor, inputs["input_ids"][0].tolist(), image)
+    ours = qwen.family.positions(qwen.base, qwen.processor, inputs["input_ids"][0].tolist(), [image])
+    assert ours is not None and ours.tolist() == theirs[:, 0].tolist()
+
+
+def test_positions_of_several_pictures_are_transformers_own(qwen: VisionLanguageModel) -> None:
+    shown = [picture(100, 60), picture(96, 96), picture(96, 96), picture(52, 96)]
+    others = "".join(" and <|vision_start|><|image_pad|><|vision_end|>" for _ in shown[1:])
+    text = f"{qwen.prompt('Who?', with_image=True)}Me".replace("Who?", others)
+    inputs = qwen.processor(text=text, images=shown, return_tensors="pt")
+    theirs, _ = qwen.base.model.get_rope_index(
+        inputs["input_ids"], inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]
+    )
+    ours = qwen.family.positions(qwen.base, qwen.processor, inputs["input_ids"][0].tolist(), shown)
     assert ours is not None and ours.tolist() == theirs[:, 0].tolist()
 
 
 def test_positions_by_hand(qwen: VisionLanguageModel) -> None:
     image = qwen.image_token
     # 100 x 60 pixels are 2 rows of 4 tokens.
-    found = qwen.family.positions(qwen.base, qwen.processor, [7, 8, *[image] * 8, 9, 10], picture(100, 60))
+    found = qwen.family.positions(qwen.base, qwen.processor, [7, 8, *[image] * 8, 9, 10], [picture(100, 60)])
     assert found is not None and found.tolist() == [
         [0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 6, 7],
         [0, 1, 2, 2, 2, 2, 3, 3, 3, 3, 6, 7],
@@ -103,13 +120,10 @@ def test_positions_matter_to_this_model(qwen: VisionLanguageModel) -> None:
     """Else the tests of packs and of generation would pass with wrong ones."""
     pictures = Pictures(qwen.family, qwen.base, qwen.processor, [("a", _png(picture(100, 60)))])
     request = qwen.request(qwen.prompt("Who?", with_image=True), "Me", pictures, "a")
-    flat = Request(request.prompt, request.answer, "a", np.tile(np.arange(len(request.tokens)), (3, 1)))
+    flat = Request(request.prompt, request.answer, request.images, np.tile(np.arange(len(request.tokens)), (3, 1)))
     with torch.no_grad():
         one, other = (
-            qwen.hidden_states(
-                collate([pack([r], qwen.image_token)], pad_token=0, image_token=qwen.image_token), pictures
-            )
-            for r in (request, flat)
+            qwen.hidden_states(collate([pack([r], qwen.image_token)], pad_token=0), pictures) for r in (request, flat)
         )
     assert (one - other).abs().max() > 0.05
 
@@ -125,6 +139,15 @@ def test_patterns_name_the_linear_modules(vlm: VisionLanguageModel) -> None:
     assert matched(vlm.family.linear_pattern("vision")) == linear - language
     assert matched(vlm.family.linear_pattern("both")) == linear
     assert matched(vlm.family.feed_forward_pattern()) == {name for name in language if ".mlp." in name}
+
+
+def test_a_letter_is_one_token_of_the_shipped_model() -> None:
+    """Else one letter would be likelier than another for its length alone."""
+    vlm = load({"family": "llava", "path": str(ROOT / "src/unsee/data/tiny-llava"), "dtype": "float32"})
+    prompt = vlm.prompt(TASKS["classification"], with_image=False)
+    answers = [vlm.request(prompt, letter, None, None, end=False).answer for letter in prompts.LETTERS]
+    assert [len(answer) for answer in answers] == [1] * 8
+    assert len(set(answers)) == 8
 
 
 def test_an_older_checkpoint_folder_has_the_same_processor(random_qwen2_vl: Path, tmp_path: Path) -> None:
@@ -146,8 +169,13 @@ def test_an_older_checkpoint_folder_has_the_same_processor(random_qwen2_vl: Path
 
 
 def test_an_unknown_family_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"model.family is 'lava'; expected one of \['llava', 'qwen2_vl'\]"):
+    with pytest.raises(ValueError, match=r"model.family is 'lava'; expected one of \['llava', ") as caught:
         family("lava")
+    # Planning knows the same names without importing this.
+    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    names = schema["properties"]["model"]["properties"]["family"]["enum"]
+    assert str(caught.value).endswith(f"expected one of {names}")
+    assert all(family(name).name == name for name in names)
 
 
 def _png(image: Image.Image) -> bytes:

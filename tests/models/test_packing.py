@@ -21,9 +21,9 @@ IMAGE = 3
 def test_a_trie_by_hand() -> None:
     packed = pack(
         [
-            Request((1, 3, 3, 5), (6, 7), "a"),
-            Request((1, 3, 3, 5), (6, 8), "a"),
-            Request((1, 3, 3, 5), (6,), "b"),
+            Request((1, 3, 3, 5), (6, 7), (("a", 1),)),
+            Request((1, 3, 3, 5), (6, 8), (("a", 1),)),
+            Request((1, 3, 3, 5), (6,), (("b", 1),)),
             Request((1, 5), (9,)),
         ],
         IMAGE,
@@ -41,9 +41,29 @@ def test_a_trie_by_hand() -> None:
     assert packed.branches
 
 
+def test_pictures_may_follow_and_repeat_each_other() -> None:
+    packed = pack(
+        [
+            Request((1, 3, 3, 5, 3, 3, 3, 6), (7,), (("a", 1), ("a", 4), ("b", 6))),
+            Request((1, 3, 3, 5, 3, 3, 3, 6), (8,), (("a", 1), ("a", 4), ("b", 6))),
+            Request((1, 3, 3, 5, 3, 3, 9), (), (("a", 1), ("a", 4))),
+            Request((1, 3, 3, 3, 3), (9,), (("a", 1), ("a", 3))),
+            Request((1, 3, 9), ()),
+        ],
+        IMAGE,
+    )
+    #                                  a  a     a  a  b           | a  a    | an ordinary token
+    assert packed.tokens.tolist() == [1, 3, 3, 5, 3, 3, 3, 6, 7, 8, 9, 3, 3, 9, 3, 9]
+    assert packed.image_ids == ["a", "a", "b", "a"]
+    assert packed.is_image.nonzero()[0].tolist() == [1, 2, 4, 5, 6, 11, 12]
+    assert packed.paths[2].tolist() == [0, 1, 2, 3, 4, 5, 10]
+    assert packed.paths[3].tolist() == [0, 1, 2, 11, 12, 13]
+    assert collate([packed], pad_token=0).is_image[0].nonzero()[:, 0].tolist() == [1, 2, 4, 5, 6, 11, 12]
+
+
 def test_the_mask_shows_ancestors_and_self_only() -> None:
     packed = pack([Request((1, 2), (4, 5)), Request((1, 2), (6,)), Request((7,), (8,))], IMAGE)
-    batch = collate([packed, pack([Request((1,), (2,))], IMAGE)], pad_token=0, image_token=IMAGE)
+    batch = collate([packed, pack([Request((1,), (2,))], IMAGE)], pad_token=0)
     mask = batch.attention_mask[0, 0]
     for i in range(len(packed)):
         path = next(p for p in packed.paths if i in p).tolist()
@@ -52,9 +72,9 @@ def test_the_mask_shows_ancestors_and_self_only() -> None:
 
 
 def test_targets_are_the_answers_and_nothing_else() -> None:
-    requests = [Request((1, 3, 3, 5), (6, 7), "a"), Request((1, 3, 3, 5), (6, 8), "a"), Request((1, 9), ())]
+    requests = [Request((1, 3, 3, 5), (6, answer), (("a", 1),)) for answer in (7, 8)] + [Request((1, 9), ())]
     packs = [pack([r], IMAGE) for r in requests]
-    batch = collate(packs, pad_token=0, image_token=IMAGE)
+    batch = collate(packs, pad_token=0)
     assert batch.targets.tolist() == [6, 7, 6, 8]
     assert batch.example.tolist() == [0, 0, 1, 1]
     assert batch.n_examples == 3
@@ -104,6 +124,51 @@ def test_plain_scores_equal_transformers_own_loss(loaded: tuple[VisionLanguageMo
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
+def test_prompts_of_several_pictures_equal_transformers_own(
+    loaded: tuple[VisionLanguageModel, Pictures, list[Any]],
+) -> None:
+    """Pictures of other shapes and the same one again, packed together and alone."""
+    vlm, pictures, pairs = loaded
+    ids = sorted({pair.image_id for pair in pairs if pair.image_id})[:3]
+    content: list[dict[str, str]] = []
+    shown, requests, theirs = [], [], []
+    for image_id in (ids[0], ids[0], ids[1], ids[2], ids[0]):
+        content += [{"type": "image"}, {"type": "text", "text": f"Picture {len(shown)}."}]
+        shown.append(image_id)
+        turn = [{"role": "user", "content": content}]
+        prompt = vlm.raw(vlm.processor.apply_chat_template(turn, add_generation_prompt=True))
+        requests += vlm.requests(prompt, ["a baker", "a pilot"], pictures, shown)
+        for answer in ("a baker", "a pilot"):
+            inputs = vlm.processor(
+                text=f"{prompt}{vlm.family.seam}{answer}{vlm.tokenizer.eos_token}",
+                images=[pictures.image(one) for one in shown],
+                return_tensors="pt",
+                add_special_tokens=False,
+            )
+            request = requests[len(theirs)]
+            assert inputs["input_ids"][0].tolist() == list(request.tokens)
+            labels = inputs["input_ids"].clone()
+            labels[:, : len(request.prompt)] = -100
+            with torch.no_grad():
+                theirs.append(vlm.base(**inputs, labels=labels).loss)
+    packs = [pack([r], vlm.image_token) for r in requests]
+    with torch.no_grad():
+        alone = score(vlm, _batch(vlm, packs), pictures).sequence_mean()
+        packed = score(vlm, _batch(vlm, [pack(requests, vlm.image_token)]), pictures).sequence_mean()
+    torch.testing.assert_close(-alone, torch.stack(theirs), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-5)
+    assert alone.unique().numel() == len(alone), "every picture counts"
+
+
+def test_a_prompt_must_have_a_placeholder_a_picture(
+    loaded: tuple[VisionLanguageModel, Pictures, list[Any]],
+) -> None:
+    vlm, pictures, pairs = loaded
+    image_id = next(pair.image_id for pair in pairs if pair.image_id)
+    with pytest.raises(ValueError, match="a prompt with 2 pictures has 1 placeholders, expected as many"):
+        vlm.requests(vlm.prompt("Who?", with_image=True), [None], pictures, [image_id, image_id])
+
+
 def test_packed_gradients_equal_the_plain_sum(loaded: tuple[VisionLanguageModel, Pictures, list[Any]]) -> None:
     vlm, pictures, pairs = loaded
     requests = [r for unit in units(vlm, pictures, pairs, "none") for r in unit.requests]
@@ -128,4 +193,4 @@ def test_another_pictures_person_changes_nothing(loaded: tuple[VisionLanguageMod
 
 
 def _batch(vlm: VisionLanguageModel, packs: list[Any]) -> Any:
-    return collate(packs, pad_token=vlm.pad_token, image_token=vlm.image_token)
+    return collate(packs, pad_token=vlm.pad_token)

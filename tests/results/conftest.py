@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from unsee.benchmarks.schema import MODALITIES
-from unsee.evaluation.scoring import METRICS
+from unsee.evaluation.protocols.unsee import Unsee
 from unsee.results.scores import Run
 
+METRICS = {task: Unsee.metrics[task] for task in ("classification", "generation", "cloze")}
 PERCENTS = (10, 20)
 METHODS = ("zeta", "alpha")
 SEEDS = (0, 1)

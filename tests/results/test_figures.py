@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from scipy.stats import kendalltau
 
-from unsee.results import figures
+from unsee.results import drawing, figures, figures_trade_off
 from unsee.results.agreement import agreement
 from unsee.results.differences import differences
 from unsee.results.names import colours, label, markers
@@ -33,11 +33,11 @@ def scores(items: pd.DataFrame) -> pd.DataFrame:
 def test_the_same_figure_gives_the_same_bytes(items: pd.DataFrame, tmp_path: Path) -> None:
     table = summary(items, differences(items))
     for folder in ("one", "two"):
-        figures.save(figures.trade_off(table), tmp_path / folder, "trade_off")
-    for extension in figures.FORMATS:
+        drawing.save(figures_trade_off.trade_off(table), tmp_path / folder, "trade_off")
+    for extension in drawing.FORMATS:
         one, two = ((tmp_path / folder / f"trade_off.{extension}").read_bytes() for folder in ("one", "two"))
         assert one == two and len(one) > 5000
-    panels = figures.trade_off(table).axes
+    panels = figures_trade_off.trade_off(table).axes
     assert [ax.get_title() for ax in panels] == ["10 % forgotten", "20 % forgotten"]
 
 
@@ -67,7 +67,7 @@ def test_training_and_costs() -> None:
     figure = figures.training(dict.fromkeys(runs, curve))
     shown = [ax for ax in figure.axes if ax.get_visible()]
     assert [ax.get_title() for ax in shown] == ["vanilla", "retain-only", "NPO"]
-    assert [len(ax.lines) for ax in shown] == [1, 2, 2]
+    assert [len(ax.lines) for ax in shown] == [2, 4, 4], "each pale and smooth"
     table = pd.DataFrame({"method": ["vanilla", "retain", "npo", "npo"], "seconds": [9.0, 8, 1, 3]})
     figure = figures.costs(table.assign(peak_memory_mb=[900.0, 800, np.nan, np.nan]))
     bars = [patch.get_width() for patch in figure.axes[0].patches]

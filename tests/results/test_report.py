@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,12 +16,13 @@ import pandas as pd
 import pytest
 
 from unsee.evaluation.scoring import score_predictions
-from unsee.results import figures, report
+from unsee.results import drawing, figures, figures_trade_off, findings, report
 from unsee.results.differences import differences
-from unsee.results.explorer import PIXELS, data_url, explorer, forgotten_people
-from unsee.results.scores import Run, gather, summarise
+from unsee.results.explorer import PIXELS, data_url, explorer, forgotten_people, one_person
+from unsee.results.scores import Run, gather, over_seeds, summarise
 from unsee.results.summary import summary
 from unsee.results.tables import table3
+from unsee.results.trade_off import trade_off
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 RUNS = [(0, "vanilla", 0), (25, "retain", 0), (25, "npo", 0), (25, "mine", 0)]
@@ -82,19 +82,24 @@ def page(
     items = gather(runs, tables["questions"], tables["splits"], [25])
     scores, compared = summarise(items), differences(items)
     table = summary(items, compared)
-    figures.save(figures.trade_off(table), folder, "trade_off")
+    drawing.save(figures_trade_off.trade_off(table), folder, "trade_off")
+    curves, ranking = trade_off(items, {}, 0.95)
+    drawing.save(figures_trade_off.equal_utility(curves, 0.95), folder, "equal_utility")
     people = forgotten_people(tables, predictions, 25, 0)
-    figures.save(figures.portraits(people, list(RIGHT)), folder, "portraits")
+    drawing.save(figures.portraits(people, list(RIGHT)), folder, "portraits")
     cost = {"model": "tiny", "forget_percent": 25, "method": list(RIGHT), "seed": 0, "seconds": [9.0, 8.0, 1.0, 2.0]}
     return report.render(
         summary=table,
         table3=table3(scores),
-        scores=scores,
+        scores=over_seeds(items),
         differences=compared,
         costs=pd.DataFrame(cost),
         statistics=pd.DataFrame({"statistic": ["Total Profiles"], "value": ["16"]}),
+        ranking=ranking,
+        utility=0.95,
         explorer=explorer(tables, predictions, scored),
-        figures={name: folder / f"{name}.svg" for name in ("trade_off", "portraits")},
+        person=one_person(tables, predictions, scored, ranking),
+        figures={name: folder / f"{name}.svg" for name in ("equal_utility", "trade_off", "portraits")},
         configuration="seeds: [0]\n",
         manifests={"forget25/npo/seed0": {"adapter_sha256": "ab" * 32, "seed": 0, "versions": {"torch": "2.13.0"}}},
     )
@@ -151,12 +156,43 @@ def test_findings_say_what_the_summary_does() -> None:
     part = pd.DataFrame(rows, columns=["method", "combined", "p_to_best", "over_unlearned"]).assign(
         forget_percent=10, combined_low=0.5, combined_high=0.9, forgetting=0.75, utility_kept=0.86
     )
-    assert report._finding(part) == (
+    assert findings.as_they_stand(part) == (
         "At 10 % forgotten, NPO comes nearest to a model that never met the people: combined score 0.80 (0.50 to 0.90), "
         "forgetting 0.75, utility kept 0.86. It cannot be told from GA with so few people. It is clearly better than KL_Min "
         "(p < 0.05, Holm-corrected). It over-unlearns in 3 of 12 scores: below what the retain-only model guesses."
     )
-    assert report._finding(part.head(2)) == "At 10 % there is no method to compare."
+    assert findings.as_they_stand(part.head(2)) == "At 10 % there is no method to compare."
+
+
+def test_the_top_of_the_page_says_what_the_ranking_does() -> None:
+    rows = [("kl_min", np.nan), ("ga", 0.2), ("npo", 0.01), ("mine", 0.001)]
+    ranking = pd.DataFrame(rows, columns=["method", "p_to_best"]).assign(
+        forget_percent=10, forgetting=0.8, forgetting_low=0.7, forgetting_high=0.9, scale=0.75, utility_kept=0.953
+    )
+    (best,) = findings.best_at_equal_utility(ranking)
+    assert (best.percent, best.method, best.forgetting) == (10, "kl_min", "0.80 (0.70 to 0.90)")
+    assert best.how == "75 % of its update, 95 % of vanilla's utility"
+    assert (best.better_than, best.unclear) == ("NPO and mine", "GA")
+    (alone,) = findings.best_at_equal_utility(ranking.head(1))
+    assert (alone.better_than, alone.unclear) == ("", "")
+
+
+def test_one_person_by_the_tables(
+    tables: Mapping[str, pd.DataFrame], predictions: Mapping[Any, pd.DataFrame], scored: Mapping[Any, pd.DataFrame]
+) -> None:
+    ranking = pd.DataFrame({"forget_percent": [25, 25], "method": ["npo", "mine"]})
+    found = one_person(tables, predictions, scored, ranking)
+    assert found is not None and found["methods"] == ["vanilla", "npo", "retain"]
+    gone = tables["splits"].query("role == 'forget'")["person_id"].min()
+    own = tables["questions"][tables["questions"]["person_id"] == gone].query("origin == 'profile'")
+    assert len(found["questions"]) == 6, "three tasks with the picture, three without"
+    for row in found["questions"]:
+        (asked,) = own[(own["question"] == row["question"]) & (own["modality"] == row["modality"])]["question_id"]
+        for method, (text, value) in zip(found["methods"], row["answers"], strict=True):
+            run = next(run for run in RUNS if run[1] == method)
+            assert text == predictions[run].set_index("question_id").loc[asked, "output"]
+            assert value in scored[run].set_index("question_id").loc[[asked], "value"].tolist()
+    assert one_person(tables, predictions, scored, ranking.head(0)) is None
 
 
 def test_large_pictures_are_made_small(tables: Mapping[str, pd.DataFrame]) -> None:
@@ -196,14 +232,24 @@ async function choose(name, value) {
   await sleep(500);
 }
 (async () => {
+  const found = {};
   await sleep(500);
-  const found = { ready: document.documentElement.dataset.ready };
-  const column = '#findings .tabulator-col[tabulator-field="1"]';
-  found.methods = text('#findings .tabulator-cell[tabulator-field="1"]');
+  found.undrawn = document.querySelectorAll(".table:empty").length;
+  dispatchEvent(new Event("beforeprint"));
+  document.querySelectorAll("img").forEach((image) => { image.loading = "eager"; });
+  await sleep(500);
+  found.ready = document.documentElement.dataset.ready;
+  const column = '[data-table="summary"] .tabulator-col[tabulator-field="1"]';
+  found.methods = text('[data-table="summary"] .tabulator-cell[tabulator-field="1"]');
   document.querySelector(column).click();
   await sleep(300);
-  found.sorted = text('#findings .tabulator-cell[tabulator-field="1"]');
+  found.sorted = text('[data-table="summary"] .tabulator-cell[tabulator-field="1"]');
   found.forget = document.getElementById("count").value;
+  found.glance = text("#glance .card .name");
+  document.querySelector("[data-person]").click();
+  await sleep(500);
+  found.linked = [...new Set(text('#answers .tabulator-cell[tabulator-field="person"]').map((t) => t.split("\\n")[0]))];
+  await choose("person", "");
   await choose("set", "");
   found.all = document.getElementById("count").value;
   await choose("task", "cloze");
@@ -221,36 +267,50 @@ async function choose(name, value) {
   found.requests = performance.getEntriesByType("resource").map((e) => e.name).filter((name) => !name.startsWith("data:"));
   found.width = document.documentElement.scrollWidth - window.innerWidth;
   found.errors = errors;
-  const place = document.createElement("pre");
-  place.id = "outcome";
-  place.textContent = JSON.stringify(found);
-  document.body.append(place);
+  parent.postMessage(JSON.stringify(found), "*");
 })();
 </script>
+"""
+# Chromium's window is never narrower than 500; a frame in it is.
+FRAME = """<!DOCTYPE html><style>body { margin: 0; } iframe { border: 0; width: WIDTHpx; height: 5000px; }</style>
+<script>
+addEventListener("message", (event) => {
+  const place = document.createElement("pre");
+  place.id = "outcome";
+  place.textContent = event.data;
+  document.body.append(place);
+});
+</script>
+<iframe src="page.html"></iframe>
 """
 
 
 def _browse(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *arguments]
-    command += ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
+    command += ["--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-quic"]
     command += [f"--user-data-dir={path.parent / 'profile'}", "--enable-logging=stderr", path.as_uri()]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; on Debian: apt-get install chromium")
-@pytest.mark.parametrize("width", [1280, 500])
-def test_in_a_browser(page: str, tables: Mapping[str, pd.DataFrame], tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize("width", [1400, 390])
+def test_in_a_browser(
+    page: str, tables: Mapping[str, pd.DataFrame], tmp_path: Path, width: int, pytestconfig: pytest.Config
+) -> None:
     gone = tables["splits"].query("role == 'forget'")["person_id"].iloc[0]
     name = tables["people"].set_index("person_id").loc[gone, "name"]
-    file = tmp_path / "page.html"
+    file, frame = tmp_path / "page.html", tmp_path / "frame.html"
     actions = ACTIONS.replace("PERSON", json.dumps(name))
     head, foot = page.replace("<style>", f"{SCRIPT}<style>", 1).rsplit("</body>", 1)
     file.write_text(f"{head}{actions}</body>{foot}", encoding="utf-8")
-    done = _browse(file, f"--window-size={width},900", "--virtual-time-budget=30000", "--dump-dom")
+    frame.write_text(FRAME.replace("WIDTH", str(width)), encoding="utf-8")
+    window = max(width, 500)
+    done = _browse(frame, f"--window-size={window},900", "--virtual-time-budget=30000", "--dump-dom")
     found = json.loads(html.unescape(re.findall(r'<pre id="outcome">(.*?)</pre>', done.stdout, re.DOTALL)[0]))
 
     assert found["ready"] == "true" and found["errors"] == [] and "CONSOLE" not in done.stderr
     assert found["requests"] == []
+    assert found["undrawn"] > 0, "the top of the page does not wait for every table"
     assert found["width"] <= 0, "nothing is wider than the window"
     assert found["methods"] == ["vanilla", "retain-only", "NPO", "mine"]
     assert found["sorted"] == sorted(found["methods"], key=["mine", "NPO", "retain-only", "vanilla"].index)
@@ -258,9 +318,12 @@ def test_in_a_browser(page: str, tables: Mapping[str, pd.DataFrame], tmp_path: P
     forgotten = tables["splits"].query("role == 'forget'")["person_id"]
     of_gone = questions["person_id"].isin(forgotten)
     asked = questions[(questions["origin"] != "test") | of_gone]
-    forget = asked[of_gone & (asked["origin"] == "profile")]
+    forget = questions[of_gone & (questions["origin"] == "profile")]
     assert found["forget"] == f"{len(forget):,} of {len(asked):,} questions"
     assert found["all"].startswith(f"{len(asked):,} of ")
+    assert len(found["glance"]) == 1 and found["glance"][0] in ("NPO", "mine")
+    first = tables["people"].set_index("person_id").loc[forgotten.min(), "name"]
+    assert found["linked"] == [first], "from the top of the page to everything about the person there"
     assert found["tasks"] == ["cloze"]
     own = asked[(asked["person_id"] == gone) & (asked["task"] == "cloze")]
     assert found["person"].startswith(f"{len(own)} of ") and found["people"] == [name]
@@ -269,12 +332,11 @@ def test_in_a_browser(page: str, tables: Mapping[str, pd.DataFrame], tmp_path: P
         assert len(found["answers"]) == len(own)
         assert any("</script><b>nobody & nothing" in answer for answer in found["answers"]), "shown as it is"
     assert found["none"].startswith("0 of ")
-    assert all(size > 100 for size in found["figures"]) and len(found["figures"]) == 2
+    assert all(size > 100 for size in found["figures"]) and len(found["figures"]) == 3
     assert found["portraits"] > 0
 
-    # Kept for whoever wants to look, with everything else pytest keeps, or where the environment says.
-    folder = Path(os.environ.get("UNSEE_SCREENSHOTS", tmp_path))
+    # Kept for whoever wants to look: .pytest_cache/d/screenshots.
     file.write_text(page, encoding="utf-8")
-    picture = folder / f"report-{width}.png"
-    _browse(file, f"--window-size={width},3000", f"--screenshot={picture}")
+    picture = pytestconfig.cache.mkdir("screenshots") / f"report-{width}.png"  # type: ignore[union-attr]
+    _browse(frame, f"--window-size={window},5000", "--virtual-time-budget=5000", f"--screenshot={picture}")
     assert picture.stat().st_size > 20_000

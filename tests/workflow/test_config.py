@@ -119,7 +119,11 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             "no/such/folder",
             "config.yaml: model.path is 'no/such/folder', which has no config.json; expected a checkpoint folder",
         ),
-        ("model.family", "gpt", "config.yaml: model.family is 'gpt'; expected one of llava or qwen2_vl"),
+        (
+            "model.family",
+            "gpt",
+            "config.yaml: model.family is 'gpt'; expected one of llava, llava_chatml, llava_next or qwen2_vl",
+        ),
         (
             "finetune.learning_rate",
             "1e-4",
@@ -221,11 +225,62 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             -1,
             "config.yaml: resources.finetune.gpu is -1; expected a whole number from 0",
         ),
+        (
+            "cluster.partitoin",
+            "gpu",
+            "config.yaml: cluster.partitoin is no known key; did you mean 'partition'? "
+            "expected one of partition, account, qos, gpu_model",
+        ),
+        (
+            "resources.finetune.account",
+            1234,
+            "config.yaml: resources.finetune.account is 1234; expected a name, or null for the cluster's default",
+        ),
     ],
 )
 def test_complaint(config: dict[str, Any], key: str, value: Any, expected: str) -> None:
     put(config, key, value)
     assert complaint(config) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (
+            {"evaluation.protocol": "official"},
+            "evaluation.protocol is 'official'; expected one of unsee, mllmu-official or mmunlearner",
+        ),
+        (
+            {"evaluation.protocol": "mllmu-official", "model.family": "qwen2_vl"},
+            "model.family is 'qwen2_vl'; expected llava, the only one that evaluation.protocol mllmu-official has prompts for",
+        ),
+        (
+            {"evaluation.protocol": "mmunlearner", "benchmark.name": "clear", "benchmark.forget_percents": [5]},
+            "benchmark.name is 'clear'; expected synthetic or mllmu, of which evaluation.protocol is a protocol",
+        ),
+        (
+            {"evaluation.protocol": "mmunlearner", "model.family": "qwen2_vl", "evaluation.shots": 1},
+            "evaluation.shots is 1; expected 0: mmunlearner shows qwen2_vl one picture for all of its examples, which ends "
+            "in an error",
+        ),
+        ({"evaluation.shots": 2}, "evaluation.shots is 2; expected 0 or 1"),
+        ({"anchor.forget": 57.08}, "anchor.forget is 57.08; expected a number from 0 to 1"),
+    ],
+)
+def test_a_protocol_has_its_limits(config: dict[str, Any], values: dict[str, Any], expected: str) -> None:
+    for key, value in values.items():
+        put(config, key, value)
+    assert complaint(config) == f"config.yaml: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "family", "shots"),
+    [("mllmu-official", "llava", 0), ("mmunlearner", "llava", 1), ("mmunlearner", "qwen2_vl", 0)],
+)
+def test_a_published_protocol_passes(config: dict[str, Any], protocol: str, family: str, shots: int) -> None:
+    put(config, "evaluation", {**config["evaluation"], "protocol": protocol, "shots": shots})
+    put(config, "model.family", family)
+    check(config, read(), ROOT)
 
 
 def test_portraits_that_are_not_there_are_named(config: dict[str, Any]) -> None:
@@ -236,6 +291,18 @@ def test_portraits_that_are_not_there_are_named(config: dict[str, Any]) -> None:
         "config.yaml: pretraining.bystanders is 'no.parquet'; "
         "expected the file that tools/render_portraits.py makes, or null for a brief training without"
     )
+
+
+def test_pickled_weights_are_refused(config: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").touch()
+    put(config, "model.path", str(tmp_path))
+    assert complaint(config) == (
+        f"config.yaml: model.path is '{tmp_path}', whose weights are pickled (pytorch_model.bin); "
+        "expected *.safetensors, for unpickling can run anything"
+    )
+    (tmp_path / "model.safetensors").touch()
+    check(config, METHODS, ROOT)
 
 
 def test_a_missing_key_is_named(config: dict[str, Any]) -> None:

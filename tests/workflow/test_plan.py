@@ -38,6 +38,7 @@ def test_without_a_target_the_costs_come_too(plan: Run) -> None:
     outcome = plan()
     assert outcome.code == 0, outcome.text
     assert outcome.jobs["costs"] == outcome.jobs["table3"] == 1
+    assert "rescale" not in outcome.jobs
 
 
 def test_ratios_seeds_and_entries_multiply(plan: Run, root: Path) -> None:
@@ -51,6 +52,24 @@ def test_ratios_seeds_and_entries_multiply(plan: Run, root: Path) -> None:
     assert outcome.code == 0, outcome.text
     jobs, n = outcome.jobs, len(yaml.safe_load((root / "config.yaml").read_text())["methods"]) - 3 + 1
     assert (jobs["finetune"], jobs["unlearn"], jobs["predict"]) == (2 * (1 + 1), 2 * n, 2 * (1 + 1 + n))
+
+
+def test_seeds_multiply_training_and_no_model_is_asked_twice(plan: Run, root: Path) -> None:
+    n = len(yaml.safe_load((root / "config.yaml").read_text())["methods"])
+    outcome = plan("", "results/table3.csv", over=[root / "presets" / "seeds.yaml"])
+    assert outcome.code == 0, outcome.text
+    jobs = outcome.jobs
+    assert (jobs["finetune"], jobs["unlearn"]) == (3 * (1 + 3), 3 * 3 * n)
+    assert jobs["predict"] == jobs["score"] == jobs["finetune"] + jobs["unlearn"]
+    assert jobs["write_benchmark"] == jobs["load_benchmark"] == jobs["table3"] == 1
+
+
+def test_methods_are_asked_at_other_scales_for_the_report_alone(plan: Run, root: Path) -> None:
+    n = len(yaml.safe_load((root / "config.yaml").read_text())["methods"])
+    jobs = plan("", "results/report.html").jobs
+    assert (jobs["rescale"], jobs["trade_off"], jobs["report"]) == (3 * n, 1, 1)
+    jobs = plan("trade_off: {scales: []}", "results/report.html").jobs
+    assert "rescale" not in jobs and jobs["trade_off"] == 1
 
 
 def test_only_what_a_method_needs_is_made(plan: Run) -> None:
@@ -86,6 +105,50 @@ def test_the_published_experiments_are_planned_without_data_or_weights(
     assert outcome.jobs["fetch_benchmark"] == outcome.jobs["fetch_model"] == outcome.jobs["load_benchmark"] == 1
     assert (outcome.jobs["finetune"], outcome.jobs["predict"]) == (1 + 3, 1 + 3 * 7)
     assert "write_benchmark" not in outcome.jobs
+
+
+def test_a_base_on_a_pretrained_decoder_is_planned_without_its_package(plan: Run, root: Path) -> None:
+    outcome = plan("", "results/table3.csv", over=[root / "presets" / "small-smollm2.yaml"])
+    assert outcome.code == 0, outcome.text
+    assert outcome.jobs["convert_language_model"] == outcome.jobs["pretrain_base"] == 1
+    assert "results/language_model/model.safetensors" in outcome.text
+    assert "src/unsee/data/tiny-llava/model.safetensors" in outcome.text
+    # Without a decoder to build on, nothing is converted.
+    outcome = plan("model: {build: true}", "results/table3.csv")
+    assert "convert_language_model" not in outcome.jobs and outcome.jobs["pretrain_base"] == 1
+
+
+def test_a_published_protocol_asks_vanilla_at_every_ratio(plan: Run) -> None:
+    outcome = plan(
+        "evaluation: {protocol: mllmu-official}\nmethods: {ga_diff: false, kl_min: false, npo: false, vl_eraser: false}"
+    )
+    assert outcome.code == 0, outcome.text
+    assert (outcome.jobs["finetune"], outcome.jobs["unlearn"], outcome.jobs["predict"]) == (1 + 3, 2 * 3, 3 + 3 + 2 * 3)
+    assert "table3" in outcome.jobs and "summary" not in outcome.jobs
+
+
+def test_published_result_files_are_of_published_protocols(plan: Run) -> None:
+    target = "results/models/tiny-llava/forget5/vanilla/seed0/official/vanilla_final_evaluation_results.json"
+    outcome = plan("evaluation: {protocol: mmunlearner}", target)
+    assert (outcome.jobs["finetune"], outcome.jobs["predict"], outcome.jobs["official"]) == (1, 1, 1)
+    outcome = plan("", target)
+    assert outcome.code != 0
+    assert "evaluation.protocol is 'unsee', and the published result files are of published protocols" in outcome.text
+    outcome = plan("evaluation: {protocol: mmunlearner}", "results/summary.csv")
+    assert "evaluation.protocol is 'mmunlearner', and the summary" in outcome.text
+
+
+def test_a_known_figure_is_checked_without_training(plan: Run, root: Path) -> None:
+    outcome = plan("", "results/anchor_check.csv", over=[root / "presets/anchor-llava-vanilla.yaml"])
+    assert outcome.jobs == {
+        "fetch_benchmark": 1,
+        "fetch_model": 1,
+        "load_benchmark": 1,
+        "ask_anchor": 1,
+        "anchor_check": 1,
+    }
+    outcome = plan("benchmark: {forget_percents: [10]}", "results/anchor_check.csv")
+    assert "anchor.forget_percent is 5; expected one of benchmark.forget_percents, [10]" in outcome.text
 
 
 def test_a_published_benchmark_is_read_where_it_lies(plan: Run, mini_published: Path) -> None:

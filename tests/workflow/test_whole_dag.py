@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from rouge_score.rouge_scorer import RougeScorer
 
 MINI = Path(__file__).with_name("mini.yaml")
 SETS = ("forget", "test", "retain", "celebrity")
@@ -18,8 +20,11 @@ SETS = ("forget", "test", "retain", "celebrity")
 @pytest.mark.slow
 def test_from_nothing_to_the_table(snakemake: Callable[..., Any], root: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
-    outcome = snakemake(tmp_path, "results/table3.csv", "results/costs.csv", "--configfile", str(MINI))
+    targets = ["results/table3.csv", "results/costs.csv", "results/report.html"]
+    outcome = snakemake(tmp_path, *targets, "--configfile", str(MINI))
     assert outcome.code == 0, outcome.text
+    _scores_are_those_of_the_answers(results)
+    _the_report_is_there(results)
 
     named = yaml.safe_load((root / "config.yaml").read_text())["methods"]
     overlaid = yaml.safe_load(MINI.read_text())["methods"]
@@ -54,3 +59,60 @@ def test_from_nothing_to_the_table(snakemake: Callable[..., Any], root: Path, tm
     outcome = snakemake(tmp_path, "results/table3.csv", "--configfile", str(MINI))
     assert outcome.code == 0, outcome.text
     assert (results / "table3.csv").read_bytes() == before
+
+    # The same model asked as the benchmark's authors ask, and the figure that the base model must have again.
+    folder = results / "models/tiny-llava/forget25/vanilla/seed0/official"
+    official = "results/models/tiny-llava/forget25/vanilla/seed0/official/vanilla_final_evaluation_results.json"
+    asked = "evaluation={protocol: mllmu-official}"
+    known = "anchor={forget_percent: 25, forget: 0.5, retain: 0.5, tolerance: 0.5}"
+    arguments = ("--rerun-triggers", "mtime", "--configfile", str(MINI), "--config", asked, known)
+    outcome = snakemake(tmp_path, official, "results/anchor_check.csv", *arguments)
+    assert outcome.code == 0, outcome.text
+    assert "finetune" not in outcome.jobs
+    assert len(json.loads((tmp_path / official).read_text())) == 4
+    assert len(list(folder.glob("*_generation_results.json"))) == 4
+    checked = pd.read_csv(results / "anchor_check.csv")
+    assert checked["set"].tolist() == ["forget", "retain"] and checked["n_questions"].tolist() == [3 * 2, 9 * 2]
+    assert checked["within"].all()
+
+
+def _scores_are_those_of_the_answers(results: Path) -> None:
+    """Every mean of scores.csv again, from the answers, with pandas and rouge-score and nothing of ours."""
+    questions = pd.read_parquet(results / "benchmark" / "questions.parquet")
+    splits = pd.read_parquet(results / "benchmark" / "splits.parquet")
+    gone = set(splits.loc[(splits["forget_percent"] == 25) & (splits["role"] == "forget"), "person_id"])
+    names = {"profile": "retain", "celebrity": "celebrity"}
+    questions["set"] = [
+        ("forget" if origin == "profile" else "test") if person in gone else names.get(origin)
+        for person, origin in zip(questions["person_id"], questions["origin"], strict=True)
+    ]
+    rouge = RougeScorer(["rougeL"], use_stemmer=True)
+    scores, compared = pd.read_csv(results / "scores.csv"), 0
+    for file in sorted((results / "models").glob("*/*/*/*/predictions.parquet")):
+        answers = pd.read_parquet(file).merge(questions, on="question_id").dropna(subset="set")
+        open_ended = answers["task"] == "generation"
+        answers.loc[open_ended, "rouge_l"] = [
+            rouge.score(a, b)["rougeL"].fmeasure
+            for a, b in answers.loc[open_ended, ["reference", "output"]].itertuples(index=False)
+        ]
+        blank = answers["task"] == "cloze"
+        plain = answers[["output", "reference"]].apply(
+            lambda texts: texts.str.lower().str.findall(r"\w+").str.join(" ")
+        )
+        same = plain["output"] == plain["reference"]
+        answers["accuracy"] = 100.0 * answers["correct"].astype(float).where(~blank, same.astype(float))
+        own = scores[scores["method"] == file.parts[-3]]
+        for metric in ("accuracy", "rouge_l"):
+            expected = answers.groupby(["set", "modality", "task"])[metric].mean().dropna()
+            found = own[own["metric"] == metric].set_index(["set", "modality", "task"])["value"]
+            assert found.sort_index().to_dict() == pytest.approx(expected.sort_index().to_dict(), abs=1e-6)
+            compared += len(found)
+    assert compared == len(scores[scores["metric"].isin(["accuracy", "rouge_l"])]) > 100
+
+
+def _the_report_is_there(results: Path) -> None:
+    assert (results / "report.html").read_text().count("data:image/svg+xml") == 8
+    ranking, curves = pd.read_csv(results / "ranking.csv"), pd.read_csv(results / "trade_off.csv")
+    methods = set(pd.read_csv(results / "summary.csv")["method"]) - {"vanilla", "retain"}
+    assert set(ranking["method"]) == methods
+    assert sorted(curves["scale"].dropna().unique()) == [0, 0.5, 1]

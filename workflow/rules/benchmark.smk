@@ -65,12 +65,7 @@ rule fetch_benchmark:
 
 rule load_benchmark:
     input:
-        # A folder has no content to compare, only a time; its maker's identity is part of this rule's.
-        published=(
-            ancient(published_files())
-            if config["benchmark"]["name"] == "synthetic"
-            else published_files()
-        ),
+        published=published_files(),
         again=again("load_benchmark"),
     output:
         MODEL_TABLES,

@@ -10,7 +10,9 @@ import yaml
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from unsee import config as configuration
+from unsee import gpus
 from unsee.benchmarks import published
+from unsee.evaluation import protocols
 from unsee.unlearning import catalogue
 
 ROOT = Path(os.path.relpath(workflow.basedir))
@@ -55,9 +57,22 @@ FIGURES = [
     "training",
 ]
 PORTRAITS = ROOT / "src/unsee/data/portraits.parquet"
+# GPU jobs on this machine: as many at a time as it has GPUs, and on the CPU no fewer than others. Not on a cluster, which
+# counts its own: there --jobs says how many jobs may be queued.
+if workflow.is_main_process and workflow.nodes is None:
+    n_gpus = len(gpus.usable())
+    if n_gpus and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", n_gpus)
 # One model of the table.
 RUN = "{model}/forget{forget_percent}/{method}/seed{seed}"
 BASE = f"results/base/{config['model']['name']}"
+
+# A pretrained decoder as a checkpoint, where a base model is built on one; and the base model whose tower it then takes.
+LANGUAGE_MODEL = expand(
+    "results/language_model/{file}",
+    file=["config.json", "model.safetensors", "tokenizer.json"],
+)
+TOWER = ROOT / "src/unsee/data/tiny-llava"
 
 
 def cores(rule):
@@ -66,8 +81,28 @@ def cores(rule):
 
 
 def needs(rule):
-    """The other resources of a rule's jobs: mem_mb, runtime, gpu."""
-    return {k: v for k, v in config["resources"][rule].items() if k != "threads"}
+    """The other resources of a rule's jobs: mem_mb, gpu, runtime, and where a cluster is to run them.
+
+    The time grows with every attempt: a job that was stopped for taking too long is given more. What is null is not asked
+    for; names are those that Snakemake's executors for Slurm and LSF know.
+    """
+    entry = {**config["cluster"], **config["resources"][rule]}
+    gpu, model, minutes = entry["gpu"], entry["gpu_model"], entry["runtime"]
+    asked = {
+        "mem_mb": entry["mem_mb"],
+        "gpu": gpu,
+        "runtime": lambda wildcards, attempt: minutes * attempt,
+        "gpu_model": model if gpu else None,
+        "slurm_partition": entry["partition"],
+        "slurm_account": entry["account"],
+        "qos": entry["qos"],
+        "lsf_queue": entry["partition"],
+        "lsf_project": entry["account"],
+        "lsf_extra": (
+            f"-gpu num={gpu}{f':gmodel={model}' if model else ''}" if gpu else None
+        ),
+    }
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def read_percents():
@@ -159,15 +194,29 @@ def model_files():
 
 
 def pretraining_settings():
-    """How the base model is pretrained, but for a file that is an input."""
+    """How the base model is pretrained, but for what is an input."""
     settings = configuration.plain(config["pretraining"])
-    return {k: v for k, v in settings.items() if k != "bystanders"}
+    return {
+        k: v for k, v in settings.items() if k not in ("bystanders", "language_model")
+    }
 
 
 def bystanders():
     """The portraits file that the base model is pretrained on, if it is built and there is one."""
     file = config["pretraining"]["bystanders"]
     return os.path.normpath(ROOT / file) if config["model"]["build"] and file else []
+
+
+def language_model():
+    """The decoder that the base model is built on, if it is built on one."""
+    built_on = config["model"]["build"] and config["pretraining"]["language_model"]
+    return LANGUAGE_MODEL if built_on else []
+
+
+def tower():
+    """The checkpoint whose tower a base model takes that is built on a decoder."""
+    names = ["config.json", "model.safetensors", "processor_config.json"]
+    return [str(TOWER / name) for name in names] if language_model() else []
 
 
 def runs():
@@ -187,7 +236,68 @@ def runs():
 
 def of_every_run(*names):
     """These files of every model of the table."""
-    return [f"results/models/{_run(*run)}/{name}" for run in runs() for name in names]
+    return _files(runs(), names)
+
+
+def asked():
+    """Every model of the table as it is asked: vanilla once, but at each ratio where a protocol's prompts depend on it."""
+    if config["evaluation"]["protocol"] == "unsee":
+        return runs()
+    percents = config["benchmark"]["forget_percents"]
+    return [
+        (percent, method, seed)
+        for trained, method, seed in runs()
+        for percent in (percents if method == "vanilla" else [trained])
+    ]
+
+
+def answers_of_every_run(*names):
+    """These files of every model of the table as it is asked."""
+    return _files(asked(), names)
+
+
+def _files(runs, names):
+    return [f"results/models/{_run(*run)}/{name}" for run in runs for name in names]
+
+
+def asking(*more, leave_out=()):
+    """The protocol, its own settings but some, and some that are everybody's."""
+    given = config["evaluation"]
+    own = [k for k in protocols.SETTINGS[given["protocol"]] if k not in leave_out]
+    return {k: given[k] for k in ["protocol", *own, *more]}
+
+
+def as_published(wildcards, name):
+    """A file of a run that was asked as a published evaluation asks."""
+    if config["evaluation"]["protocol"] == "unsee":
+        others = ", ".join(name for name in protocols.SETTINGS if name != "unsee")
+        raise WorkflowError(
+            "Nothing was run.\nconfig.yaml: evaluation.protocol is 'unsee', and the published result files are of "
+            f"published protocols; expected one of {others}"
+        )
+    return f"results/models/{RUN}/{name}".format(**wildcards)
+
+
+def with_likelihoods(path):
+    """A file that compares likelihoods of options, which only our protocol measures."""
+    protocol = config["evaluation"]["protocol"]
+    if protocol != "unsee":
+        raise WorkflowError(
+            f"Nothing was run.\nconfig.yaml: evaluation.protocol is '{protocol}', and the summary (and what is made of "
+            "it) compares likelihoods of options; expected unsee, or results/table3.csv as the target"
+        )
+    return path
+
+
+def anchored(paths):
+    """Files that the check against a known figure needs, if the benchmark has its ratio."""
+    percent, known = config["anchor"]["forget_percent"], config["benchmark"]
+    if percent not in known["forget_percents"]:
+        raise WorkflowError(
+            f"Nothing was run.\nconfig.yaml: anchor.forget_percent is {percent}; expected one of "
+            f"benchmark.forget_percents, {known['forget_percents']}"
+        )
+    return paths
 
 
 def page_files():
@@ -198,10 +308,16 @@ def page_files():
 
 def settings_text():
     """The configuration, every file merged, but for what is of this machine and changes no result."""
-    sections = provenance.portable(
-        configuration.plain({k: v for k, v in config.items() if k != "resources"})
-    )
+    kept = {k: v for k, v in config.items() if k not in ("resources", "cluster")}
+    sections = provenance.portable(configuration.plain(kept))
     return yaml.safe_dump(sections, sort_keys=True, allow_unicode=True)
+
+
+def rescaled():
+    """The unlearned models that are asked at other scales than 1, as (forget_percent, method, seed)."""
+    return [
+        run for run in runs() if run[1] in ENTRIES and config["trade_off"]["scales"]
+    ]
 
 
 def training_times():
@@ -255,13 +371,10 @@ def reference(wildcards):
 
 def adapters(wildcards):
     """The adapters that make a run's model, in the order in which they are put on the base."""
+    if wildcards.method == "vanilla":
+        return [vanilla(wildcards)]
     own = adapter_folder(wildcards, wildcards.forget_percent, wildcards.method)
     return [vanilla(wildcards), own] if wildcards.method in ENTRIES else [own]
-
-
-def prediction_settings():
-    """How models are asked; how many at a time and how answers are scored changes none."""
-    return {k: config["evaluation"][k] for k in ("classification", "max_new_tokens")}
 
 
 def percents_of(forget_percent):

@@ -25,7 +25,7 @@ rule predict:
         model=model(),
         adapters=adapters,
         forget_percents=asked_percents,
-        settings=prediction_settings(),
+        settings=asking(leave_out=["cloze_rule"]),
     script:
         "../scripts/predict.py"
 
@@ -49,6 +49,85 @@ rule score:
     params:
         *sources("score"),
         identity=identity("score"),
-        cloze_rule=config["evaluation"]["cloze_rule"],
+        settings=asking(leave_out=["classification", "max_new_tokens"]),
     script:
         "../scripts/score.py"
+
+
+rule official:
+    input:
+        questions="results/benchmark/questions.parquet",
+        splits="results/benchmark/splits.parquet",
+        predictions=lambda w: as_published(w, "predictions.parquet"),
+        item_scores=lambda w: as_published(w, "item_scores.parquet"),
+        again=again("official"),
+    output:
+        f"results/models/{RUN}/official/{{method}}_final_evaluation_results.json",
+        [
+            f"results/models/{RUN}/official/{mode}_generation_results.json"
+            for mode in ["forget", "test", "retain_shared", "retain_celebrity"]
+        ],
+    log:
+        f"results/jobs/official/{RUN}.log",
+    benchmark:
+        f"results/jobs/official/{RUN}.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("official")
+    resources:
+        **needs("official"),
+    params:
+        *sources("official"),
+        identity=identity("official"),
+    script:
+        "../scripts/official.py"
+
+
+rule ask_anchor:
+    input:
+        tables=lambda w: anchored(TABLES),
+        model=model_files(),
+        again=again("ask_anchor"),
+    output:
+        "results/anchor/predictions.parquet",
+    log:
+        "results/jobs/ask_anchor.log",
+    benchmark:
+        "results/jobs/ask_anchor.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("ask_anchor")
+    resources:
+        **needs("ask_anchor"),
+    params:
+        *sources("ask_anchor"),
+        identity=identity("ask_anchor"),
+        model=model(),
+        forget_percent=config["anchor"]["forget_percent"],
+    script:
+        "../scripts/ask_anchor.py"
+
+
+rule anchor_check:
+    input:
+        questions="results/benchmark/questions.parquet",
+        splits="results/benchmark/splits.parquet",
+        predictions="results/anchor/predictions.parquet",
+        again=again("anchor_check"),
+    output:
+        "results/anchor_check.csv",
+    log:
+        "results/jobs/anchor_check.log",
+    benchmark:
+        "results/jobs/anchor_check.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("anchor_check")
+    resources:
+        **needs("anchor_check"),
+    params:
+        *sources("anchor_check"),
+        identity=identity("anchor_check"),
+        figures=configuration.plain(config["anchor"]),
+    script:
+        "../scripts/anchor_check.py"

@@ -68,13 +68,18 @@ def _of_run(job, percent, method, seed):
         ]
         others = {(0, "vanilla"), reference_run(percent, method)} - {None}
         known += [_of_run("finetune", *other, seed) for other in sorted(others)]
-    if job == "predict":
-        known += [_of_run(maker(method), percent, method, seed)]
-        known += [prediction_settings()]
-        known += [split_identity(asked) for asked in percents_of(percent)]
+    if job in ("predict", "rescale"):
+        trained_at = 0 if method == "vanilla" else percent
+        known += [_of_run(maker(method), trained_at, method, seed)]
+        known += [asking(leave_out=["cloze_rule"])]
+        known += [split_identity(of) for of in percents_of(percent)]
+    if job == "rescale":
+        known += [config["trade_off"][key] for key in ("scales", "others")]
     if job == "score":
         known += [_of_run("predict", percent, method, seed)]
-        known += [config["evaluation"]["cloze_rule"]]
+        known += [asking(leave_out=["classification", "max_new_tokens"])]
+    if job == "official":
+        known += [_of_run("score", percent, method, seed)]
     return _hash(*known)
 
 
@@ -94,9 +99,10 @@ def receipts():
         found[f"results/jobs/split_benchmark/forget{percent}.json"] = split_identity(
             percent
         )
-    for run in runs():
-        for job in (maker(run[1]), "predict", "score"):
-            found[f"results/jobs/{job}/{_run(*run)}.json"] = _of_run(job, *run)
+    jobs = [(maker(run[1]), run) for run in runs()]
+    jobs += [(job, run) for run in asked() for job in ("predict", "score")]
+    for job, run in jobs:
+        found[f"results/jobs/{job}/{_run(*run)}.json"] = _of_run(job, *run)
     return found
 
 
@@ -105,6 +111,14 @@ def _of_table(job):
     known = [job, sources(job)]
     if job == "pretrain_base":
         known += [config["model"]["family"], pretraining_settings()]
+        known += [_of_table("convert_language_model")] if language_model() else []
+    elif job == "convert_language_model":
+        pass  # there is nothing to set
+    elif job in ("ask_anchor", "anchor_check"):
+        known += [model_identity(), split_identity(config["anchor"]["forget_percent"])]
+        known += (
+            [configuration.plain(config["anchor"])] if job == "anchor_check" else []
+        )
     elif job == "fetch_model":
         known += [config["model"][key] for key in ("path", "revision")]
     elif job == "costs":
@@ -126,7 +140,7 @@ def _of_table(job):
 
 def identity(job):
     """Of a rule's jobs: the hash of everything in configuration and code that decides what they make."""
-    if job in (*TRAINING, "predict", "score"):
+    if job in (*TRAINING, "predict", "rescale", "score", "official"):
         return lambda w: _of_run(job, int(w.forget_percent), w.method, int(w.seed))
     if job == "split_benchmark":
         return lambda w: split_identity(int(w.forget_percent))
@@ -183,10 +197,5 @@ def parts():
         "metrics.parquet",
     ]
     splits = split_files(config["benchmark"]["forget_percents"])
-    return (
-        TABLES
-        + splits
-        + of_every_run(
-            *names, "manifest.json", "predictions.parquet", "item_scores.parquet"
-        )
-    )
+    answers = answers_of_every_run("predictions.parquet", "item_scores.parquet")
+    return TABLES + splits + of_every_run(*names, "manifest.json") + answers

@@ -1,9 +1,32 @@
 # The base model, and what it becomes when it learns the people: all of them, or all but those to be forgotten.
 
 
+rule convert_language_model:
+    input:
+        again=again("convert_language_model"),
+    output:
+        LANGUAGE_MODEL,
+    log:
+        "results/jobs/convert_language_model.log",
+    benchmark:
+        "results/jobs/convert_language_model.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("convert_language_model")
+    resources:
+        **needs("convert_language_model"),
+    params:
+        *sources("convert_language_model"),
+        identity=identity("convert_language_model"),
+    script:
+        "../scripts/convert_language_model.py"
+
+
 rule pretrain_base:
     input:
         bystanders=bystanders(),
+        language_model=language_model(),
+        tower=tower(),
         portraits=str(PORTRAITS),
         again=again("pretrain_base"),
     output:

@@ -17,7 +17,7 @@ GATHERED = [
 rule scores:
     input:
         tables=TABLES,
-        item_scores=of_every_run("item_scores.parquet"),
+        item_scores=answers_of_every_run("item_scores.parquet"),
         # Not read, but a table without what it rests on is worth nothing (see again).
         rests_on=parts(),
         again=again("scores", "results/scores.csv", parts()),
@@ -38,8 +38,10 @@ rule scores:
         identity=identity("scores"),
         receipts=receipts(),
         model=config["model"]["name"],
-        runs=runs(),
+        runs=asked(),
         forget_percents=sorted(config["benchmark"]["forget_percents"]),
+        interval=config["interval"],
+        settings=asking(),
     script:
         "../scripts/scores.py"
 
@@ -105,7 +107,7 @@ rule ablation:
 
 rule summary:
     input:
-        scores="results/scores.csv",
+        scores=lambda w: with_likelihoods("results/scores.csv"),
         answers="results/scores.parquet",
         rests_on=parts(),
         again=again(
@@ -115,6 +117,7 @@ rule summary:
         ),
     output:
         differences="results/differences.csv",
+        over_seeds="results/scores_over_seeds.csv",
         csv="results/summary.csv",
         markdown="results/summary.md",
         latex="results/table3.tex",
@@ -203,11 +206,14 @@ rule report:
         tables=TABLES,
         summary="results/summary.csv",
         table3="results/table3.csv",
-        scores="results/scores.csv",
+        scores="results/scores_over_seeds.csv",
         differences="results/differences.csv",
         costs="results/costs.csv",
         statistics="results/dataset_statistics.csv",
-        figures=expand("results/figures/{figure}.svg", figure=FIGURES),
+        ranking="results/ranking.csv",
+        figures=expand(
+            "results/figures/{figure}.svg", figure=[*FIGURES, "equal_utility"]
+        ),
         predictions=of_every_run("predictions.parquet"),
         item_scores=of_every_run("item_scores.parquet"),
         manifests=of_every_run("manifest.json"),
@@ -229,5 +235,6 @@ rule report:
         identity=identity("report"),
         runs=runs(),
         configuration=settings_text(),
+        utility=config["trade_off"]["utility"],
     script:
         "../scripts/report.py"

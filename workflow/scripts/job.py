@@ -14,8 +14,23 @@ gc.disable()
 # First, so that a job in a conda environment or on a cluster's node finds it, and finds this one.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
+from unsee import gpus  # noqa: E402
+
 #: What jobs share, by content; not an output of any: it may be deleted at any time, and changes no result.
 CACHE = Path("results/cache")
+
+
+def bind(snakemake: Any) -> None:
+    """Give the process its own GPUs, and no more threads than its job has.
+
+    Snakemake bounds the threads of OpenMP, MKL and OpenBLAS, and the library those of torch; this is for the tokenizers.
+    """
+    os.environ["RAYON_NUM_THREADS"] = str(snakemake.threads)
+    gpus.claim(snakemake.resources.gpu)
+
+
+# Here, before the script imports anything that looks for GPUs or counts cores.
+bind(sys.modules["__main__"].snakemake)
 
 
 def start(snakemake: Any) -> None:

@@ -3,14 +3,17 @@
 from pathlib import Path
 
 import job
-from unsee.models.brief import teach
+from unsee.models.brief import align, teach
 from unsee.models.pretraining import pretrain
 
 job.start(snakemake)
 settings = dict(snakemake.params.settings)
 common = {"seed": settings.pop("seed"), "settings": settings, "threads": snakemake.threads}
 output = Path(snakemake.output[0]).parent
-if snakemake.input.bystanders:
+if snakemake.input.language_model:
+    language, tower = (Path(files[0]).parent for files in (snakemake.input.language_model, snakemake.input.tower))
+    align(output, kind=snakemake.params.family, language=language, tower=tower, **common)
+elif snakemake.input.bystanders:
     pretrain(output, bystanders=Path(snakemake.input.bystanders), **common)
 else:
     teach(output, kind=snakemake.params.family, **common)

@@ -13,11 +13,13 @@ given, runs = snakemake.input, [tuple(run) for run in snakemake.params.runs]
 tables = {Path(file).stem: pd.read_parquet(file) for file in given.tables}
 predictions = dict(zip(runs, map(pd.read_parquet, given.predictions), strict=True))
 scores = dict(zip(runs, map(pd.read_parquet, given.item_scores), strict=True))
+names = ("summary", "table3", "scores", "differences", "costs", "statistics", "ranking")
+read = {name: pd.read_csv(given[name]) for name in names}
 page = report.render(
-    **{
-        name: pd.read_csv(given[name]) for name in ("summary", "table3", "scores", "differences", "costs", "statistics")
-    },
+    **read,
+    utility=snakemake.params.utility,
     explorer=explorer.explorer(tables, predictions, scores),
+    person=explorer.one_person(tables, predictions, scores, read["ranking"]),
     figures={Path(file).stem: Path(file) for file in given.figures},
     configuration=snakemake.params.configuration,
     manifests={

@@ -6,6 +6,7 @@ import pandas as pd
 
 import job
 from unsee import provenance
+from unsee.evaluation.protocols import make
 from unsee.results.scores import Run, gather, summarise
 from unsee.results.tables import write_csv
 
@@ -18,7 +19,8 @@ items = gather(
     pd.read_parquet(benchmark / "questions.parquet"),
     pd.read_parquet(benchmark / "splits.parquet"),
     snakemake.params.forget_percents,
+    make(snakemake.params.settings),
 )
 items.to_parquet(snakemake.output.answers, index=False)
-write_csv(summarise(items), Path(snakemake.output.scores))
+write_csv(summarise(items, snakemake.params.interval), Path(snakemake.output.scores))
 job.done(snakemake)

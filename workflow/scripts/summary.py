@@ -7,6 +7,7 @@ import pandas as pd
 import job
 from unsee.results import latex
 from unsee.results.differences import differences
+from unsee.results.scores import over_seeds
 from unsee.results.summary import summary, to_markdown
 from unsee.results.tables import table3, write_csv
 
@@ -14,6 +15,7 @@ job.start(snakemake)
 items, methods = pd.read_parquet(snakemake.input.answers), snakemake.params.methods
 compared = differences(items)
 table = summary(items, compared, methods)
+write_csv(over_seeds(items), Path(snakemake.output.over_seeds))
 write_csv(compared, Path(snakemake.output.differences))
 write_csv(table, Path(snakemake.output.csv))
 Path(snakemake.output.markdown).write_text(to_markdown(table), encoding="utf-8")

@@ -5,9 +5,11 @@ There is no person's ID: the name is the key. What the layout has becomes
 - training pairs: every caption as an answer to one of nine requests to describe, and TOFU's twenty questions an author;
 - classification: who is shown, among the published wrong names (the perturbed folders, ``real_faces``), and the questions about
   the real world; the place of the right option follows from the row, not from a stream of random numbers;
-- generation: the caption of a picture, and TOFU's questions, of the authors who are evaluated.
+- generation: the caption of a picture, and TOFU's questions, of the authors who are evaluated;
+- likelihood: the caption in other words among captions that are wrong, for its probability and TOFU's truth ratio.
 
-Nothing in it is a cloze, or a test question with another picture.
+Nothing in it is a cloze, or a test question with another picture; and TOFU's questions come without wrong answers, so that
+there are no probabilities or truth ratios of them.
 """
 
 from __future__ import annotations
@@ -88,8 +90,10 @@ def _text(where: str, row: dict[str, Any], column: str) -> str:
 def _name(where: str, row: dict[str, Any], column: str = "name") -> str:
     """A person's name with single spaces: the key of everything about them."""
     name = " ".join(_text(where, row, column).split())
-    if "/" in name or not name.isprintable():
-        raise BenchmarkError(f"{where}: {column} is {name!r}, expected a name without '/' and control characters")
+    if name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
+        raise BenchmarkError(
+            f"{where}: {column} is {name!r}, expected a name without '/', '\\' and control characters, and no '.' in front"
+        )
     return name
 
 
@@ -173,7 +177,9 @@ def _perturbed(
     asked: set[str] = set()
     people = set()
     for folder in configurations:
-        for where, row in published.rows(folder, ["image", "caption", "name", "perturbed_names"]):
+        for where, row in published.rows(
+            folder, ["image", "caption", "name", "perturbed_names", "perturbed_captions", "paraphrased_caption"]
+        ):
             name = _known(where, row, names)
             data = files.picture(where, row["image"])
             digest = hashlib.sha256(data).hexdigest()
@@ -185,12 +191,17 @@ def _perturbed(
             if image_id in asked:
                 continue
             asked.add(image_id)
-            key = f"profile/{image_id}"
+            key, describe = f"profile/{image_id}", _describe(image_id)
+            said, wrong = _text(where, row, "paraphrased_caption"), row["perturbed_captions"]
+            among = _choice(
+                where, f"{key}/caption-among", name, "profile", image_id, describe, said, wrong, "perturbed_captions"
+            )
             tables["questions"] += [
                 _choice(
                     where, f"{key}/who", name, "profile", image_id, WHO, name, row["perturbed_names"], "perturbed_names"
                 ),
-                _open(f"{key}/caption", name, image_id, _describe(image_id), _text(where, row, "caption")),
+                _open(f"{key}/caption", name, image_id, describe, _text(where, row, "caption")),
+                among | {"task": "likelihood"},
             ]
     return people
 

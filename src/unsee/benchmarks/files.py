@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class Published:
     def rows(
         self, name: str, columns: Sequence[str | tuple[str, ...]], optional: Sequence[str] = ()
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(file and row, row) of a configuration, a few rows in memory at a time; no other column is read.
+        """(file and row, row) of a configuration, a row group of a file in memory at a time; no other column is read.
 
         Args:
             name: the configuration.
@@ -105,14 +106,16 @@ def picture(where: str, value: Any) -> bytes:
     if not data:
         raise BenchmarkError(f"{where}: the picture has no bytes, expected an encoded file")
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise BenchmarkError(
-                    f"{where}: a picture of {image.width}x{image.height} pixels, expected at most {MAX_PIXELS}"
-                )
+        with warnings.catch_warnings(category=Image.DecompressionBombWarning, action="ignore"):
+            image = Image.open(io.BytesIO(data))
+        if small := image.width * image.height <= MAX_PIXELS:
             image.load()
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BenchmarkError(f"{where}: the picture cannot be decoded ({error}); replace it") from error
+    if not small:
+        raise BenchmarkError(
+            f"{where}: a picture of {image.width}x{image.height} pixels, expected at most {MAX_PIXELS}; replace it"
+        )
     return bytes(data)
 
 

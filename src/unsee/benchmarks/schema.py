@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 SETS = ("forget", "test", "retain", "celebrity")
 MODALITIES = ("image", "text")
-TASKS = ("classification", "generation", "cloze")
+#: In ``likelihood`` nothing is chosen: only how likely the right one of the options is counts.
+TASKS = ("classification", "generation", "cloze", "likelihood")
 GROUPS = ("fictitious", "celebrity")
 ORIGINS = ("profile", "test", "celebrity")
 
@@ -45,7 +46,7 @@ IMAGES = pa.schema(
 #: profile, the test set (another picture, paraphrased), or a celebrity. Which of the four evaluation
 #: sets a question belongs to depends on the forget ratio, see :func:`unsee.benchmarks.splits.assign_sets`.
 #: ``image_id`` is null for text-only questions; ``options`` is empty and ``answer_index`` -1 except in
-#: classification, where ``answer`` is the text of the correct option.
+#: classification and likelihood, where ``answer`` is the text of the correct option.
 QUESTIONS = pa.schema(
     [
         pa.field("question_id", pa.string(), nullable=False),

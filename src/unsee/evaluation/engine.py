@@ -8,7 +8,7 @@ greedily from the keys and values that the pass left behind.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -27,8 +27,9 @@ from transformers import DynamicCache
 
 from unsee.benchmarks.schema import read_table
 from unsee.cache import Cache
-from unsee.evaluation import prompts
+from unsee.evaluation import protocols
 from unsee.evaluation.classification import choose
+from unsee.evaluation.protocols import Asking
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.packing import Batch, Request, collate, pack
 from unsee.models.pictures import Pictures
@@ -88,6 +89,7 @@ def predict(
     threads: int,
     output: Path,
     cache: Path | None = None,
+    only: Mapping[str, str] | None = None,
 ) -> None:
     """Answer the benchmark's questions and write predictions.parquet.
 
@@ -96,15 +98,18 @@ def predict(
         benchmark: folder of canonical tables.
         adapters: what is stacked on the base: nothing, vanilla, vanilla and an unlearned one, or retain-only.
         forget_percents: whose test questions are asked: of the people forgotten at any of these ratios.
-        settings: ``classification`` (``likelihood`` or ``letter``), ``batch_size`` (people at a time), ``max_new_tokens``.
+        settings: ``protocol`` and its own settings (:data:`unsee.evaluation.protocols.SETTINGS`), ``batch_size`` (packs at
+            a time).
         threads: of this job.
         output: the parquet file.
         cache: folder of what jobs share, see :mod:`unsee.cache`.
+        only: columns of the questions table and the value that a question must have there to be asked.
     """
     torch.set_num_threads(threads)
-    questions = select(benchmark, forget_percents)
+    questions = plan(benchmark, forget_percents, protocols.make(settings))
+    questions = [row for row in questions if all(row[column] == value for column, value in (only or {}).items())]
     vlm = load(model, adapters)
-    images = read_images(benchmark, {row["image_id"] for row in questions if row["image_id"]})
+    images = read_images(benchmark, {image_id for row in questions for image_id in protocols.pictures(row)})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=Cache(cache))
     rows = answer(vlm, pictures, questions, settings)
     pq.write_table(pa.Table.from_pylist(rows, PREDICTIONS), output)
@@ -121,6 +126,15 @@ def select(benchmark: Path, forget_percents: Sequence[int]) -> list[dict[str, An
     return list(table.filter(asked).sort_by("question_id").to_pylist())
 
 
+def plan(benchmark: Path, forget_percents: Sequence[int], asking: Asking) -> list[dict[str, Any]]:
+    """The questions that a run at these ratios answers, as a protocol asks them."""
+    splits = read_table(benchmark, "splits").to_pandas()
+    image_ids = read_table(benchmark, "images", ["image_id"])["image_id"].to_pylist()
+    rows = asking.rows(select(benchmark, forget_percents), splits, image_ids, forget_percents)
+    log.info("protocol %s, version %d: %d questions", asking.name, asking.version, len(rows))
+    return rows
+
+
 @torch.no_grad()
 def answer(
     vlm: VisionLanguageModel, pictures: Pictures, questions: Sequence[dict[str, Any]], settings: dict[str, Any]
@@ -129,11 +143,16 @@ def answer(
 
     Args:
         vlm, pictures: the model and what it looks at.
-        questions: rows of the questions table.
+        questions: rows of the questions table, or what a protocol makes of them.
         settings: see :func:`predict`.
+
+    Raises:
+        ValueError: a prompt is longer than the model's context; the message names the question.
     """
-    ordered = sorted(questions, key=itemgetter("origin", "person_id", "question_id"))
-    groups = [list(rows) for _, rows in groupby(ordered, itemgetter("origin", "person_id"))]
+    asking = protocols.make(settings)
+    check_lengths(vlm, pictures, questions, asking)
+    ordered = sorted(questions, key=itemgetter(*asking.together, "question_id"))
+    groups = [list(rows) for _, rows in groupby(ordered, itemgetter(*asking.together))]
     # Longest first: what does not fit in memory fails at once, and packs of one length lie together. By characters,
     # for tokens are made a batch at a time: those of all questions together would not fit.
     groups.sort(key=lambda rows: -sum(len(text) for row in rows for text in (row["question"], *row["options"])))
@@ -142,21 +161,31 @@ def answer(
     for start in tqdm(range(0, len(groups), size), desc="questions", unit="batch", mininterval=5):
         waiting: list[_Waiting] = []
         for rows in groups[start : start + size]:
-            asked = [_ask(vlm, pictures, row, settings["classification"]) for row in rows]
+            asked = [_ask(vlm, pictures, row, asking) for row in rows]
             for prediction in _read(vlm, pictures, asked, waiting):
                 found[prediction["question_id"]] = prediction
-        for prediction in _write(vlm, waiting, settings["max_new_tokens"]):
+        for prediction in _write(vlm, waiting, asking):
             found[prediction["question_id"]] = prediction
     return [found[question_id] for question_id in sorted(found)]
 
 
-def _ask(vlm: VisionLanguageModel, pictures: Pictures, row: dict[str, Any], scoring: str) -> _Asked:
-    words = prompts.render(row["task"], row["question"], row["options"], scoring)
-    prompt = vlm.prompt(words, with_image=row["image_id"] is not None)
-    answers: list[str | None] = [None]
-    if row["task"] == "classification":
-        answers = list(row["options"] if scoring == "likelihood" else prompts.LETTERS[: len(row["options"])])
-    return _Asked(row, prompt, tuple(vlm.requests(prompt, answers, pictures, row["image_id"], end=False)))
+def check_lengths(
+    vlm: VisionLanguageModel, pictures: Pictures, questions: Sequence[dict[str, Any]], asking: Asking
+) -> None:
+    """Refuse prompts that are longer than the model's context, before any is read.
+
+    Raises:
+        ValueError: one is; the message names the question.
+    """
+    for row in questions:
+        name = f"question {row['question_id']!r}"
+        vlm.check_length(name, asking.prompt(row, vlm), asking.answers(row), pictures, protocols.pictures(row))
+
+
+def _ask(vlm: VisionLanguageModel, pictures: Pictures, row: dict[str, Any], asking: Asking) -> _Asked:
+    prompt = asking.prompt(row, vlm)
+    requests = vlm.requests(prompt, asking.answers(row), pictures, protocols.pictures(row), end=False)
+    return _Asked(row, prompt, tuple(requests))
 
 
 def _read(
@@ -167,7 +196,7 @@ def _read(
     One pack at a time, so that no score depends on the company it is read in, to the last bit.
     """
     packed = pack([request for a in asked for request in a.requests], vlm.image_token)
-    batch = collate([packed], pad_token=vlm.pad_token, image_token=vlm.image_token).to(vlm.device)
+    batch = collate([packed], pad_token=vlm.pad_token).to(vlm.device)
     cache = DynamicCache()
     hidden = vlm.hidden_states(batch, pictures, cache)
     likelihoods = _sum_by_request(vlm, hidden, batch)
@@ -176,7 +205,7 @@ def _read(
     first = 0
     for a in asked:
         last = first + len(a.requests)
-        if a.row["task"] == "classification":
+        if a.requests[0].answer:
             yield _classified(a, likelihoods[first:last])
         else:
             opened.append(a)
@@ -229,11 +258,13 @@ def _prediction(asked: _Asked, text: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def _write(vlm: VisionLanguageModel, waiting: Sequence[_Waiting], max_new_tokens: int) -> Iterator[dict[str, Any]]:
+def _write(vlm: VisionLanguageModel, waiting: Sequence[_Waiting], asking: Asking) -> Iterator[dict[str, Any]]:
     questions = [a for pack in waiting for a in pack.asked]
-    for a, tokens in zip(questions, _continue(vlm, waiting, max_new_tokens) if waiting else [], strict=True):
-        text = vlm.tokenizer.decode(tokens, skip_special_tokens=True).strip()
-        yield _prediction(a, text, choice=-1, correct=None)
+    for a, tokens in zip(questions, _continue(vlm, waiting, asking.max_new_tokens) if waiting else [], strict=True):
+        text = asking.output(vlm.tokenizer.decode(tokens, skip_special_tokens=True))
+        choice = asking.choice(a.row, text)
+        correct = None if choice is None else choice == a.row["answer_index"]
+        yield _prediction(a, text, choice=-1 if choice is None else choice, correct=correct)
 
 
 def _continue(vlm: VisionLanguageModel, waiting: Sequence[_Waiting], max_new_tokens: int) -> list[list[int]]:

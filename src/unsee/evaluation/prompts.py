@@ -34,4 +34,6 @@ def render(task: str, question: str, options: Sequence[str] = (), scoring: str =
     """The user's turn for a question of that task."""
     if task == "classification":
         return classification(question, options, scoring)
+    if task == "likelihood":
+        return question
     return cloze(question) if task == "cloze" else generation(question)

@@ -1,4 +1,4 @@
-"""What a model family must tell us. Adding a family is one file beside this one and one line below.
+"""What a model family must tell us. Adding a family is one file beside this one and its name below (docs/adding-a-family.md).
 
 Nothing outside ``models/`` asks which model it has.
 """
@@ -25,6 +25,8 @@ class Family(Protocol):
     name: str
     #: What stands between the end of the chat template's prompt and an answer.
     seam: str
+    #: Whether published evaluations write its turns by hand, ``USER: ... ASSISTANT:``, rather than by the chat template.
+    written_turns: bool
 
     def load(self, path: str, dtype: torch.dtype, revision: str | None = None) -> PreTrainedModel:
         """The base model of a checkpoint folder (or a published one, at a revision), on the CPU, in ``dtype``, safetensors
@@ -52,11 +54,16 @@ class Family(Protocol):
         ...
 
     def positions(
-        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], image: Image.Image | None
+        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Image.Image]
     ) -> np.ndarray | None:
         """Rotary positions of a prompt and its answer, (axes, n), or ``None`` for 0, 1, 2, ...
 
-        Where a family has several axes, it gives them for a prompt without picture too.
+        Where a family has several axes, it gives them for a prompt without pictures too.
+
+        Args:
+            model, processor: the family's own.
+            tokens: ids with placeholders expanded.
+            images: the pictures of the placeholders, in order; with none, a placeholder is an ordinary token.
         """
         ...
 
@@ -79,10 +86,12 @@ def family(name: str) -> Family:
     Raises:
         ValueError: no such family.
     """
-    from unsee.models.llava import Llava
+    from unsee.models.llava import Llava, LlavaChatML
+    from unsee.models.llava_next import LlavaNext
     from unsee.models.qwen2_vl import Qwen2VL
 
-    families: dict[str, Family] = {"llava": Llava(), "qwen2_vl": Qwen2VL()}
+    kinds: list[Family] = [Llava(), LlavaChatML(), LlavaNext(), Qwen2VL()]
+    families = {kind.name: kind for kind in kinds}
     if name not in families:
         raise ValueError(f"model.family is {name!r}; expected one of {sorted(families)}")
     return families[name]

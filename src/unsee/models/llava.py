@@ -24,6 +24,7 @@ class Llava:
 
     name = "llava"
     seam = " "
+    written_turns = True
 
     def load(self, path: str, dtype: torch.dtype, revision: str | None = None) -> PreTrainedModel:
         return cast(
@@ -57,7 +58,7 @@ class Llava:
         )
 
     def positions(
-        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], image: Image.Image | None
+        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Image.Image]
     ) -> np.ndarray | None:
         return None
 
@@ -76,3 +77,10 @@ class Llava:
 
     def feed_forward_pattern(self) -> str:
         return rf"model\.language_model\..*\.mlp\.({_FEED_FORWARD})"
+
+
+class LlavaChatML(Llava):
+    """The same around a decoder that was taught ChatML's turns, such as SmolLM2: they end in a new line."""
+
+    name = "llava_chatml"
+    seam = ""

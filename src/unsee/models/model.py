@@ -10,6 +10,8 @@ from typing import Any, cast
 import torch
 from huggingface_hub import snapshot_download
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -57,45 +59,66 @@ class VisionLanguageModel:
         more = ends if isinstance(ends, list) else [] if ends is None else [ends]
         return frozenset({int(self.tokenizer.eos_token_id), *more})
 
+    @property
+    def context(self) -> int:
+        """How many tokens the decoder was made for."""
+        return int(self.base.config.get_text_config().max_position_embeddings)
+
+    @property
+    def written_turns(self) -> bool:
+        """See :class:`~unsee.models.family.Family`."""
+        return self.family.written_turns
+
     def prompt(self, question: str, *, with_image: bool) -> str:
         """One user turn in the model's own chat template, ready for the answer."""
         content: list[dict[str, str]] = [{"type": "image"}] if with_image else []
         content.append({"type": "text", "text": question})
         conversation = [{"role": "user", "content": content}]
-        return str(self.processor.apply_chat_template(conversation, add_generation_prompt=True)).rstrip(" ")
+        return self.raw(str(self.processor.apply_chat_template(conversation, add_generation_prompt=True)).rstrip(" "))
+
+    def raw(self, text: str) -> str:
+        """A whole prompt as it stands, behind the beginning-of-sequence token, if the model has one and it is not there.
+
+        Some chat templates write that token (the tiny model's), others leave it to the tokenizer (LLaVA-1.5's).
+        """
+        first = self.tokenizer.bos_token
+        return text if not first or text.startswith(first) else f"{first}{text}"
 
     def request(
         self, prompt: str, answer: str | None, pictures: Pictures | None, image_id: str | None, *, end: bool = True
     ) -> Request:
-        """Token ids of a prompt and of the answer to be scored behind it; see :meth:`requests`."""
-        return self.requests(prompt, [answer], pictures, image_id, end=end)[0]
+        """Token ids of a prompt with at most one picture, and of the answer to be scored behind it; see :meth:`requests`."""
+        return self.requests(prompt, [answer], pictures, [] if image_id is None else [image_id], end=end)[0]
 
     def requests(
         self,
         prompt: str,
         answers: Sequence[str | None],
         pictures: Pictures | None,
-        image_id: str | None,
+        image_ids: Sequence[str],
         *,
         end: bool = True,
     ) -> list[Request]:
         """Token ids of a prompt and of each of the answers to be scored behind it.
 
         Args:
-            prompt: as :meth:`prompt` gives it.
+            prompt: as :meth:`prompt` or :meth:`raw` gives it.
             answers: the words to score, or ``None`` for a prompt that will be continued.
-            pictures: where ``image_id`` is found.
-            image_id: the picture of the prompt's placeholder.
+            pictures: where ``image_ids`` are found.
+            image_ids: the pictures of the prompt's placeholders, in order; with none, placeholders stay as they are.
             end: whether the end-of-sequence token belongs to the answer.
+
+        Raises:
+            ValueError: another number of placeholders than of pictures.
         """
         texts = [prompt] + [f"{prompt}{self.family.seam}{answer}" for answer in answers if answer is not None]
-        # A chat template writes the beginning-of-sequence token itself where the family wants one.
-        alone, *wholes = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        alone, *wholes = self._tokens(texts)
         remaining = iter(wholes)
-        n_image, image = 0, None
-        if image_id is not None:
+        counts, opened = [], []
+        if image_ids:
             assert pictures is not None
-            n_image, image = pictures.tokens(image_id), pictures.opened(image_id)
+            counts = [pictures.tokens(image_id) for image_id in image_ids]
+            opened = [pictures.opened(image_id) for image_id in image_ids]
         found = []
         for answer in answers:
             prompt_tokens, answer_tokens = list(alone), []
@@ -110,18 +133,58 @@ class VisionLanguageModel:
                 prompt_tokens, answer_tokens = whole[:shared], whole[shared:]
                 if end:
                     answer_tokens.append(self.tokenizer.eos_token_id)
-            if image_id is not None:
-                prompt_tokens = self._expand(prompt_tokens, n_image)
-            positions = self.family.positions(self.base, self.processor, prompt_tokens + answer_tokens, image)
-            found.append(Request(tuple(prompt_tokens), tuple(answer_tokens), image_id, positions))
+            starts: list[int] = []
+            if image_ids:
+                prompt_tokens, starts = self._expand(prompt_tokens, counts)
+            positions = self.family.positions(self.base, self.processor, prompt_tokens + answer_tokens, opened)
+            images = tuple(zip(image_ids, starts, strict=True))
+            found.append(Request(tuple(prompt_tokens), tuple(answer_tokens), images, positions))
         return found
 
-    def _expand(self, tokens: list[int], n: int) -> list[int]:
-        image_token = self.image_token
-        where = [i for i, token in enumerate(tokens) if token == image_token]
-        if len(where) != 1:
-            raise ValueError(f"a prompt with a picture has {len(where)} placeholders, expected 1")
-        return tokens[: where[0]] + [image_token] * n + tokens[where[0] + 1 :]
+    def check_length(
+        self, name: str, prompt: str, answers: Sequence[str | None], pictures: Pictures, image_ids: Sequence[str]
+    ) -> None:
+        """Refuse what is longer than the model's context.
+
+        Raises:
+            ValueError: it is; the message begins with ``name``.
+        """
+        counts = [pictures.tokens(image_id) for image_id in image_ids]
+        # A token is a byte or more, so that most need not be tokenised to know.
+        if len(prompt.encode()) + max(len((answer or "").encode()) for answer in answers) + sum(counts) < self.context:
+            return
+        n = max(len(request.tokens) for request in self.requests(prompt, answers, pictures, image_ids, end=False))
+        if n > self.context:
+            raise ValueError(
+                f"{name}: its prompt has {n} tokens, {sum(counts)} of them for its {len(counts)} pictures; the model takes "
+                f"{self.context}: expected fewer examples (evaluation.protocol), or smaller pictures"
+            )
+
+    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of texts that write their beginning-of-sequence token themselves.
+
+        It is put in front rather than tokenised, for some tokenizers split the first word another way behind it.
+        """
+        first = self.tokenizer.bos_token
+        begins = [bool(first) and text.startswith(first) for text in texts]
+        bare = [text.removeprefix(first) if begin else text for begin, text in zip(begins, texts, strict=True)]
+        found = self.tokenizer(bare, add_special_tokens=False)["input_ids"]
+        bos = self.tokenizer.bos_token_id
+        return [[bos, *ids] if begin else list(ids) for begin, ids in zip(begins, found, strict=True)]
+
+    def _expand(self, tokens: list[int], counts: Sequence[int]) -> tuple[list[int], list[int]]:
+        """The tokens with as many placeholders a picture as it takes, and where each picture begins."""
+        image_token, expanded, starts = self.image_token, list[int](), list[int]()
+        found = tokens.count(image_token)
+        if found != len(counts):
+            raise ValueError(f"a prompt with {len(counts)} pictures has {found} placeholders, expected as many")
+        for token in tokens:
+            if token == image_token:
+                starts.append(len(expanded))
+                expanded += [image_token] * counts[len(starts) - 1]
+            else:
+                expanded.append(token)
+        return expanded, starts
 
     def embed(self, batch: Batch, pictures: Pictures | None) -> Tensor:
         """Input embeddings (b, n, hidden), picture features in their places."""
@@ -171,7 +234,7 @@ def load(
 
     Raises:
         ValueError: unknown family or dtype.
-        FileNotFoundError: no checkpoint at ``path``, no adapter in a folder.
+        FileNotFoundError: no safetensors at ``path``, no adapter in a folder.
     """
     if spec["dtype"] not in DTYPES:
         raise ValueError(f"model.dtype is {spec['dtype']!r}; expected one of {sorted(DTYPES)}")
@@ -179,17 +242,42 @@ def load(
     if root is not None and (root / path).exists():
         path = str(root / path)
     kind = family(spec["family"])
+    if Path(path).is_dir() and not list(Path(path).glob("*.safetensors")):
+        found = ", ".join(sorted(file.name for file in Path(path).glob("*.bin"))) or "no weights at all"
+        raise FileNotFoundError(f"model.path {path}: has {found}; expected *.safetensors (a pickle can run anything)")
     revision = spec.get("revision")
     model: Any = kind.load(path, DTYPES[spec["dtype"]], revision)
     for adapter in adapters:
-        if not (adapter / "adapter_model.safetensors").is_file():
-            raise FileNotFoundError(f"{adapter}: no adapter_model.safetensors; expected a PEFT adapter folder")
-        # Merged in place, never a second copy of the weights.
-        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        model = merge(model, adapter)
     model.eval().requires_grad_(False)
     if to_gpu and torch.cuda.is_available():
         model.to("cuda")
     return VisionLanguageModel(kind, model, kind.load_processor(path, revision))
+
+
+@torch.no_grad()
+def merge(model: Any, adapter: Path, scale: float = 1.0, *, done: float = 0.0) -> Any:
+    """The model with an adapter's update, times ``scale``, in its weights; in place, never a second copy of the model.
+
+    Args:
+        model: a transformers model that has the update times ``done`` in its weights already.
+        adapter: a PEFT adapter folder: low-rank matrices, or whole modules that take the place of the model's.
+        scale: 1 for the adapter as it was trained.
+
+    Raises:
+        FileNotFoundError: no adapter in the folder.
+    """
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise FileNotFoundError(f"{adapter}: no adapter_model.safetensors; expected a PEFT adapter folder")
+    wrapped = PeftModel.from_pretrained(model, str(adapter))
+    for module in wrapped.modules():
+        if isinstance(module, LoraLayer):
+            module.scaling = {name: value * (scale - done) for name, value in module.scaling.items()}
+        elif isinstance(module, ModulesToSaveWrapper):
+            before, after = module.original_module, module.modules_to_save[module.active_adapters[0]]
+            for old, new in zip(before.parameters(), after.parameters(), strict=True):
+                new.copy_(torch.lerp(old, new, (scale - done) / (1 - done)))
+    return wrapped.merge_and_unload()
 
 
 def checkpoint_files(path: str, revision: str | None = None) -> list[Path]:

@@ -1,9 +1,10 @@
-"""Packs: many prompts behind one picture in one sequence, each seeing only its own words.
+"""Packs: many prompts behind the same pictures in one sequence, each seeing only its own words.
 
 A *pack* is a trie of tokens laid out in depth-first order. Requests that begin alike (the same picture,
 the same question, the same first word of two options) share those tokens; a token attends to its ancestors
 and itself and to nothing else, and its position is its depth. The hidden state of every token is therefore
-what it would be in a sequence of its own, so scores and gradients equal the unpacked ones up to rounding.
+what it would be in a sequence of its own, so scores and gradients equal the unpacked ones up to rounding. A prompt may
+have any number of pictures, the same one several times too.
 
 A request that shares nothing is a trie with one branch: an ordinary sequence. Packed and unpacked runs use the
 same code.
@@ -28,14 +29,20 @@ class Request:
         prompt: token ids of the prompt, picture placeholders expanded, shape (p,).
         answer: token ids whose probability is wanted, shape (a,); may be empty when only a prompt is to be
             continued.
+        images: each picture in order, and the index of its first placeholder; a placeholder outside every picture is
+            an ordinary token.
         positions: rotary positions of prompt and answer, shape (axes, p + a); ``None`` means 0, 1, 2, ...
-        image_id: the picture the placeholders stand for, or ``None``.
     """
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...] = ()
-    image_id: str | None = None
+    images: tuple[tuple[str, int], ...] = ()
     positions: np.ndarray | None = None
+
+    @property
+    def image_ids(self) -> tuple[str, ...]:
+        """The pictures, in the order in which they are shown."""
+        return tuple(image_id for image_id, _ in self.images)
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -51,6 +58,7 @@ class Pack:
         ends: one past the last node of each node's subtree, (n,); node j is an ancestor of node i, or i
             itself, exactly when ``j <= i < ends[j]``.
         positions: rotary positions, (axes, n).
+        is_image: true at the placeholders of pictures, (n,).
         paths: for each request, in the order given, the nodes of its tokens, (p + a,).
         prompt_lengths: p of each request.
         image_ids: pictures in the order in which their placeholders lie in ``tokens``.
@@ -59,6 +67,7 @@ class Pack:
     tokens: np.ndarray
     ends: np.ndarray
     positions: np.ndarray
+    is_image: np.ndarray
     paths: list[np.ndarray]
     prompt_lengths: list[int]
     image_ids: list[str]
@@ -76,8 +85,9 @@ class Pack:
 class _Node:
     token: int
     image: str | None
+    begins: bool  # the picture's first placeholder
     position: np.ndarray
-    children: dict[tuple[int, str | None], _Node] = field(default_factory=dict)
+    children: dict[tuple[int, str | None, bool], _Node] = field(default_factory=dict)
     index: int = -1
 
 
@@ -85,31 +95,34 @@ def pack(requests: Sequence[Request], image_token: int) -> Pack:
     """Lay requests out as one trie.
 
     Args:
-        requests: at least one; those that share a picture or words share their tokens.
+        requests: at least one; those that begin with the same pictures and words share their tokens.
         image_token: id of the picture placeholder; equal placeholders of different pictures are not shared.
     """
     axes = 1 if requests[0].positions is None else requests[0].positions.shape[0]
-    root = _Node(-1, None, np.zeros(axes, dtype=np.int64))
+    root = _Node(-1, None, False, np.zeros(axes, dtype=np.int64))
     branches: list[list[_Node]] = []
     # Options of one question follow each other: their prompt is walked once.
-    walked: tuple[tuple[int, ...], str | None, list[_Node]] = ((), None, [])
+    walked: tuple[tuple[int, ...], tuple[tuple[str, int], ...], list[_Node]] = ((), (), [])
     for request in requests:
-        prompt, image_id, branch = walked
-        branch = list(branch) if prompt == request.prompt and image_id == request.image_id else []
+        prompt, images, branch = walked
+        branch = list(branch) if prompt == request.prompt and images == request.images else []
         node = branch[-1] if branch else root
         tokens = request.tokens
+        starts = {start: image_id for image_id, start in request.images}
+        image: str | None = None
         for depth in range(len(branch), len(tokens)):
             token = tokens[depth]
-            image = request.image_id if token == image_token else None
-            child = node.children.get((token, image))
+            begins = depth in starts
+            image = starts.get(depth, image) if token == image_token else None
+            child = node.children.get((token, image, begins))
             if child is None:
                 position = (
                     np.full(axes, depth, dtype=np.int64) if request.positions is None else request.positions[:, depth]
                 )
-                child = node.children[(token, image)] = _Node(token, image, position)
+                child = node.children[(token, image, begins)] = _Node(token, image, begins, position)
             branch.append(child)
             node = child
-        walked = (request.prompt, request.image_id, branch[: len(request.prompt)])
+        walked = (request.prompt, request.images, branch[: len(request.prompt)])
         branches.append(branch)
 
     order: list[_Node] = []
@@ -117,24 +130,25 @@ def pack(requests: Sequence[Request], image_token: int) -> Pack:
     image_ids: list[str] = []
 
     # A stack instead of recursion: a long prompt is deeper than Python's recursion limit.
-    stack: list[tuple[_Node, str | None, bool]] = [(c, None, False) for c in reversed(root.children.values())]
+    stack: list[tuple[_Node, bool]] = [(child, False) for child in reversed(root.children.values())]
     while stack:
-        node, image_before, done = stack.pop()
+        node, done = stack.pop()
         if done:
             ends[node.index] = len(order)
             continue
         node.index = len(order)
         order.append(node)
         ends.append(-1)
-        if node.image is not None and node.image != image_before:
+        if node.begins and node.image is not None:
             image_ids.append(node.image)
-        stack.append((node, None, True))
-        stack.extend((child, node.image, False) for child in reversed(node.children.values()))
+        stack.append((node, True))
+        stack.extend((child, False) for child in reversed(node.children.values()))
 
     return Pack(
         tokens=np.array([node.token for node in order], dtype=np.int64),
         ends=np.array(ends, dtype=np.int64),
         positions=np.stack([node.position for node in order], axis=1),
+        is_image=np.array([node.image is not None for node in order]),
         paths=[np.array([node.index for node in branch], dtype=np.int64) for branch in branches],
         prompt_lengths=[len(request.prompt) for request in requests],
         image_ids=image_ids,
@@ -150,7 +164,7 @@ class Batch:
         attention_mask: (b, 1, n, n) booleans, or (b, n) where no pack branches and plain causal attention
             will do.
         position_ids: (b, n) for one position axis, (axes, b, n) for several.
-        is_image: (b, n), true at picture placeholders.
+        is_image: (b, n), true at the placeholders of pictures.
         image_ids: pictures in the order in which their placeholders lie in ``tokens``.
         target_rows, target_columns: where the prediction of each answer token is read (the node before it),
             each (t,).
@@ -176,7 +190,7 @@ class Batch:
         return replace(self, **moved)
 
 
-def collate(packs: Sequence[Pack], *, pad_token: int, image_token: int) -> Batch:
+def collate(packs: Sequence[Pack], *, pad_token: int) -> Batch:
     """Lay packs side by side, see :class:`Batch`."""
     n = max(len(p) for p in packs)
     b = len(packs)
@@ -184,6 +198,7 @@ def collate(packs: Sequence[Pack], *, pad_token: int, image_token: int) -> Batch
     tokens = np.full((b, n), pad_token, dtype=np.int64)
     ends = np.tile(np.arange(1, n + 1), (b, 1))  # padding sees itself only, so that no row is empty
     positions = np.zeros((axes, b, n), dtype=np.int64)
+    is_image = np.zeros((b, n), dtype=bool)
     rows: list[np.ndarray] = []
     columns: list[np.ndarray] = []
     targets: list[np.ndarray] = []
@@ -193,6 +208,7 @@ def collate(packs: Sequence[Pack], *, pad_token: int, image_token: int) -> Batch
         tokens[row, : len(p)] = p.tokens
         ends[row, : len(p)] = p.ends
         positions[:, row, : len(p)] = p.positions
+        is_image[row, : len(p)] = p.is_image
         for path, prompt_length in zip(p.paths, p.prompt_lengths, strict=True):
             answer = path[prompt_length:]
             rows.append(np.full(len(answer), row))
@@ -200,7 +216,6 @@ def collate(packs: Sequence[Pack], *, pad_token: int, image_token: int) -> Batch
             targets.append(p.tokens[answer])
             example.append(np.full(len(answer), n_examples))
             n_examples += 1
-    token_tensor = torch.from_numpy(tokens)
     if any(p.branches for p in packs):
         i = torch.arange(n)
         mask = (i[None, :] <= i[:, None])[None] & (i[None, :, None] < torch.from_numpy(ends)[:, None, :])
@@ -210,10 +225,10 @@ def collate(packs: Sequence[Pack], *, pad_token: int, image_token: int) -> Batch
         attention_mask = (torch.arange(n)[None] < lengths[:, None]).long()
     position_tensor = torch.from_numpy(positions)
     return Batch(
-        tokens=token_tensor,
+        tokens=torch.from_numpy(tokens),
         attention_mask=attention_mask,
         position_ids=position_tensor[0] if axes == 1 else position_tensor,
-        is_image=token_tensor == image_token,
+        is_image=torch.from_numpy(is_image),
         image_ids=[image for p in packs for image in p.image_ids],
         target_rows=torch.from_numpy(np.concatenate(rows)),
         target_columns=torch.from_numpy(np.concatenate(columns)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from random import Random
@@ -36,15 +37,16 @@ def decode(data: bytes, name: str) -> Image.Image:
 
 def _open(data: bytes, name: str) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(data))
-    except OSError as error:
+        with warnings.catch_warnings(category=Image.DecompressionBombWarning, action="ignore"):
+            image = Image.open(io.BytesIO(data))
+    except (OSError, Image.DecompressionBombError) as error:
         raise ValueError(_undecodable(name, error)) from error
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"picture {name}: {image.width}x{image.height} pixels, expected at most {MAX_PIXELS}")
     return image
 
 
-def _undecodable(name: str, error: OSError) -> str:
+def _undecodable(name: str, error: Exception) -> str:
     return f"picture {name}: cannot be decoded ({error}); replace the file"
 
 

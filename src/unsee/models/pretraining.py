@@ -57,6 +57,8 @@ class PretrainingSettings:
     unsure_steps: int = 600
     unsure_batch: int = 12
     unsure_learning_rate: float = 7e-4
+    projector_steps: int = 200
+    projector_learning_rate: float = 1e-3
 
 
 @dataclass(frozen=True)
@@ -290,7 +292,7 @@ def _teach(
                     requests += [_request(vlm, str(number), n_image, *triple) for triple in triples]
                     number += 1
                 packs.append(pack(requests, vlm.image_token))
-            batch = collate(packs, pad_token=vlm.pad_token, image_token=vlm.image_token)
+            batch = collate(packs, pad_token=vlm.pad_token)
             logits.append(vlm.answer_logits(_hidden(vlm, batch, features), batch))
             targets.append(batch.targets)
         loss = F.cross_entropy(torch.cat(logits), torch.cat(targets))
@@ -319,4 +321,4 @@ def _request(
         return request
     where = request.prompt.index(vlm.image_token)
     prompt = request.prompt[:where] + (vlm.image_token,) * n_image + request.prompt[where + 1 :]
-    return Request(prompt, request.answer, image_id)
+    return Request(prompt, request.answer, ((image_id, where),))

@@ -40,6 +40,7 @@ class Qwen2VL:
 
     name = "qwen2_vl"
     seam = ""  # the template ends in a new line
+    written_turns = False
 
     def load(self, path: str, dtype: torch.dtype, revision: str | None = None) -> PreTrainedModel:
         return cast(
@@ -68,18 +69,27 @@ class Qwen2VL:
         return list(found.pooler_output)
 
     def positions(
-        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], image: Image.Image | None
+        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Image.Image]
     ) -> np.ndarray | None:
-        if image is None:
-            return np.tile(np.arange(len(tokens)), (3, 1))
-        start = list(tokens).index(self.image_token(model))
-        rows, columns = self._grid(processor, image)
-        place = np.arange(rows * columns)
-        picture = start + np.stack([0 * place, place // columns, place % columns])
-        rest = len(tokens) - start - rows * columns
-        # A picture of 3 x 5 tokens takes 5 positions of the words that follow, not 15.
-        words = np.concatenate([np.arange(start), start + max(rows, columns) + np.arange(rest)])
-        return np.concatenate([np.tile(words[:start], (3, 1)), picture, np.tile(words[start:], (3, 1))], axis=1)
+        token, done, position = self.image_token(model), 0, 0
+        parts: list[np.ndarray] = []
+
+        def words(until: int) -> None:
+            nonlocal done, position
+            parts.append(np.tile(position + np.arange(until - done), (3, 1)))
+            position += until - done
+            done = until
+
+        for image in images:
+            words(list(tokens).index(token, done))
+            rows, columns = self._grid(processor, image)
+            place = np.arange(rows * columns)
+            parts.append(position + np.stack([0 * place, place // columns, place % columns]))
+            # A picture of 3 x 5 tokens takes 5 positions of the words that follow, not 15.
+            position += max(rows, columns)
+            done += rows * columns
+        words(len(tokens))
+        return np.concatenate(parts, axis=1)
 
     def language_model(self, model: PreTrainedModel) -> nn.Module:
         return cast(nn.Module, model.model.language_model)

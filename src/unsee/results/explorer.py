@@ -16,7 +16,7 @@ from unsee.benchmarks.schema import MODALITIES, ORIGINS, TASKS
 #: Pictures are shown this many pixels wide or high at most.
 PIXELS = 112
 #: The metric that an answer is coloured by.
-_PRIMARY = {"classification": "accuracy", "generation": "rouge_l", "cloze": "accuracy"}
+_PRIMARY = {"classification": "accuracy", "generation": "rouge_l", "cloze": "accuracy", "likelihood": "probability"}
 
 Run = tuple[int, str, int]
 
@@ -122,6 +122,60 @@ def forgotten_people(
         }
         for row in chosen.to_dict("records")
     ]
+
+
+def one_person(
+    tables: Mapping[str, pd.DataFrame],
+    predictions: Mapping[Run, pd.DataFrame],
+    scores: Mapping[Run, pd.DataFrame],
+    ranking: pd.DataFrame,
+) -> dict[str, Any] | None:
+    """What vanilla, the best method and the retain-only model say about one person forgotten at the first ratio of the ranking:
+    the first by id, one question of each task and modality, of the first seed.
+
+    Args:
+        tables, predictions, scores: as for :func:`explorer`.
+        ranking: as :func:`unsee.results.trade_off.trade_off` gives it, the best first.
+
+    Returns:
+        ``name``, ``picture`` (an address), ``percent``, ``methods`` and ``questions``: of each ``question``, ``modality``,
+        ``reference`` and ``answers``, pairs of text and value (0 to 1) in the order of ``methods``. None without any method.
+    """
+    if ranking.empty:
+        return None
+    percent, seed = int(ranking["forget_percent"].iloc[0]), next(iter(predictions))[-1]
+    methods = ["vanilla", str(ranking["method"].iloc[0]), "retain"]
+    splits, questions = tables["splits"], tables["questions"].sort_values("question_id", kind="stable")
+    gone = splits.loc[(splits["forget_percent"] == percent) & (splits["role"] == "forget"), "person_id"]
+    own = questions[(questions["origin"] == "profile") & questions["person_id"].isin(gone)]
+    own = own[own["person_id"] == own["person_id"].min()].drop_duplicates(["modality", "task"])
+    outputs, values = {}, {}
+    for (at, method, s), table in predictions.items():
+        if s == seed and at in (0, percent):
+            outputs[method] = table.set_index("question_id")["output"]
+            values[method] = scores[at, method, s].set_index(["question_id", "metric"])["value"]
+    own = own.sort_values(
+        ["modality", "task"], key=lambda column: column.map((*MODALITIES, *TASKS).index), kind="stable"
+    )
+    images = tables["images"].set_index("image_id")["bytes"]
+    return {
+        "name": tables["people"].set_index("person_id")["name"][own["person_id"].iloc[0]],
+        "picture": data_url(images[own["image_id"].dropna().iloc[0]]),
+        "percent": percent,
+        "methods": methods,
+        "questions": [
+            {
+                "question": row["question"],
+                "modality": row["modality"],
+                "reference": row["answer"],
+                "answers": [
+                    (outputs[method][row["question_id"]], values[method][row["question_id"], _PRIMARY[row["task"]]])
+                    for method in methods
+                ],
+            }
+            for row in own.to_dict("records")
+        ],
+    }
 
 
 def data_url(picture: bytes) -> str:

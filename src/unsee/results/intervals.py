@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,3 +134,10 @@ def bootstrap_t_interval(
     lower, upper = np.quantile(t, [0.5 - confidence / 2, 0.5 + confidence / 2])
     low, high = plain.mean - upper * plain.standard_error, plain.mean - lower * plain.standard_error
     return Interval(plain.mean, float(low), float(high), plain.standard_error, groups, plain.degrees)
+
+
+#: By their names in the configuration.
+INTERVALS: dict[str, Callable[[np.ndarray, np.ndarray], Interval]] = {
+    "cluster_t": clustered_interval,
+    "bootstrap_t": bootstrap_t_interval,
+}

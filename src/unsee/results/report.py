@@ -5,23 +5,31 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from unsee.results import findings, trade_off
+from unsee.results import summary as summaries
 from unsee.results.names import colours, label
-from unsee.results.summary import NOTE
 
 #: The figures in the order of the page: file name, heading, what to see in it.
 FIGURES = {
+    "equal_utility": (
+        "Methods at equal utility",
+        "A line is a method as its update grows from nothing (vanilla) to all of it (the marker). Compare heights at the dashed line: the "
+        "same utility for all. The aim is the star, a model that never met the forgotten. What keeps less than half of the utility is "
+        "beyond the left edge.",
+    ),
     "trade_off": (
-        "Forgetting against utility",
-        "Up is forgotten, right is kept; the retain-only model is the aim. On a grey line the combined score is the same.",
+        "Forgetting against utility, with intervals",
+        "The models as they stand. Up is forgotten, right is kept; the retain-only model is the aim. On a grey line the combined score "
+        "is the same.",
     ),
     "portraits": (
         "Three forgotten people",
@@ -36,7 +44,10 @@ FIGURES = {
         "Which metrics agree here",
         "Kendall's tau between two metrics' rankings of the runs, each turned so that high is good: 1 the same order, -1 the opposite.",
     ),
-    "training": ("Training", "The loss of each run; methods' losses are not comparable with one another."),
+    "training": (
+        "Training",
+        "The loss of each run, smoothed, and single steps pale behind it; methods' losses are not comparable with one another.",
+    ),
     "costs": ("Costs", "Time and memory of training one model: the mean over ratios, lines from least to most."),
 }
 _DATA = files("unsee") / "data" / "report"
@@ -44,6 +55,8 @@ _TITLES = {
     "forget_percent": "forgotten %",
     "n_questions": "questions",
     "n_people": "people",
+    "scale": "part of update",
+    "n_seeds": "seeds",
     "over_unlearned": "over-unlearned",
 }
 _SCORE_COLUMNS = ("forget_percent", "method", "seed", "set", "modality", "task", "metric")
@@ -57,7 +70,10 @@ def render(
     differences: pd.DataFrame,
     costs: pd.DataFrame,
     statistics: pd.DataFrame,
+    ranking: pd.DataFrame,
+    utility: float,
     explorer: Mapping[str, Any],
+    person: Mapping[str, Any] | None,
     figures: Mapping[str, Path],
     configuration: str,
     manifests: Mapping[str, Mapping[str, Any]],
@@ -65,8 +81,11 @@ def render(
     """The page as HTML.
 
     Args:
-        summary, table3, scores, differences, costs, statistics: the tables of those names.
+        summary, table3, differences, costs, statistics, ranking: the tables of those names.
+        scores: as :func:`unsee.results.scores.over_seeds` gives them.
+        utility: the share of vanilla's utility at which the ranking compares methods.
         explorer: as :func:`unsee.results.explorer.explorer` gives it.
+        person: as :func:`unsee.results.explorer.one_person` gives it.
         figures: an SVG file for each name in ``FIGURES`` that shall be shown.
         configuration: the resolved configuration, as YAML.
         manifests: manifest.json of each run, by the run's name.
@@ -83,17 +102,20 @@ def render(
             ("scores", scores),
             ("differences", differences),
             ("costs", costs),
+            ("ranking", ranking),
         )
     }
     return template.render(
         model=", ".join(dict.fromkeys(summary["model"])),
         percents=list(dict.fromkeys(summary["forget_percent"])),
-        findings=[_finding(part) for _, part in summary.groupby("forget_percent", sort=False)],
-        note=Markup(
-            re.sub(
-                r"`([^`]+)`", r"<code>\1</code>", NOTE.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-            )
-        ),
+        glance=list(findings.best_at_equal_utility(ranking)),
+        person=person,
+        label=label,
+        colours=colours(methods),
+        utility=f"{100 * utility:g} %",
+        findings=[findings.as_they_stand(part) for _, part in summary.groupby("forget_percent", sort=False)],
+        note=_note(summaries.NOTE),
+        ranking_note=_note(trade_off.NOTE),
         figures=[(name, *FIGURES[name], _image(figures[name])) for name in FIGURES if name in figures],
         statistics=list(statistics.itertuples(index=False, name=None)),
         configuration=configuration,
@@ -112,6 +134,11 @@ def render(
             }
         ),
     )
+
+
+def _note(text: str) -> Markup:
+    """A note in Markdown's words: names in backticks are code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _read(name: str) -> str:
@@ -163,36 +190,6 @@ def _plain_value(value: Any) -> Any:
 
 def _digits(column: pd.Series) -> int:
     return 1 if column.abs().max() > 1.5 else 2
-
-
-def _finding(part: pd.DataFrame) -> str:
-    """What a ratio's rows say, in a sentence or two."""
-    percent = part["forget_percent"].iloc[0]
-    own = part[~part["method"].isin(["vanilla", "retain"])].sort_values("combined", ascending=False, kind="stable")
-    if own.empty:
-        return f"At {percent} % there is no method to compare."
-    rows = own.to_dict("records")
-    best = rows[0]
-    text = (
-        f"At {percent} % forgotten, {label(best['method'])} comes nearest to a model that never met the people: combined score "
-        f"{best['combined']:.2f} ({best['combined_low']:.2f} to {best['combined_high']:.2f}), forgetting "
-        f"{best['forgetting']:.2f}, utility kept {best['utility_kept']:.2f}."
-    )
-    clear = [label(row["method"]) for row in rows[1:] if row["p_to_best"] < 0.05]
-    unclear = [label(row["method"]) for row in rows[1:] if not row["p_to_best"] < 0.05]
-    if unclear:
-        text += f" It cannot be told from {_listed(unclear)} with so few people."
-    if clear:
-        text += f" It is clearly better than {_listed(clear)} (p < 0.05, Holm-corrected)."
-    if best["over_unlearned"]:
-        text += (
-            f" It over-unlearns in {best['over_unlearned']:.0f} of 12 scores: below what the retain-only model guesses."
-        )
-    return text
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _versions(manifests: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:

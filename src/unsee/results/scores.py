@@ -11,13 +11,14 @@ import pandas as pd
 
 from unsee.benchmarks.schema import SETS
 from unsee.benchmarks.splits import assign_sets
-from unsee.evaluation.scoring import METRICS
-from unsee.results.intervals import clustered_interval
+from unsee.evaluation.protocols import Asking, make
+from unsee.results.intervals import INTERVALS, clustered_interval
 
 _RUN = ["model", "forget_percent", "method", "seed"]
 _CELL = ["set", "modality", "task", "metric"]
 _SCORE = ["value", "low", "high", "n_questions", "n_people"]
 COLUMNS = [*_RUN, *_CELL, *_SCORE]
+OVER_SEEDS_COLUMNS = [*_RUN[:-1], *_CELL, "value", "low", "high", "n_seeds", "n_questions", "n_people"]
 ITEM_COLUMNS = [*_RUN, *_CELL, "person_id", "question_id", "value"]
 
 
@@ -36,7 +37,11 @@ class Run:
 
 
 def gather(
-    runs: Sequence[Run], questions: pd.DataFrame, splits: pd.DataFrame, forget_percents: Sequence[int]
+    runs: Sequence[Run],
+    questions: pd.DataFrame,
+    splits: pd.DataFrame,
+    forget_percents: Sequence[int],
+    asking: Asking | None = None,
 ) -> pd.DataFrame:
     """scores.parquet: one row a run, ratio, question and metric; ``value`` is 0 to 1.
 
@@ -47,13 +52,15 @@ def gather(
         questions: the questions table.
         splits: the splits table.
         forget_percents: the ratios at which vanilla's rows stand, in order.
+        asking: the protocol; by default ours.
 
     Raises:
         ValueError: a run has no score, or two, for a question and metric of its sets.
         BenchmarkError: a ratio is not in the splits table.
     """
     percents = {*forget_percents, *(run.forget_percent for run in runs if run.forget_percent)}
-    expected = {percent: _expected(questions, splits, percent) for percent in sorted(percents)}
+    asking = asking or make({})
+    expected = {percent: _expected(questions, splits, percent, asking) for percent in sorted(percents)}
     frames = []
     for run in runs:
         items = pd.read_parquet(run.item_scores)
@@ -64,7 +71,7 @@ def gather(
     return pd.concat(frames, ignore_index=True).astype(dict.fromkeys(texts, "category"))
 
 
-def summarise(items: pd.DataFrame) -> pd.DataFrame:
+def summarise(items: pd.DataFrame, interval: str = "cluster_t") -> pd.DataFrame:
     """scores.csv: one row a run, ratio, set, modality, task and metric.
 
     Accuracies are in percent, the others 0 to 1. ``low`` and ``high`` are the ends of a 95 % interval for ``value``,
@@ -72,12 +79,34 @@ def summarise(items: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         items: as :func:`gather` gives them.
+        interval: ``cluster_t`` or ``bootstrap_t``.
     """
     items = items.assign(person=pd.factorize(items["person_id"])[0])  # numbers sort faster
     frames = []
     for key, part in items.groupby(_RUN, sort=False, observed=True):
-        frames.append(_label(_summary(part), list(key))[COLUMNS])
+        frames.append(_label(_summary(part, interval), list(key))[COLUMNS])
     return pd.concat(frames, ignore_index=True)
+
+
+def over_seeds(items: pd.DataFrame) -> pd.DataFrame:
+    """scores_over_seeds.csv: the same over all seeds of a run, whose intervals are of people and seeds crossed.
+
+    With one seed these are the scores of that seed.
+
+    Args:
+        items: as :func:`gather` gives them.
+    """
+    items = items.assign(person=pd.factorize(items["person_id"])[0])
+    rows = []
+    for run, own in items.groupby(_RUN[:-1], sort=False, observed=True):
+        cells = sorted(own.groupby(_CELL, observed=True), key=lambda cell: SETS.index(str(cell[0][0])))
+        for cell, part in cells:
+            scale = 100.0 if cell[-1] == "accuracy" else 1.0
+            seeds = part["seed"].to_numpy()
+            found = clustered_interval(part["value"].to_numpy() * scale, part["person"].to_numpy(), seeds=seeds)
+            n = (part["seed"].nunique(), part["question_id"].nunique(), found.n_clusters)
+            rows.append((*run, *cell, found.mean, found.low, found.high, *n))
+    return pd.DataFrame(rows, columns=OVER_SEEDS_COLUMNS)
 
 
 def collect(
@@ -87,12 +116,13 @@ def collect(
     return summarise(gather(runs, questions, splits, forget_percents))
 
 
-def _expected(questions: pd.DataFrame, splits: pd.DataFrame, percent: int) -> pd.DataFrame:
+def _expected(questions: pd.DataFrame, splits: pd.DataFrame, percent: int, asking: Asking) -> pd.DataFrame:
     """Every question and metric that a run at a ratio is scored by."""
     keys = questions[["question_id", "person_id", "origin", "modality", "task"]]
-    asked = keys.assign(set=assign_sets(keys, splits, percent)).dropna(subset="set")
+    left = keys["question_id"].isin(asking.left_out(keys, splits, percent))
+    asked = keys[~left].assign(set=assign_sets(keys[~left], splits, percent)).dropna(subset="set")
     metrics = pd.DataFrame(
-        [(task, metric) for task, names in METRICS.items() for metric in names], columns=["task", "metric"]
+        [(task, metric) for task, names in asking.metrics.items() for metric in names], columns=["task", "metric"]
     )
     return asked.merge(metrics, on="task")
 
@@ -122,11 +152,11 @@ def _label(table: pd.DataFrame, run: Sequence[Any]) -> pd.DataFrame:
     return table
 
 
-def _summary(scored: pd.DataFrame) -> pd.DataFrame:
-    rows = []
+def _summary(scored: pd.DataFrame, kind: str) -> pd.DataFrame:
+    rows, find = [], INTERVALS[kind]
     for cell, part in scored.groupby(_CELL, observed=True):
         scale = 100.0 if cell[-1] == "accuracy" else 1.0
-        interval = clustered_interval(part["value"].to_numpy() * scale, part["person"].to_numpy())
+        interval = find(part["value"].to_numpy() * scale, part["person"].to_numpy())
         rows.append((*cell, interval.mean, interval.low, interval.high, len(part), interval.n_clusters))
     rows.sort(key=lambda row: SETS.index(str(row[0])))
     return pd.DataFrame(rows, columns=[*_CELL, *_SCORE])

@@ -136,4 +136,4 @@ def shuffled(chosen: Sequence[Unit], seed: int, epoch: int, stream: str) -> list
 def batch(model: VisionLanguageModel, chosen: Sequence[Unit]) -> Batch:
     """One batch of units, one pack a unit."""
     packs = [pack(unit.requests, model.image_token) for unit in chosen]
-    return collate(packs, pad_token=model.pad_token, image_token=model.image_token)
+    return collate(packs, pad_token=model.pad_token)

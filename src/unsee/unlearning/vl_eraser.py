@@ -214,7 +214,7 @@ def retained_inputs(context: Context, which: Literal["image", "text", "both"]) -
         seen: set[str] = set()
         for unit in context.groups["retain"]:
             for request in unit.requests:
-                image = request.image_id
+                image = request.image_ids[0] if request.images else None
                 for kind in ("image", "text"):
                     if which not in (kind, "both") or (kind == "image" and (image is None or image in seen)):
                         continue

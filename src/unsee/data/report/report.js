@@ -9,7 +9,7 @@ const swatch = (method) => `<span class="swatch" style="background:${page.colour
 function cell(column, value, row) {
   if (value === null) return "–";
   if (column.name === "method" || column.name === "against") return swatch(value) + escape(label(value));
-  if (column.name.startsWith("p_") || column.name === "p" || column.name.endsWith("_p")) return value < 0.001 ? "&lt; 0.001" : value.toFixed(3);
+  if (/(^|_)p_/.test(column.name) || column.name === "p" || column.name.endsWith("_p")) return value < 0.001 ? "&lt; 0.001" : value.toFixed(3);
   if (value === true) return '<span class="over">yes</span>';
   if (value === false) return "";
   if (typeof value !== "number") return escape(value);
@@ -20,7 +20,24 @@ function cell(column, value, row) {
   return low === null ? text : `${text} <span class="ends">${low.toFixed(column.digits)} to ${high.toFixed(column.digits)}</span>`;
 }
 
-for (const place of document.querySelectorAll("[data-table]")) {
+// Tables are drawn when they come near the window, so that the top of the page waits for none; all of them before printing.
+const undrawn = new Map();
+function draw(place) {
+  const make = undrawn.get(place);
+  undrawn.delete(place);
+  make?.();
+}
+const near = new IntersectionObserver(
+  (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target)),
+  { rootMargin: "400px" },
+);
+function later(place, make) {
+  undrawn.set(place, make);
+  near.observe(place);
+}
+addEventListener("beforeprint", () => [...undrawn.keys()].forEach(draw));
+
+for (const place of document.querySelectorAll("[data-table]")) later(place, () => {
   const spec = page.tables[place.dataset.table];
   const pages = Number(place.dataset.pages ?? 0);
   new Tabulator(place, {
@@ -41,12 +58,13 @@ for (const place of document.querySelectorAll("[data-table]")) {
         ? {
             headerFilter: "list",
             headerFilterFunc: "=",
+            headerFilterPlaceholder: "all",
             headerFilterParams: { values: ["", ...new Set(spec.rows.map((row) => row[column.at]).filter((v) => v !== null))], clearable: true },
           }
         : {}),
     })),
   });
-}
+});
 
 // --- explorer
 
@@ -104,18 +122,18 @@ const narrow = window.innerWidth < 700;
 const columns = (methods) => [
   ...(narrow ? [{ formatter: "responsiveCollapse", width: 34, headerSort: false }] : []),
   {
-    title: "", field: "image", width: 72, headerSort: false, frozen: !narrow,
+    title: "", field: "image", width: narrow ? 66 : 72, headerSort: false, frozen: !narrow,
     formatter: (c) => (c.getValue() ? `<img alt="" src="${data.images[c.getValue()]}">` : ""),
   },
   {
-    title: "person", field: "person", width: narrow ? 110 : 140, frozen: !narrow,
+    title: "person", field: "person", width: narrow ? 98 : 140, frozen: !narrow,
     formatter: (c) => {
       const row = c.getRow().getData();
       return `${escape(row.person)}<br><span class="ends">${row.set}, ${row.modality},<br>${row.task}</span>`;
     },
   },
   {
-    title: "question", field: "question", width: narrow ? 200 : 250, responsive: 2,
+    title: "question", field: "question", width: narrow ? 155 : 250, responsive: 2,
     formatter: (c) => escape(c.getValue()) + (c.getRow().getData().options ? `<br><span class="ends">${escape(c.getRow().getData().options)}</span>` : ""),
   },
   { title: "truth", field: "reference", width: 150, responsive: 3 },
@@ -142,21 +160,24 @@ function wanted(row) {
   );
 }
 
-let [all, methods] = rows();
+let all, methods, answers;
 const show = () => all.filter(wanted);
 const count = (found) => { document.getElementById("count").value = `${found.length.toLocaleString("en")} of ${all.length.toLocaleString("en")} questions`; };
-const names = new Set(all.map((row) => row.person));
-document.getElementById("people").append(...[...names].map((name) => new Option(name)));
-const first = show();
-count(first);
-const answers = new Tabulator("#answers", {
-  data: first, columns: columns(methods), layout: "fitDataFill", pagination: true, paginationSize: 20, paginationSizeSelector: [10, 20, 50, 100],
-  ...(narrow ? { responsiveLayout: "collapse", responsiveLayoutCollapseStartOpen: false } : {}),
-  placeholder: "No question has all of this; choose less.",
-});
-const ready = new Promise((resolve) => answers.on("tableBuilt", resolve));
+const ready = new Promise((resolve) => later(document.getElementById("answers"), () => {
+  [all, methods] = rows();
+  document.getElementById("people").append(...[...new Set(all.map((row) => row.person))].map((name) => new Option(name)));
+  const first = show();
+  count(first);
+  answers = new Tabulator("#answers", {
+    data: first, columns: columns(methods), layout: "fitDataFill", pagination: true, paginationSize: 20, paginationSizeSelector: [10, 20, 50, 100],
+    ...(narrow ? { responsiveLayout: "collapse", responsiveLayoutCollapseStartOpen: false } : {}),
+    placeholder: "No question has all of this; choose less.",
+  });
+  answers.on("tableBuilt", resolve);
+}));
 
 async function refresh(event) {
+  draw(document.getElementById("answers"));
   await ready;
   if (event?.target?.name === "percent" || event?.target?.name === "seed") {
     [all, methods] = rows();
@@ -173,4 +194,11 @@ document.getElementById("filters").addEventListener("input", (event) => {
   waiting = setTimeout(() => refresh(event), 120);
 });
 document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
+for (const link of document.querySelectorAll("[data-person]")) {
+  link.addEventListener("click", () => {
+    filters.person.value = link.dataset.person;
+    filters.set.value = "";
+    refresh();
+  });
+}
 document.documentElement.dataset.ready = "true";

@@ -1,0 +1,154 @@
+"""How long the report's page takes to open: `python -m bench.page`, made-up answers of 8 models to the full synthetic benchmark.
+
+Opens it in a Chromium without a window and prints seconds from the start of the navigation until its first screen is drawn, and from
+jumping to the explorer until its table is. With a file, that page is opened instead: `python -m bench.page results/report.html`.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+#: How much of everything each model says right.
+RIGHT = {
+    "vanilla": 0.9,
+    "retain": 0.85,
+    "ga": 0.4,
+    "ga_diff": 0.7,
+    "kl_min": 0.65,
+    "npo": 0.5,
+    "mmunlearner": 0.6,
+    "vl_eraser": 0.75,
+}
+SHOWN = """<script>
+const frames = (then) => requestAnimationFrame(() => requestAnimationFrame(then));
+addEventListener("load", () => frames(() => {
+  const shown = performance.now();
+  document.getElementById("explorer").scrollIntoView();
+  ready.then(() => frames(() => console.log(`SHOWN ${shown} ${performance.now() - shown}`)));
+}));
+</script>"""
+TIMES = 5
+
+
+def main(arguments: list[str]) -> None:
+    """Print the page's size and the median of the times to open it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        text = Path(arguments[0]).read_text(encoding="utf-8") if arguments else made_up(folder)
+        page = folder / "page.html"
+        head, foot = text.rsplit("</body>", 1)
+        page.write_text(f"{head}{SHOWN}</body>{foot}", encoding="utf-8")
+        found = [opened(page, folder / f"profile-{i}") for i in range(TIMES)]
+    for what, times in zip(("opens", "explorer"), zip(*found, strict=True), strict=True):
+        print(f"{len(text.encode()) / 1e6:.1f} MB, {what}: {statistics.median(times):.2f} s, median of {sorted(times)}")
+
+
+def opened(page: Path, profile: Path) -> tuple[float, float]:
+    """Seconds to the first screen and to the explorer, in a browser that has never seen the page."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or "google-chrome"
+    quiet = [
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-quic",
+        "--no-first-run",
+    ]
+    command = [
+        chromium,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        "--window-size=1400,900",
+        *quiet,
+    ]
+    with subprocess.Popen(
+        [*command, f"--user-data-dir={profile}", page.as_uri()], stderr=subprocess.PIPE, text=True
+    ) as browser:
+        assert browser.stderr is not None
+        try:
+            for line in browser.stderr:
+                if found := re.search(r"SHOWN ([0-9.]+) ([0-9.]+)", line):
+                    return round(float(found[1]) / 1000, 2), round(float(found[2]) / 1000, 2)
+        finally:
+            browser.kill()
+    raise RuntimeError(f"{page}: the browser ended before the page was drawn")
+
+
+def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: int = 5) -> str:
+    """The page of made-up answers: right as often as the model is good, else somebody else's."""
+    import numpy as np
+    import pandas as pd
+
+    from unsee.benchmarks import mllmu, synthetic
+    from unsee.benchmarks.statistics import count
+    from unsee.evaluation.scoring import score_predictions
+    from unsee.results import drawing, explorer, figures, figures_trade_off, report
+    from unsee.results.differences import differences
+    from unsee.results.scores import Run, gather, over_seeds, summarise
+    from unsee.results.summary import summary
+    from unsee.results.tables import table3
+    from unsee.results.trade_off import trade_off
+
+    synthetic.write(folder / "raw", people=people, celebrities=celebrities, forget_percents=[percent], seed=0)
+    mllmu.load(folder / "raw", [percent]).write(folder)
+    names = ("people", "images", "questions", "splits", "training_pairs")
+    tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in names}
+    questions, draw = tables["questions"], np.random.default_rng(0)
+    others = questions.groupby(["task", "modality"])["answer"].transform(lambda answers: draw.permutation(answers))
+    predictions: dict[tuple[int, str, int], Any] = {}
+    scores, runs = {}, []
+    for method, share in RIGHT.items():
+        run = (0 if method == "vanilla" else percent, method, 0)
+        right = draw.random(len(questions)) < share
+        predictions[run] = pd.DataFrame(
+            {
+                "question_id": questions["question_id"],
+                "output": questions["answer"].where(right, others),
+                "reference": questions["answer"],
+                "correct": pd.Series(right, dtype=object).where(questions["task"] == "classification", None),
+                "option_log_likelihoods": [
+                    [-1.0 if (i == a) == r else -3.0 for i in range(len(o))]
+                    for o, a, r in zip(questions["options"], questions["answer_index"], right, strict=True)
+                ],
+                "option_tokens": [[1] * len(options) for options in questions["options"]],
+            }
+        )
+        scores[run] = score_predictions(predictions[run], questions)
+        scores[run].to_parquet(folder / f"{method}.parquet")
+        runs.append(Run("made-up", *run, folder / f"{method}.parquet"))
+    items = gather(runs, questions, tables["splits"], [percent])
+    compared, (curves, ranking) = differences(items), trade_off(items, {}, 0.95)
+    table = summary(items, compared)
+    drawing.save(figures_trade_off.equal_utility(curves, 0.95), folder, "equal_utility")
+    drawing.save(figures_trade_off.trade_off(table), folder, "trade_off")
+    people_shown = explorer.forgotten_people(tables, predictions, percent, 0)
+    drawing.save(figures.portraits(people_shown, list(RIGHT)), folder, "portraits")
+    return report.render(
+        summary=table,
+        table3=table3(summarise(items)),
+        scores=over_seeds(items),
+        differences=compared,
+        costs=pd.DataFrame({"model": "made-up", "forget_percent": percent, "method": list(RIGHT), "seed": 0}),
+        statistics=count(folder),
+        ranking=ranking,
+        utility=0.95,
+        explorer=explorer.explorer(tables, predictions, scores),
+        person=explorer.one_person(tables, predictions, scores, ranking),
+        figures={name: folder / f"{name}.svg" for name in ("equal_utility", "trade_off", "portraits")},
+        configuration="made up\n",
+        manifests={},
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,119 @@
+"""How questions are asked and answers are read: our way, or that of a published evaluation. No model, no torch.
+
+One file a protocol, each with the interface :class:`Asking`. A question is a row of the questions table; a protocol may show it
+with another picture, and with ``examples``: rows that it shows, with their answers, before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:  # planning reads SETTINGS and needs no tables
+    import pandas as pd
+
+Row = dict[str, Any]
+
+#: The settings (keys of the configuration's ``evaluation``) that each protocol goes by, besides the batch size.
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "unsee": ("classification", "max_new_tokens", "cloze_rule"),
+    "mllmu-official": ("seed",),
+    "mmunlearner": ("seed", "shots"),
+}
+
+
+class Speaker(Protocol):
+    """What a protocol needs of a model to put a question to it."""
+
+    @property
+    def written_turns(self) -> bool:
+        """Whether published evaluations write its turns by hand, ``USER: ... ASSISTANT:``."""
+        ...
+
+    def prompt(self, question: str, *, with_image: bool) -> str:
+        """One user turn in the chat template."""
+        ...
+
+    def raw(self, text: str) -> str:
+        """A whole prompt as it stands."""
+        ...
+
+
+class Asking(Protocol):
+    """A protocol."""
+
+    name: str
+    #: Raised whenever a word of a prompt or a rule of reading changes: scores of two versions do not compare.
+    version: int
+    #: The metrics of each task, in the order of :meth:`values`.
+    metrics: Mapping[str, tuple[str, ...]]
+    #: Columns of a row: questions alike in them are read as one pack.
+    together: tuple[str, ...]
+    #: Length of a written answer.
+    max_new_tokens: int
+    #: Tasks in which some questions are not asked, see :meth:`left_out`.
+    leaves_out: tuple[str, ...]
+
+    def rows(
+        self, questions: Sequence[Row], splits: pd.DataFrame, image_ids: Sequence[str], percents: Sequence[int]
+    ) -> list[Row]:
+        """What to ask of the questions that a run at these ratios may be asked; ``image_ids`` are all there are."""
+        ...
+
+    def left_out(self, questions: pd.DataFrame, splits: pd.DataFrame, percent: int) -> set[str]:
+        """Ids of the questions of a ratio's sets that are not asked."""
+        ...
+
+    def prompt(self, row: Row, speaker: Speaker) -> str:
+        """The whole prompt, with a placeholder for each of :func:`pictures`."""
+        ...
+
+    def answers(self, row: Row) -> list[str | None]:
+        """The answers whose likelihood is wanted, or ``[None]`` where the model writes one."""
+        ...
+
+    def output(self, text: str) -> str:
+        """What counts as the answer in what was written."""
+        ...
+
+    def choice(self, row: Row, output: str) -> int | None:
+        """The option that a written answer names, -1 for none; ``None`` where there is nothing to choose."""
+        ...
+
+    def values(self, answer: Mapping[str, Any]) -> Sequence[float]:
+        """The metrics of one answer.
+
+        Args:
+            answer: ``task, answer_index, output, reference, correct, option_log_likelihoods, option_tokens``.
+
+        Raises:
+            ValueError: an answer that cannot be scored.
+        """
+        ...
+
+
+def pictures(row: Row) -> list[str]:
+    """The pictures of a question's prompt in order: those of its examples, then its own."""
+    shown = [*(example["image_id"] for example in row.get("examples", ())), row["image_id"]]
+    return [image_id for image_id in shown if image_id is not None]
+
+
+def make(settings: Mapping[str, Any]) -> Asking:
+    """The protocol of some settings: ``protocol`` (by default ours) and its own, see :data:`SETTINGS`.
+
+    Raises:
+        ValueError: no such protocol.
+    """
+    from unsee.evaluation.protocols.mllmu_official import MllmuOfficial
+    from unsee.evaluation.protocols.mmunlearner import MMUnlearner
+    from unsee.evaluation.protocols.unsee import Unsee
+
+    name = settings.get("protocol", "unsee")
+    own = {key: settings[key] for key in SETTINGS.get(name, ()) if key in settings}
+    if name == "unsee":
+        return Unsee(**own)
+    if name == "mllmu-official":
+        return MllmuOfficial(**own)
+    if name == "mmunlearner":
+        return MMUnlearner(**own)
+    raise ValueError(f"evaluation.protocol is {name!r}; expected one of {', '.join(SETTINGS)}")

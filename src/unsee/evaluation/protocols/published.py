@@ -1,0 +1,184 @@
+"""What the two published evaluations of MLLMU-Bench have in common; their defects are part of it.
+
+- Multiple choice and cloze are asked behind *examples*: all questions, with answers, of people drawn from the very set that is
+  evaluated, for each set and task anew. Those people's own questions are not scored in that set and task.
+- A test question is shown with one of the person's test pictures, drawn for each person and task.
+- A letter is the first character of what was written; a blank is filled where the answer is a substring of it.
+
+The published code draws from one unseeded stream. Here each draw has a stream of its own, named by what it is for:
+``{seed}:examples:{ratio}:{set}:{task}`` and ``{seed}:picture:{person}:{task}``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+import pandas as pd
+
+from unsee.benchmarks.splits import assign_sets
+from unsee.evaluation import generation
+from unsee.evaluation.protocols import Row
+
+LETTERS = "ABCD"
+ONE_LETTER = "Just give ONE letter representing the answer directly."
+FILL_IN = "Please **ONLY** provide the correct answer that should replace the [Blank]."
+IN_ENGLISH = "Answer the question based on your trained knowledge in one sentence {}in ENGLISH."
+ACCURATELY = IN_ENGLISH.format("accurately ")
+_KEYS = ["question_id", "person_id", "origin", "task", "modality"]
+#: Whose examples a set is asked behind. Celebrities' are looked up among the fictitious, where they are not.
+_ROLES = {"forget": "forget", "test": "forget", "retain": "retain"}
+
+
+def options(row: Row) -> str:
+    """Four lines, whatever the question has: a missing option is printed as None."""
+    texts = dict(zip(LETTERS, row["options"], strict=False))
+    return "\n".join(f"{letter}: {texts.get(letter)}" for letter in LETTERS)
+
+
+def blank(question: str) -> str:
+    """A cloze with its blank marked, and what to do with it."""
+    return f"{question.replace('__', '[Blank]')}\n{FILL_IN}"
+
+
+def written_examples(row: Row) -> str:
+    """The examples in front of a question, as both evaluations write them."""
+    return "".join(_example(row["task"], example) for example in row.get("examples", ()))
+
+
+def _example(task: str, row: Row) -> str:
+    with_image = row["image_id"] is not None
+    if task == "classification":
+        answer = LETTERS[row["answer_index"]]
+        turn = "USER: <image>" if with_image else "USER:"
+        return f"{turn}\nQuestion: {row['question']}\n{options(row)}\nCorrect Answer: {answer}\n"
+    return f"USER:{'<image>' if with_image else ''}\n{blank(row['question'])}\nCorrect Answer: {row['answer']}\n"
+
+
+def written(row: Row) -> str:
+    """The whole prompt of a model whose turns are written by hand: LLaVA's, the same in both evaluations."""
+    with_image = row["image_id"] is not None
+    question, turn = row["question"], "USER: <image>" if with_image else "USER:"
+    if row["task"] == "classification":
+        return f"{written_examples(row)}{turn}\n{question}\n{options(row)}\n{ONE_LETTER}\nASSISTANT:"
+    if row["task"] == "cloze":
+        return f"{written_examples(row)}{turn}\n{blank(question)}\nASSISTANT:"
+    if with_image:
+        return f"{turn}\n{question}\n{ACCURATELY}\nASSISTANT: "
+    return f"{turn} {question}\n{IN_ENGLISH.format('')}\nASSISTANT:"
+
+
+class Published:
+    """All of :class:`unsee.evaluation.protocols.Asking` that both do alike.
+
+    Args:
+        seed: of the draws.
+    """
+
+    metrics: Mapping[str, tuple[str, ...]] = {
+        "classification": ("accuracy",),
+        "generation": generation.METRICS,
+        "cloze": ("accuracy",),
+    }
+    # A pack a task: examples fill a model's context, and three tasks' would fill its memory.
+    together: tuple[str, ...] = ("origin", "person_id", "task")
+    max_new_tokens = 50
+    leaves_out: tuple[str, ...] = ("classification", "cloze")
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self._seed = seed
+        self._drawn: dict[tuple[int, str, str], list[str]] = {}
+
+    def shown(self, task: str) -> int:
+        """How many people's questions are the examples of a task."""
+        raise NotImplementedError
+
+    def rows(
+        self, questions: Sequence[Row], splits: pd.DataFrame, image_ids: Sequence[str], percents: Sequence[int]
+    ) -> list[Row]:
+        if len(percents) != 1:
+            raise ValueError(
+                f"a published protocol asks at one ratio, whose people its examples are; got {list(percents)}"
+            )
+        table = pd.DataFrame([[q[key] for key in _KEYS] for q in questions], columns=pd.Index(_KEYS, dtype="object"))
+        left = self.left_out(table, splits, percents[0])
+        groups = assign_sets(table, splits, percents[0])
+        profiles: dict[tuple[str, ...], list[Row]] = {}
+        for question in sorted(questions, key=_number):
+            if question["origin"] == "profile":
+                profiles.setdefault(_kind(question, question["person_id"]), []).append(question)
+        tests: dict[str, list[str]] = {}
+        for image_id in image_ids:
+            person, which = image_id.rsplit("/", 1)
+            if which.startswith("test-"):
+                tests.setdefault(person, []).append(image_id)
+        found = []
+        for question, group in zip(questions, groups, strict=True):
+            if question["question_id"] in left:
+                continue
+            people = self._people(splits, percents[0], group, question["task"])
+            examples = [row for person in people for row in profiles.get(_kind(question, person), [])]
+            found.append({**question, "image_id": self._picture(question, tests), "examples": examples})
+        return found
+
+    def left_out(self, questions: pd.DataFrame, splits: pd.DataFrame, percent: int) -> set[str]:
+        groups = assign_sets(questions, splits, percent)
+        rows: list[Row] = questions[_KEYS].to_dict("records")  # type: ignore[assignment]
+        examples = Counter(_kind(row, row["person_id"]) for row in rows if row["origin"] == "profile")
+        return {
+            row["question_id"]
+            for row, group in zip(rows, groups, strict=True)
+            if row["person_id"] in self._people(splits, percent, group, row["task"])
+            # By place in the list: a test question is another wording of the example in its place.
+            and _number(row) < examples[_kind(row, row["person_id"])]
+        }
+
+    def answers(self, row: Row) -> list[str | None]:
+        return [None]
+
+    def choice(self, row: Row, output: str) -> int | None:
+        if row["task"] != "classification":
+            return None
+        return LETTERS[: len(row["options"])].find(output[:1].upper() or " ")
+
+    def values(self, answer: Mapping[str, Any]) -> Sequence[float]:
+        if answer["task"] == "classification":
+            return [float(answer["correct"])]
+        if answer["task"] == "cloze":
+            return [float(answer["reference"].lower() in answer["output"].lower())]
+        return list(generation.overlap(answer["output"], answer["reference"]).values())
+
+    def _people(self, splits: pd.DataFrame, percent: int, group: str | None, task: str) -> list[str]:
+        """Whose questions are the examples of a set and task."""
+        n = self.shown(task)
+        if not n or group not in _ROLES:
+            return []
+        key = (percent, group, task)
+        if key not in self._drawn:
+            here = splits[(splits["forget_percent"] == percent) & (splits["role"] == _ROLES[group])]
+            people = sorted(here["person_id"])
+            if len(people) <= n:
+                raise ValueError(
+                    f"{percent} %: {len(people)} people to {_ROLES[group]}, and the questions of {n} are examples of "
+                    f"{task}; expected more than {n}, or nobody is left to ask about"
+                )
+            self._drawn[key] = Random(f"{self._seed}:examples:{percent}:{group}:{task}").sample(people, n)
+        return self._drawn[key]
+
+    def _picture(self, question: Row, tests: Mapping[str, Sequence[str]]) -> str | None:
+        image_id: str | None = question["image_id"]
+        if image_id is None or question["origin"] != "test":
+            return image_id
+        person, task = question["person_id"], question["task"]
+        return Random(f"{self._seed}:picture:{person}:{task}").choice(tests[person])
+
+
+def _kind(row: Row, person: str) -> tuple[str, ...]:
+    return person, row["task"], row["modality"]
+
+
+def _number(row: Row) -> int:
+    """A question's place in its published list, which its id ends in."""
+    return int(row["question_id"].rsplit("/", 1)[-1])

@@ -1,0 +1,71 @@
+"""Our protocol: every question asked, without examples; options by their likelihood; one picture for all tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from unsee.evaluation import classification, cloze, generation, prompts
+from unsee.evaluation.protocols import Row, Speaker
+
+
+class Unsee:
+    """See :class:`unsee.evaluation.protocols.Asking`.
+
+    Args:
+        classification: ``likelihood`` of each option's text, or of its ``letter``.
+        max_new_tokens: length of a written answer.
+        cloze_rule: see :func:`unsee.evaluation.cloze.matches`.
+    """
+
+    name = "unsee"
+    version = prompts.VERSION
+    metrics: Mapping[str, tuple[str, ...]] = {
+        "classification": classification.METRICS,
+        "generation": generation.METRICS,
+        "cloze": ("accuracy",),
+        "likelihood": classification.METRICS[1:],
+    }
+    together: tuple[str, ...] = ("origin", "person_id")
+    leaves_out: tuple[str, ...] = ()
+
+    def __init__(
+        self, *, classification: str = "likelihood", max_new_tokens: int = 24, cloze_rule: str = "exact"
+    ) -> None:
+        self.max_new_tokens = max_new_tokens
+        self._scoring, self._cloze_rule = classification, cloze_rule
+
+    def rows(
+        self, questions: Sequence[Row], splits: pd.DataFrame, image_ids: Sequence[str], percents: Sequence[int]
+    ) -> list[Row]:
+        return list(questions)
+
+    def left_out(self, questions: pd.DataFrame, splits: pd.DataFrame, percent: int) -> set[str]:
+        return set()
+
+    def prompt(self, row: Row, speaker: Speaker) -> str:
+        words = prompts.render(row["task"], row["question"], row["options"], self._scoring)
+        return speaker.prompt(words, with_image=row["image_id"] is not None)
+
+    def answers(self, row: Row) -> list[str | None]:
+        if row["task"] == "classification" and self._scoring == "letter":
+            return list(prompts.LETTERS[: len(row["options"])])
+        return list(row["options"]) or [None]
+
+    def output(self, text: str) -> str:
+        return text.strip()
+
+    def choice(self, row: Row, output: str) -> int | None:
+        return None
+
+    def values(self, answer: Mapping[str, Any]) -> Sequence[float]:
+        if answer["task"] == "cloze":
+            return [float(cloze.matches(answer["output"], answer["reference"], self._cloze_rule))]
+        if answer["task"] == "generation":
+            return list(generation.overlap(answer["output"], answer["reference"]).values())
+        sure = classification.certainty(
+            answer["option_log_likelihoods"], answer["option_tokens"], answer["answer_index"]
+        )
+        return [float(answer["correct"]), *sure] if answer["task"] == "classification" else sure

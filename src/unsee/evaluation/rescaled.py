@@ -1,0 +1,76 @@
+"""One unlearned model at several strengths of its update: the base is loaded once, some of the people are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from unsee.cache import Cache
+from unsee.evaluation.engine import PREDICTIONS, answer, select
+from unsee.models.model import load, merge
+from unsee.models.pictures import Pictures
+from unsee.training.pairs import people, read_images
+
+RESCALED = pa.schema([("scale", pa.float64()), *PREDICTIONS])
+
+
+def predict_rescaled(
+    model: dict[str, Any],
+    benchmark: Path,
+    *,
+    vanilla: Path,
+    adapter: Path,
+    scales: Sequence[float],
+    forget_percent: int,
+    others: int | None,
+    settings: dict[str, Any],
+    threads: int,
+    output: Path,
+    cache: Path | None = None,
+) -> None:
+    """Answer questions with vanilla plus ``adapter`` times each scale; write predictions.parquet's columns behind ``scale``.
+
+    Args:
+        model: the configuration's ``model`` section.
+        benchmark: folder of canonical tables.
+        vanilla: the adapter that makes vanilla of the base.
+        adapter: an unlearned model's, on vanilla.
+        scales: of its update, up to 1: 0 would be vanilla, 1 is the unlearned model.
+        forget_percent: the ratio that it forgot; everything about these people is asked.
+        others: as many of the other people, and of the celebrities, are asked about; None: all.
+        settings: as for :func:`unsee.evaluation.engine.predict`.
+        threads: of this job.
+        output: the parquet file.
+        cache: folder of what jobs share, see :mod:`unsee.cache`.
+    """
+    torch.set_num_threads(threads)
+    questions = sample(select(benchmark, [forget_percent]), people(benchmark, forget_percent, "forget"), others)
+    images = read_images(benchmark, {row["image_id"] for row in questions if row["image_id"]})
+    vlm = load(model, [vanilla])
+    rows: list[dict[str, Any]] = []
+    before = 0.0
+    for scale in sorted(scales):
+        # What is still missing of the update is added in place: never a second copy of the weights.
+        vlm.model = merge(vlm.model, adapter, scale, done=before)
+        before = scale
+        pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=Cache(cache))
+        rows += [{"scale": scale} | row for row in answer(vlm, pictures, questions, settings)]
+    pq.write_table(pa.Table.from_pylist(rows, RESCALED), output)
+
+
+def sample(questions: Sequence[dict[str, Any]], forgotten: Sequence[str], others: int | None) -> list[dict[str, Any]]:
+    """All questions about the forgotten, and those about ``others`` retained people and as many celebrities.
+
+    The same people whatever the method, its scale and its seed, so that what is compared is compared on the same questions.
+    """
+    asked = set(forgotten)
+    for origin in ("profile", "celebrity"):
+        left = sorted({row["person_id"] for row in questions if row["origin"] == origin} - asked)
+        asked.update(left if others is None else Random(f"trade-off:{origin}").sample(left, min(others, len(left))))
+    return [row for row in questions if row["person_id"] in asked]

@@ -1,0 +1,10 @@
+"""Convert a package's pretrained decoder to a checkpoint folder, once."""
+
+from pathlib import Path
+
+import job
+from unsee.models.smollm2 import convert
+
+job.start(snakemake)
+convert(Path(snakemake.output[0]).parent)
+job.done(snakemake)

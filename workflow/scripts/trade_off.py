@@ -1,0 +1,27 @@
+"""Methods at equal utility: the curves, the ranking and the figure."""
+
+from pathlib import Path
+
+import pandas as pd
+
+import job
+from unsee.evaluation.protocols import make
+from unsee.results.drawing import save
+from unsee.results.figures_trade_off import equal_utility
+from unsee.results.tables import write_csv
+from unsee.results.trade_off import score_rescaled, to_markdown, trade_off
+
+job.start(snakemake)
+given, made, asked = snakemake.input, snakemake.output, snakemake.params
+asking = make(asked.settings)
+questions = pd.read_parquet(given.questions)
+scaled = {
+    tuple(run): score_rescaled(pd.read_parquet(file), questions, asking)
+    for run, file in zip(asked.runs, given.rescaled, strict=True)
+}
+curves, ranking = trade_off(pd.read_parquet(given.answers), scaled, asked.utility, asked.methods)
+write_csv(curves, Path(made.curves))
+write_csv(ranking, Path(made.ranking))
+Path(made.markdown).write_text(to_markdown(ranking, asked.utility), encoding="utf-8")
+save(equal_utility(curves, asked.utility), Path(made.figures[0]).parent, "equal_utility")
+job.done(snakemake)
