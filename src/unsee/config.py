@@ -219,8 +219,9 @@ def _process_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     for key, section in sections.items():
         rule = "finetune" if key == ("finetune",) else "unlearn"
         processes, gpus = section.get("num_processes", 1), config["resources"][rule]["gpu"]
-        if gpus and processes != gpus:
-            yield (*key, "num_processes"), f"is {processes}; expected {gpus} as resources.{rule}.gpu, a GPU each"
+        if gpus and processes > gpus:
+            expected = f"expected at most resources.{rule}.gpu, a GPU each"
+            yield (*key, "num_processes"), f"is {processes}, of jobs with {gpus} GPUs; {expected}"
         if section.get("shard") and processes == 1:
             yield (*key, "shard"), "is true with one process; expected num_processes of at least 2, or false"
 

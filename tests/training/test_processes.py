@@ -9,14 +9,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
+from unsee.config import ConfigError, check
 from unsee.models.model import load
 from unsee.training import loop, processes
 from unsee.training.finetune import finetune
 from unsee.training.loop import Step
 from unsee.training.pairs import Unit
 from unsee.training.settings import LoraSettings
+from unsee.unlearning import catalogue
 
 SETTINGS = {
     "learning_rate": 0.01,
@@ -67,6 +70,18 @@ def test_weights_outside_the_decoder_are_not_shared_out(model_spec: dict[str, An
         ValueError, match=r"shard is true and \S*vision_tower\S* is trained; expected lora.scope: language"
     ):
         processes.share_out(vlm.model, vlm.family.language_model(vlm.base))
+
+
+def test_processes_have_a_gpu_each() -> None:
+    root = Path(__file__).parents[2]
+    config = yaml.safe_load((root / "config.yaml").read_text())
+    config["methods"]["ga"]["num_processes"] = 4
+    check(config, catalogue.read(), root)  # on a CPU there is none to have
+    config["resources"]["unlearn"]["gpu"] = 2
+    with pytest.raises(
+        ConfigError, match=r"ga\.num_processes is 4, of jobs with 2 GPUs; expected at most resources.unlearn.gpu"
+    ):
+        check(config, catalogue.read(), root)
 
 
 def step(n: int) -> Step:

@@ -177,11 +177,6 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             "config.yaml: finetune.num_processes is 0; expected a whole number from 1",
         ),
         (
-            "resources.unlearn.gpu",
-            2,
-            "config.yaml: unlearning.num_processes is 1; expected 2 as resources.unlearn.gpu, a GPU each",
-        ),
-        (
             "methods.ga.shard",
             True,
             "config.yaml: methods.ga.shard is true with one process; expected num_processes of at least 2, or false",
