@@ -1,8 +1,9 @@
 # What a vision-language model still knows, and what it lost, after it was asked to forget some people.
 #
-#   write_benchmark > load_benchmark > finetune (vanilla, retain) > unlearn > predict > score > scores > table3, summary > figures > report
+#   write_benchmark > load_benchmark, split_benchmark > finetune (vanilla, retain) > unlearn > predict > score > scores > table3, summary > figures > report
 #
-# Settings: config.yaml. What each file is: docs/design.md. Functions of the rules: workflow/rules/common.smk.
+# Settings: config.yaml. What each file is: docs/design.md. Functions of the rules: workflow/rules/common.smk, and
+# when a job runs again: workflow/rules/identity.smk, docs/reruns.md.
 from snakemake.utils import min_version
 
 min_version("9.20")
@@ -12,6 +13,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/identity.smk"
 include: "workflow/rules/safety.smk"
 
 
@@ -26,6 +28,8 @@ localrules:
     all,
     fetch_benchmark,
     fetch_model,
+    split_benchmark,
+    splits,
     dataset_statistics,
     score,
     official,

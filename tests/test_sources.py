@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unsee.sources import imported
+from unsee.sources import digests, imported
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "src" / "unsee"
@@ -52,3 +52,21 @@ def test_a_metric_is_no_source_of_the_predictions_nor_the_loop_of_the_scores() -
     assert "evaluation/scoring.py" in named("score") - named("predict")
     assert "training/loop.py" in named("unlearn") & named("finetune") - named("predict") - named("score")
     assert not any(name.startswith(("models/", "training/")) for name in named("score") | named("table3"))
+
+
+def test_a_digest_is_of_the_code_and_not_of_what_is_said_about_it(tmp_path: Path) -> None:
+    library, script = tmp_path / "toy", tmp_path / "script.py"
+    library.mkdir()
+    script.write_text("import toy.a\n")
+
+    def digest(text: str) -> str:
+        (library / "a.py").write_text(text)
+        first, second = digests(script, library)
+        assert first.startswith("toy/a.py ") and second.startswith("script.py ")
+        return first
+
+    first = digest('"""Says."""\n\n\ndef f(x):\n    """Doubles."""\n    return 2 * x\n')
+    assert digest("# Says more.\ndef f( x ):\n    '''Two of it.'''\n    return (2 * x)  # twice\n") == first
+    assert digest('"""Says more."""\ndef f( x ):\n    "Two of it."\n    return (2 * x)  # twice\n') == first
+    assert digest('"""Says."""\n\n\ndef f(x):\n    """Doubles."""\n    return 3 * x\n') != first
+    assert digest('"""Says."""\n\n\ndef f(x):\n    print("Doubles.")\n    return 2 * x\n') != first

@@ -62,6 +62,7 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         found += _path_findings(config, root)
     if not found:
         found += _length_findings(config)
+        found += _process_findings(config)
         found += _twin_findings(resolve(config, methods, files))
     if found:
         places = [(yaml.safe_load(file.read_text(encoding="utf-8")), file) for file in reversed(files)]
@@ -207,6 +208,22 @@ def _length_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
                 key,
                 f"has epochs {_shown(epochs)} and steps {_shown(steps)}; expected one of them, and null for the other",
             )
+
+
+def _process_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    """Processes have a GPU each, where there are GPUs; weights are shared out among several."""
+    sections: dict[Key, Mapping[str, Any]] = {(name,): config[name] for name in ("finetune", "unlearning")}
+    for name, given in config["methods"].items():
+        if given and {"num_processes", "shard"} & given.keys():
+            sections["methods", name] = {**config["unlearning"], **given}
+    for key, section in sections.items():
+        rule = "finetune" if key == ("finetune",) else "unlearn"
+        processes, gpus = section.get("num_processes", 1), config["resources"][rule]["gpu"]
+        if gpus and processes > gpus:
+            expected = f"expected at most resources.{rule}.gpu, a GPU each"
+            yield (*key, "num_processes"), f"is {processes}, of jobs with {gpus} GPUs; {expected}"
+        if section.get("shard") and processes == 1:
+            yield (*key, "shard"), "is true with one process; expected num_processes of at least 2, or false"
 
 
 def _twin_findings(entries: Mapping[str, Entry]) -> Iterator[tuple[Key, str]]:

@@ -1,12 +1,13 @@
 """Which source files decide what a script does: itself, and what it imports of this library, however far down.
 
-They are inputs of the script's rule, so that a change runs again what it can have changed and nothing else. Files are
-read, never run.
+Their digests are parameters of the script's rule, so that a change runs again what it can have changed and nothing else: comments,
+docstrings and layout change nothing. Files are read, never run.
 """
 
 from __future__ import annotations
 
 import ast
+import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -28,17 +29,39 @@ def imported(script: Path, library: Path) -> list[Path]:
         file = left.pop()
         if file not in found:
             found.add(file)
-            left += _imports(file, library, file.stat().st_mtime_ns)
+            left += _read(file, library, file.stat().st_mtime_ns)[0]
     return [script, *sorted(found - {script})]
 
 
+def digests(script: Path, library: Path) -> list[str]:
+    """``name digest`` of ``script`` and of each file that it imports; the same for the same code, wherever it lies.
+
+    Args:
+        script, library: as in :func:`imported`.
+    """
+    named = {file: file.relative_to(library.parent) for file in imported(script, library) if file != script}
+    named[script] = Path(script.name)
+    return [f"{name.as_posix()} {_read(file, library, file.stat().st_mtime_ns)[1]}" for file, name in named.items()]
+
+
 @cache  # by time as well: each file is parsed once, however many jobs ask, and again when it has changed
-def _imports(file: Path, library: Path, changed: int) -> tuple[Path, ...]:
-    return tuple(_read_imports(file, library))
+def _read(file: Path, library: Path, changed: int) -> tuple[tuple[Path, ...], str]:
+    """What a file imports, and the digest of its code."""
+    tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    imports = tuple(_read_imports(tree, file, library))
+    return imports, hashlib.sha256(ast.unparse(_without_docstrings(tree)).encode()).hexdigest()[:16]
 
 
-def _read_imports(file: Path, library: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            said = node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
+            node.body = [*(node.body[1:] if said else node.body), ast.Pass()]  # a body may have been nothing else
+    return tree
+
+
+def _read_imports(tree: ast.Module, file: Path, library: Path) -> Iterator[Path]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules = [alias.name.split(".") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

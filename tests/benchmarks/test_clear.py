@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -143,6 +144,8 @@ def test_the_published_layout_gives_these_tables(tmp_path: Path) -> None:
         ("Basil Al-Kuwaiti", "retain"),
         ("Chukwu Akabueze", "retain"),
     }
+    names = benchmark.people.filter(pc.equal(benchmark.people["group"], "fictitious"))["person_id"].to_pylist()
+    assert published.read_split("clear", tmp_path, 5, names).equals(benchmark.splits)
 
     questions = {q["question_id"]: q for q in benchmark.questions.to_pylist()}
     kinds = {key: (q["person_id"], q["task"], q["modality"]) for key, q in questions.items()}

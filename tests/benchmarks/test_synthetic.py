@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from unsee.benchmarks import mllmu, profiles, statistics, synthetic, wording
-from unsee.benchmarks.schema import BenchmarkError, read_table
-from unsee.benchmarks.splits import assign_sets, draw
+from unsee.benchmarks import mllmu, profiles, published, statistics, synthetic, wording
+from unsee.benchmarks.schema import BenchmarkError, read_split, read_table
+from unsee.benchmarks.splits import assign_sets, draw, drawn
 
 TABLE_3 = {
     "Total Questions": "20754",
@@ -134,3 +134,22 @@ def test_sets_follow_the_split(mini_benchmark: Path) -> None:
         assert all(value == expected or (expected is None and value != value or value is expected) for value in found)
     with pytest.raises(BenchmarkError, match="no people at 10 %"):
         assign_sets(questions, splits, 10)
+
+
+def test_a_ratio_is_drawn_read_and_kept_alone_as_with_the_others(mini_published: Path, mini_benchmark: Path) -> None:
+    whole = read_table(mini_benchmark, "splits")
+    ids = [f"{i:03d}" for i in range(12)]
+    assert sorted(whole["person_id"].to_pylist()) == ids
+    assert drawn(ids, 25, 7).equals(whole)
+    assert published.read_split("mllmu", mini_published, 25, ids).equals(whole)
+    assert read_split(mini_benchmark, 25).equals(whole)
+
+
+def test_without_ratios_the_other_tables_are_the_same(
+    mini_published: Path, mini_benchmark: Path, tmp_path: Path
+) -> None:
+    mllmu.load(mini_published, []).write(tmp_path)
+    names = ("images", "people", "questions", "training_pairs")
+    assert sorted(path.stem for path in tmp_path.iterdir()) == list(names)
+    for name in names:
+        assert (tmp_path / f"{name}.parquet").read_bytes() == (mini_benchmark / f"{name}.parquet").read_bytes()

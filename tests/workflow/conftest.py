@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,12 @@ from textwrap import dedent
 import pytest
 
 ROOT = Path(__file__).parents[2]
+FINISHED = """\
+benchmark: {people: 8, celebrities: 2, forget_percents: [25]}
+finetune: {epochs: 1}
+unlearning: {steps: 2}
+methods: {ga: {}, npo: {}, ga_diff: false, kl_min: false, mmunlearner: false, vl_eraser: false}
+"""
 
 
 @dataclass(frozen=True)
@@ -87,3 +94,48 @@ def plan(tmp_path: Path, checkpoint: Path) -> Snakemake:
         return call(tmp_path / "work", "-n", *arguments, *files, root=root, PYTHONPATH=traps)
 
     return dry_run
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A copy of the project, that may be edited, with a finished run in its ``results``."""
+
+    root: Path
+    settings: Path
+
+    def call(self, *arguments: str) -> Outcome:
+        """Run Snakemake there, as a person would; by default for every table."""
+        return call(self.root, *arguments, "--configfile", str(self.settings), root=self.root)
+
+    def jobs(self, *arguments: str) -> set[str]:
+        """What would run now: ``rule``, or ``rule forget5/ga/seed0``."""
+        outcome = self.call("-n", *arguments)
+        assert outcome.code == 0, outcome.text
+        found = set()
+        for rule, body in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", outcome.text, re.MULTILINE):
+            given = dict(re.findall(r"(\w+)=([\w.-]+)", "".join(re.findall(r"wildcards: (.*)", body))))
+            run = f"forget{given['forget_percent']}" if given else ""
+            run += f"/{given['method']}/seed{given['seed']}" if "method" in given else ""
+            found.add(f"{rule} {run}".strip())
+        return found - {"all"}
+
+
+def copy_project(root: Path) -> Path:
+    """What the workflow is made of, to be edited."""
+    for name in ("workflow", "src", "envs", "profiles"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "config.yaml", "README.md"):
+        shutil.copy(ROOT / name, root / name)
+    return root
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Eight people, two of them to forget by two methods; whoever changes something puts it back."""
+    root = copy_project(tmp_path_factory.mktemp("finished") / "project")
+    settings = root / "mini.yaml"
+    settings.write_text(FINISHED)
+    run = Finished(root, settings)
+    outcome = run.call()
+    assert outcome.code == 0, outcome.text
+    return run

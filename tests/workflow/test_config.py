@@ -174,6 +174,16 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             "config.yaml: unlearning has epochs null and steps null; expected one of them, and null for the other",
         ),
         (
+            "finetune.num_processes",
+            0,
+            "config.yaml: finetune.num_processes is 0; expected a whole number from 1",
+        ),
+        (
+            "methods.ga.shard",
+            True,
+            "config.yaml: methods.ga.shard is true with one process; expected num_processes of at least 2, or false",
+        ),
+        (
             "methods.ga.epochs",
             3,
             "config.yaml: methods.ga has epochs 3 and steps 172; expected one of them, and null for the other",

@@ -21,6 +21,8 @@ def test_the_default_run(plan: Run, root: Path, tmp_path: Path) -> None:
     assert outcome.jobs == {
         "write_benchmark": 1,
         "load_benchmark": 1,
+        "split_benchmark": 3,
+        "splits": 1,
         "dataset_statistics": 1,
         "finetune": 1 + 3,
         "unlearn": 3 * n,
@@ -172,7 +174,7 @@ def test_a_method_is_one_file_and_one_entry(plan: Run, root: Path, tmp_path: Pat
     outcome = plan("methods: {half: {share: 0.25}}", target, root=copy)
     assert outcome.code == 0, outcome.text
     assert (outcome.jobs["finetune"], outcome.jobs["unlearn"]) == (2, 1)
-    assert "half.py" in outcome.text
+    assert "method=half" in outcome.text
     outcome = plan("methods: {half: {shave: 0.25}}", target, root=copy)
     assert "preset.yaml: methods.half.shave is no known option; did you mean 'share'?" in outcome.text
 

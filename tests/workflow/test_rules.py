@@ -31,9 +31,17 @@ def test_a_rule_is_complete(rule: str) -> None:
     assert needed <= directives
     assert f'threads: cores("{rule}")' in body
     assert f'**needs("{rule}")' in body
-    assert f'sources("{rule}")' in body
+    assert f'*sources("{rule}")' in body
+    assert f'identity=identity("{rule}")' in body
+    assert re.search(rf'again=again\(\s*"{rule}"', body)
     assert '"../../envs/unsee.yaml"' in body
     assert f'"../scripts/{rule}.py"' in body
+
+
+@pytest.mark.parametrize("rule", [rule for rule, body in RULES.items() if "results/models/{RUN}" not in body])
+def test_a_file_made_of_every_run_does_not_outlive_what_it_rests_on(rule: str) -> None:
+    gathers = "rests_on=" in RULES[rule] or "of_every_run(" in RULES[rule].split("output:")[0]
+    assert not gathers or re.search(rf'again=again\(\s*"{rule}",\s*"results/', RULES[rule])
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -41,6 +49,7 @@ def test_a_script_is_thin(rule: str) -> None:
     lines = (ROOT / "workflow" / "scripts" / f"{rule}.py").read_text().splitlines()
     assert len(lines) <= 32
     assert any(line.startswith("job.start(snakemake)") for line in lines)
+    assert lines[-1].startswith("job.done(snakemake")
 
 
 def test_the_configuration_has_resources_for_every_rule_and_no_other() -> None:

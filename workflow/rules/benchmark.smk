@@ -7,10 +7,10 @@ onstart:
 
 rule write_benchmark:
     input:
-        portraits=str(ROOT / "src/unsee/data/portraits.parquet"),
-        sources=sources("write_benchmark"),
+        portraits=str(PORTRAITS),
+        again=again("write_benchmark"),
     output:
-        directory("results/benchmark/raw"),
+        RAW,
     log:
         "results/jobs/write_benchmark.log",
     benchmark:
@@ -21,11 +21,12 @@ rule write_benchmark:
     resources:
         **needs("write_benchmark"),
     params:
+        *sources("write_benchmark"),
+        identity=identity("write_benchmark"),
         # In one parameter, for Snakemake compares the values of parameters and not whose they are.
         settings={
             "people": config["benchmark"]["people"],
             "celebrities": config["benchmark"]["celebrities"],
-            "forget_percents": sorted(config["benchmark"]["forget_percents"]),
             "seed": config["benchmark"]["seed"],
         },
     script:
@@ -34,7 +35,7 @@ rule write_benchmark:
 
 rule fetch_benchmark:
     input:
-        sources=sources("fetch_benchmark"),
+        again=again("fetch_benchmark"),
     output:
         f"{BENCHMARK}/published.json",
     log:
@@ -47,9 +48,17 @@ rule fetch_benchmark:
     resources:
         **needs("fetch_benchmark"),
     params:
+        *sources("fetch_benchmark"),
+        identity=identity("fetch_benchmark"),
         repository=published.REPOSITORIES.get(config["benchmark"]["name"]),
         revision=config["benchmark"]["revision"],
-        patterns=[f"{folder}/train-*" for folder in published_folders()],
+        # Of every ratio: one more does not fetch, and so may not change, what the others were made of.
+        patterns=[
+            f"{folder}/train-*"
+            for folder in published_folders(
+                published.PERCENTS.get(config["benchmark"]["name"], [])
+            )
+        ],
     script:
         "../scripts/fetch_benchmark.py"
 
@@ -57,9 +66,9 @@ rule fetch_benchmark:
 rule load_benchmark:
     input:
         published=published_files(),
-        sources=sources("load_benchmark"),
+        again=again("load_benchmark"),
     output:
-        TABLES,
+        MODEL_TABLES,
     log:
         "results/jobs/load_benchmark.log",
     benchmark:
@@ -70,17 +79,71 @@ rule load_benchmark:
     resources:
         **needs("load_benchmark"),
     params:
+        *sources("load_benchmark"),
+        identity=identity("load_benchmark"),
         name=config["benchmark"]["name"],
         folder=lambda w: published_folder(),
-        forget_percents=sorted(config["benchmark"]["forget_percents"]),
+        forget_percents=read_percents(),
     script:
         "../scripts/load_benchmark.py"
+
+
+rule split_benchmark:
+    input:
+        published=lambda w: published_files(int(w.forget_percent)),
+        people="results/benchmark/people.parquet",
+        again=again("split_benchmark"),
+    output:
+        "results/benchmark/splits/forget{forget_percent}.parquet",
+    log:
+        "results/jobs/split_benchmark/forget{forget_percent}.log",
+    benchmark:
+        "results/jobs/split_benchmark/forget{forget_percent}.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("split_benchmark")
+    resources:
+        **needs("split_benchmark"),
+    params:
+        *sources("split_benchmark"),
+        identity=identity("split_benchmark"),
+        name=config["benchmark"]["name"],
+        folder=lambda w: published_folder(),
+        seed=(
+            config["benchmark"]["seed"]
+            if config["benchmark"]["name"] == "synthetic"
+            else None
+        ),
+    script:
+        "../scripts/split_benchmark.py"
+
+
+rule splits:
+    input:
+        split_files(sorted(config["benchmark"]["forget_percents"])),
+        again=again("splits"),
+    output:
+        SPLITS,
+    log:
+        "results/jobs/splits.log",
+    benchmark:
+        "results/jobs/splits.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: cores("splits")
+    resources:
+        **needs("splits"),
+    params:
+        *sources("splits"),
+        identity=identity("splits"),
+    script:
+        "../scripts/splits.py"
 
 
 rule dataset_statistics:
     input:
         tables=TABLES,
-        sources=sources("dataset_statistics"),
+        again=again("dataset_statistics", "results/dataset_statistics.csv", TABLES),
     output:
         "results/dataset_statistics.csv",
     log:
@@ -92,5 +155,8 @@ rule dataset_statistics:
     threads: cores("dataset_statistics")
     resources:
         **needs("dataset_statistics"),
+    params:
+        *sources("dataset_statistics"),
+        identity=identity("dataset_statistics"),
     script:
         "../scripts/dataset_statistics.py"

@@ -13,7 +13,6 @@ from unsee import config as configuration
 from unsee import gpus
 from unsee.benchmarks import published
 from unsee.evaluation import protocols
-from unsee.sources import imported
 from unsee.unlearning import catalogue
 
 ROOT = Path(os.path.relpath(workflow.basedir))
@@ -29,10 +28,24 @@ except (configuration.ConfigError, catalogue.CatalogueError) as error:
 
 ENTRIES = configuration.resolve(config, METHODS, CONFIG_FILES)
 BENCHMARK = "results/benchmark"
-TABLES = expand(
-    "results/benchmark/{table}.parquet",
-    table=["people", "images", "questions", "training_pairs", "splits"],
+# Of the synthetic benchmark, in the published layout.
+RAW = [
+    f"{BENCHMARK}/raw/{file}.parquet"
+    for file in (
+        "ft_Data/train-00000-of-00001",
+        "Full_Set/train-00000-of-00001",
+        "Test_Set/train-00000-of-00002",
+        "Test_Set/train-00001-of-00002",
+        "Retain_Set/train-00000-of-00001",
+    )
+]
+# What a model is made of, besides the splits of its ratio.
+MODEL_TABLES = expand(
+    f"{BENCHMARK}/{{table}}.parquet",
+    table=["people", "images", "questions", "training_pairs"],
 )
+SPLITS = f"{BENCHMARK}/splits.parquet"
+TABLES = [*MODEL_TABLES, SPLITS]
 # The figures, see src/unsee/results/figures.py.
 FIGURES = [
     "agreement",
@@ -43,6 +56,7 @@ FIGURES = [
     "trade_off",
     "training",
 ]
+PORTRAITS = ROOT / "src/unsee/data/portraits.parquet"
 # GPU jobs on this machine: as many at a time as it has GPUs, and on the CPU no fewer than others. Not on a cluster, which
 # counts its own: there --jobs says how many jobs may be queued.
 if workflow.is_main_process and workflow.nodes is None:
@@ -91,19 +105,16 @@ def needs(rule):
     return {name: value for name, value in asked.items() if value is not None}
 
 
-def sources(rule):
-    """A rule's script and what it imports of the library.
-
-    Snakemake itself goes by the time of a script, and not by what it imports; inputs it compares by content.
-    """
-    script = ROOT / f"workflow/scripts/{rule}.py"
-    return [str(path) for path in imported(script, ROOT / "src/unsee")]
-
-
-def published_folders():
-    """The names of the folders that the benchmark's loader reads."""
+def read_percents():
+    """The ratios without which people, pictures and questions cannot be read: none, where they are the same at all."""
     benchmark = config["benchmark"]
-    return list(published.folders(benchmark["name"], benchmark["forget_percents"]))
+    free = published.same_at_every_ratio(benchmark["name"])
+    return [] if free else sorted(benchmark["forget_percents"])
+
+
+def published_folders(percents):
+    """The names of the folders that the benchmark's loader reads for these ratios."""
+    return published.folders(config["benchmark"]["name"], percents)
 
 
 def published_folder():
@@ -114,18 +125,26 @@ def published_folder():
     return path and os.path.normpath(ROOT / path)
 
 
-def published_files():
-    """The files of a published benchmark, the folder that write_benchmark makes, or the record of what is fetched."""
+def published_files(percent=None):
+    """The files that people, pictures and questions are read from, or those of a ratio's splits.
+
+    Of a published benchmark, or those that write_benchmark makes, or the record of what is fetched.
+    """
     if config["benchmark"]["name"] == "synthetic":
-        return [f"{BENCHMARK}/raw"]
+        return [] if percent else RAW
     if config["benchmark"]["path"] is None:
         return [f"{BENCHMARK}/published.json"]
     folder = Path(published_folder())
-    return [
-        str(path)
-        for name in published_folders()
-        for path in published.shards(folder / name)
-    ]
+    if percent:
+        names = [k for k, at in published_folders([percent]).items() if at]
+    else:
+        names = published_folders(read_percents())
+    return [str(path) for name in names for path in published.shards(folder / name)]
+
+
+def split_files(percents):
+    """Who is forgotten at these ratios, a file each."""
+    return [f"{BENCHMARK}/splits/forget{percent}.parquet" for percent in percents]
 
 
 def check_published(rules):
@@ -133,7 +152,7 @@ def check_published(rules):
     benchmark = config["benchmark"]
     if benchmark["name"] == "synthetic" or benchmark["path"] is None:
         return
-    if "load_benchmark" not in rules:
+    if not {"load_benchmark", "split_benchmark"} & set(rules):
         return
     from unsee.benchmarks.schema import BenchmarkError
 
@@ -172,6 +191,14 @@ def model_files():
         for path in Path(model()["path"]).glob("*")
         if path.is_file() and path.suffix != ".md"  # a card changes no result
     )
+
+
+def pretraining_settings():
+    """How the base model is pretrained, but for what is an input."""
+    settings = configuration.plain(config["pretraining"])
+    return {
+        k: v for k, v in settings.items() if k not in ("bystanders", "language_model")
+    }
 
 
 def bystanders():
@@ -273,29 +300,6 @@ def anchored(paths):
     return paths
 
 
-def parts():
-    """What the table rests on, from the benchmark to the scores."""
-    names = [
-        "adapter/adapter_config.json",
-        "adapter/adapter_model.safetensors",
-        "metrics.parquet",
-    ]
-    answers = answers_of_every_run("predictions.parquet", "item_scores.parquet")
-    return TABLES + of_every_run(*names, "manifest.json") + answers
-
-
-def lost(table):
-    """What a table that is there rests on and is not there any more.
-
-    Snakemake asks whether a wanted file is there, not whether what it was made of still is: a table would outlive an
-    adapter whose new run failed, and the next call would say "Nothing to be done". As a parameter of the table's
-    rule this list runs the rule when it is not empty, and with it all that its input lacks.
-    """
-    if not exists(table):
-        return []
-    return [path for path in parts() if not exists(path)]
-
-
 def page_files():
     """What the report's page is made of besides the results."""
     folder = ROOT / "src/unsee/data/report"
@@ -304,13 +308,12 @@ def page_files():
 
 def settings_text():
     """The configuration, every file merged, but for what is of this machine and changes no result."""
-    sections = configuration.plain(
-        {
-            k: v
-            for k, v in config.items()
-            if k not in ("checkpoint", "cluster", "resources")
-        }
-    )
+    kept = {
+        k: v
+        for k, v in config.items()
+        if k not in ("checkpoint", "cluster", "resources")
+    }
+    sections = provenance.portable(configuration.plain(kept))
     return yaml.safe_dump(sections, sort_keys=True, allow_unicode=True)
 
 
@@ -324,7 +327,7 @@ def rescaled():
 def training_times():
     """Snakemake's measurements of every job that trains."""
     return [
-        f"results/jobs/{'unlearn' if method in ENTRIES else 'finetune'}/{_run(percent, method, seed)}.tsv"
+        f"results/jobs/{maker(method)}/{_run(percent, method, seed)}.tsv"
         for percent, method, seed in runs()
     ]
 
@@ -354,24 +357,20 @@ def vanilla(wildcards):
     return adapter_folder(wildcards, 0, "vanilla")
 
 
-def method_sources(wildcards):
-    """The file of a run's method, and what it imports of the library."""
-    return [
-        str(path)
-        for path in imported(
-            ENTRIES[wildcards.method].method.source, ROOT / "src/unsee"
-        )
-    ]
-
-
-def reference(wildcards):
-    """The adapter of the model that a run's method is compared with while it trains, if it is."""
-    entry = ENTRIES[wildcards.method]
+def reference_run(forget_percent, method):
+    """The ratio and method of the model that a run's method is compared with while it trains, if it is."""
+    entry = ENTRIES[method]
     if entry.method.needs.reference != "retain":
         return None
     if entry.settings.get("reference_model") == "vanilla":
-        return vanilla(wildcards)
-    return adapter_folder(wildcards, wildcards.forget_percent, "retain")
+        return 0, "vanilla"
+    return forget_percent, "retain"
+
+
+def reference(wildcards):
+    """The adapter of that model."""
+    run = reference_run(wildcards.forget_percent, wildcards.method)
+    return run and adapter_folder(wildcards, *run)
 
 
 def adapters(wildcards):
@@ -382,8 +381,20 @@ def adapters(wildcards):
     return [vanilla(wildcards), own] if wildcards.method in ENTRIES else [own]
 
 
-def asked_percents(wildcards):
+def percents_of(forget_percent):
     """The ratios whose questions a run answers: its own, and vanilla, which is asked once, all."""
-    if wildcards.method == "vanilla" and int(wildcards.forget_percent) == 0:
-        return sorted(config["benchmark"]["forget_percents"])
-    return [int(wildcards.forget_percent)]
+    return (
+        [forget_percent]
+        if forget_percent
+        else sorted(config["benchmark"]["forget_percents"])
+    )
+
+
+def asked_percents(wildcards):
+    """The same of a job."""
+    return percents_of(int(wildcards.forget_percent))
+
+
+def splits_of(wildcards):
+    """The splits that a run is trained by: of its ratio, if it is of one."""
+    return split_files([p] if (p := int(wildcards.forget_percent)) else [])

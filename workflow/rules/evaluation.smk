@@ -3,10 +3,11 @@
 
 rule predict:
     input:
-        tables=TABLES,
+        tables=MODEL_TABLES,
+        splits=lambda w: split_files(asked_percents(w)),
         model=model_files(),
         adapters=lambda w: adapter_files(adapters(w)),
-        sources=sources("predict"),
+        again=again("predict"),
     output:
         f"results/models/{RUN}/predictions.parquet",
     log:
@@ -19,10 +20,12 @@ rule predict:
     resources:
         **needs("predict"),
     params:
+        *sources("predict"),
+        identity=identity("predict"),
         model=model(),
         adapters=adapters,
         forget_percents=asked_percents,
-        settings=asking("batch_size", leave_out=["cloze_rule"]),
+        settings=asking(leave_out=["cloze_rule"]),
     script:
         "../scripts/predict.py"
 
@@ -31,7 +34,7 @@ rule score:
     input:
         predictions=f"results/models/{RUN}/predictions.parquet",
         questions="results/benchmark/questions.parquet",
-        sources=sources("score"),
+        again=again("score"),
     output:
         f"results/models/{RUN}/item_scores.parquet",
     log:
@@ -44,6 +47,8 @@ rule score:
     resources:
         **needs("score"),
     params:
+        *sources("score"),
+        identity=identity("score"),
         settings=asking(leave_out=["classification", "max_new_tokens"]),
     script:
         "../scripts/score.py"
@@ -55,7 +60,7 @@ rule official:
         splits="results/benchmark/splits.parquet",
         predictions=lambda w: as_published(w, "predictions.parquet"),
         item_scores=lambda w: as_published(w, "item_scores.parquet"),
-        sources=sources("official"),
+        again=again("official"),
     output:
         f"results/models/{RUN}/official/{{method}}_final_evaluation_results.json",
         [
@@ -71,6 +76,9 @@ rule official:
     threads: cores("official")
     resources:
         **needs("official"),
+    params:
+        *sources("official"),
+        identity=identity("official"),
     script:
         "../scripts/official.py"
 
@@ -79,7 +87,7 @@ rule ask_anchor:
     input:
         tables=lambda w: anchored(TABLES),
         model=model_files(),
-        sources=sources("ask_anchor"),
+        again=again("ask_anchor"),
     output:
         "results/anchor/predictions.parquet",
     log:
@@ -92,9 +100,10 @@ rule ask_anchor:
     resources:
         **needs("ask_anchor"),
     params:
+        *sources("ask_anchor"),
+        identity=identity("ask_anchor"),
         model=model(),
         forget_percent=config["anchor"]["forget_percent"],
-        batch_size=config["evaluation"]["batch_size"],
     script:
         "../scripts/ask_anchor.py"
 
@@ -104,7 +113,7 @@ rule anchor_check:
         questions="results/benchmark/questions.parquet",
         splits="results/benchmark/splits.parquet",
         predictions="results/anchor/predictions.parquet",
-        sources=sources("anchor_check"),
+        again=again("anchor_check"),
     output:
         "results/anchor_check.csv",
     log:
@@ -117,6 +126,8 @@ rule anchor_check:
     resources:
         **needs("anchor_check"),
     params:
+        *sources("anchor_check"),
+        identity=identity("anchor_check"),
         figures=configuration.plain(config["anchor"]),
     script:
         "../scripts/anchor_check.py"

@@ -3,7 +3,7 @@
 
 rule convert_language_model:
     input:
-        sources=sources("convert_language_model"),
+        again=again("convert_language_model"),
     output:
         LANGUAGE_MODEL,
     log:
@@ -15,6 +15,9 @@ rule convert_language_model:
     threads: cores("convert_language_model")
     resources:
         **needs("convert_language_model"),
+    params:
+        *sources("convert_language_model"),
+        identity=identity("convert_language_model"),
     script:
         "../scripts/convert_language_model.py"
 
@@ -24,8 +27,8 @@ rule pretrain_base:
         bystanders=bystanders(),
         language_model=language_model(),
         tower=tower(),
-        portraits=str(ROOT / "src/unsee/data/portraits.parquet"),
-        sources=sources("pretrain_base"),
+        portraits=str(PORTRAITS),
+        again=again("pretrain_base"),
     output:
         f"{BASE}/config.json",
         f"{BASE}/model.safetensors",
@@ -39,19 +42,17 @@ rule pretrain_base:
     resources:
         **needs("pretrain_base"),
     params:
+        *sources("pretrain_base"),
+        identity=identity("pretrain_base"),
         family=config["model"]["family"],
-        settings={
-            k: v
-            for k, v in configuration.plain(config["pretraining"]).items()
-            if k not in ("bystanders", "language_model")
-        },
+        settings=pretraining_settings(),
     script:
         "../scripts/pretrain_base.py"
 
 
 rule fetch_model:
     input:
-        sources=sources("fetch_model"),
+        again=again("fetch_model"),
     output:
         f"{BASE}/published.json",
     log:
@@ -64,6 +65,8 @@ rule fetch_model:
     resources:
         **needs("fetch_model"),
     params:
+        *sources("fetch_model"),
+        identity=identity("fetch_model"),
         repository=config["model"]["path"],
         revision=config["model"]["revision"],
     script:
@@ -72,9 +75,10 @@ rule fetch_model:
 
 rule finetune:
     input:
-        tables=TABLES,
+        tables=MODEL_TABLES,
+        splits=splits_of,
         model=model_files(),
-        sources=sources("finetune"),
+        again=again("finetune"),
     output:
         f"results/models/{RUN}/adapter/adapter_config.json",
         f"results/models/{RUN}/adapter/adapter_model.safetensors",
@@ -92,6 +96,8 @@ rule finetune:
     resources:
         **needs("finetune"),
     params:
+        *sources("finetune"),
+        identity=identity("finetune"),
         model=model(),
         settings=configuration.plain(config["finetune"]),
     script:

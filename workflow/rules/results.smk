@@ -1,11 +1,26 @@
 # From one value a question to the tables, figures and the page.
+# What the figures and the page are made of.
+GATHERED = [
+    f"results/{name}"
+    for name in (
+        "scores.csv",
+        "scores.parquet",
+        "table3.csv",
+        "summary.csv",
+        "differences.csv",
+        "costs.csv",
+        "dataset_statistics.csv",
+    )
+]
 
 
 rule scores:
     input:
         tables=TABLES,
         item_scores=answers_of_every_run("item_scores.parquet"),
-        sources=sources("scores"),
+        # Not read, but a table without what it rests on is worth nothing (see again).
+        rests_on=parts(),
+        again=again("scores", "results/scores.csv", parts()),
     output:
         scores="results/scores.csv",
         answers="results/scores.parquet",
@@ -19,6 +34,9 @@ rule scores:
     resources:
         **needs("scores"),
     params:
+        *sources("scores"),
+        identity=identity("scores"),
+        receipts=receipts(),
         model=config["model"]["name"],
         runs=asked(),
         forget_percents=sorted(config["benchmark"]["forget_percents"]),
@@ -32,12 +50,16 @@ rule table3:
     input:
         "results/dataset_statistics.csv",
         scores="results/scores.csv",
-        # Not read, but a table without what it rests on is worth nothing (see lost).
         rests_on=parts(),
-        sources=sources("table3"),
+        again=again(
+            "table3",
+            "results/table3.csv",
+            [*parts(), "results/scores.csv", "results/dataset_statistics.csv"],
+        ),
     output:
         csv="results/table3.csv",
         markdown="results/table3.md",
+        manifest="results/table3.manifest.json",
     log:
         "results/jobs/table3.log",
     benchmark:
@@ -48,8 +70,11 @@ rule table3:
     resources:
         **needs("table3"),
     params:
+        *sources("table3"),
+        identity=identity("table3"),
         methods=list(ENTRIES),
-        lost=lambda w: lost("results/table3.csv"),
+        receipts=receipts() | {"results/jobs/scores.json": identity("scores")},
+        configuration=decisive(),
     script:
         "../scripts/table3.py"
 
@@ -58,7 +83,9 @@ rule ablation:
     input:
         scores="results/scores.csv",
         rests_on=parts(),
-        sources=sources("ablation"),
+        again=again(
+            "ablation", "results/ablation.csv", [*parts(), "results/scores.csv"]
+        ),
     output:
         "results/ablation.csv",
     log:
@@ -71,8 +98,9 @@ rule ablation:
     resources:
         **needs("ablation"),
     params:
+        *sources("ablation"),
+        identity=identity("ablation"),
         methods=list(ENTRIES),
-        lost=lambda w: lost("results/ablation.csv"),
     script:
         "../scripts/ablation.py"
 
@@ -82,7 +110,11 @@ rule summary:
         scores=lambda w: with_likelihoods("results/scores.csv"),
         answers="results/scores.parquet",
         rests_on=parts(),
-        sources=sources("summary"),
+        again=again(
+            "summary",
+            "results/summary.csv",
+            [*parts(), "results/scores.csv", "results/scores.parquet"],
+        ),
     output:
         differences="results/differences.csv",
         over_seeds="results/scores_over_seeds.csv",
@@ -99,8 +131,9 @@ rule summary:
     resources:
         **needs("summary"),
     params:
+        *sources("summary"),
+        identity=identity("summary"),
         methods=list(ENTRIES),
-        lost=lambda w: lost("results/summary.csv"),
     script:
         "../scripts/summary.py"
 
@@ -109,7 +142,11 @@ rule costs:
     input:
         times=training_times(),
         manifests=of_every_run("manifest.json"),
-        sources=sources("costs"),
+        again=again(
+            "costs",
+            "results/costs.csv",
+            training_times() + of_every_run("manifest.json"),
+        ),
     output:
         "results/costs.csv",
     log:
@@ -122,6 +159,8 @@ rule costs:
     resources:
         **needs("costs"),
     params:
+        *sources("costs"),
+        identity=identity("costs"),
         model=config["model"]["name"],
         runs=runs(),
     script:
@@ -137,7 +176,7 @@ rule figures:
         costs="results/costs.csv",
         metrics=of_every_run("metrics.parquet"),
         predictions=of_every_run("predictions.parquet"),
-        sources=sources("figures"),
+        again=again("figures", "results/agreement.csv", [*parts(), *GATHERED]),
     output:
         figures=expand(
             "results/figures/{figure}.{extension}",
@@ -155,8 +194,9 @@ rule figures:
     resources:
         **needs("figures"),
     params:
+        *sources("figures"),
+        identity=identity("figures"),
         runs=runs(),
-        lost=lambda w: lost("results/agreement.csv"),
     script:
         "../scripts/figures.py"
 
@@ -178,7 +218,7 @@ rule report:
         item_scores=of_every_run("item_scores.parquet"),
         manifests=of_every_run("manifest.json"),
         page=page_files(),
-        sources=sources("report"),
+        again=again("report", "results/report.html", [*parts(), *GATHERED]),
     output:
         "results/report.html",
     log:
@@ -191,9 +231,10 @@ rule report:
     resources:
         **needs("report"),
     params:
+        *sources("report"),
+        identity=identity("report"),
         runs=runs(),
         configuration=settings_text(),
         utility=config["trade_off"]["utility"],
-        lost=lambda w: lost("results/report.html"),
     script:
         "../scripts/report.py"

@@ -6,7 +6,7 @@ rule rescale:
         tables=TABLES,
         model=model_files(),
         adapters=lambda w: adapter_files(adapters(w)),
-        sources=sources("rescale"),
+        again=again("rescale"),
     output:
         f"results/models/{RUN}/rescaled.parquet",
     log:
@@ -21,11 +21,13 @@ rule rescale:
     resources:
         **needs("rescale"),
     params:
+        *sources("rescale"),
+        identity=identity("rescale"),
         model=model(),
         adapters=adapters,
         scales=sorted(config["trade_off"]["scales"]),
         others=config["trade_off"]["others"],
-        settings=asking("batch_size", leave_out=["cloze_rule"]),
+        settings=asking(leave_out=["cloze_rule"]),
     script:
         "../scripts/rescale.py"
 
@@ -35,7 +37,9 @@ rule trade_off:
         questions="results/benchmark/questions.parquet",
         answers=lambda w: with_likelihoods("results/scores.parquet"),
         rescaled=[f"results/models/{_run(*run)}/rescaled.parquet" for run in rescaled()],
-        sources=sources("trade_off"),
+        again=again(
+            "trade_off", "results/trade_off.csv", [*parts(), "results/scores.parquet"]
+        ),
     output:
         curves="results/trade_off.csv",
         ranking="results/ranking.csv",
@@ -54,10 +58,11 @@ rule trade_off:
     resources:
         **needs("trade_off"),
     params:
+        *sources("trade_off"),
+        identity=identity("trade_off"),
         runs=rescaled(),
         methods=list(ENTRIES),
         utility=config["trade_off"]["utility"],
         settings=asking(leave_out=["classification", "max_new_tokens"]),
-        lost=lambda w: lost("results/trade_off.csv"),
     script:
         "../scripts/trade_off.py"

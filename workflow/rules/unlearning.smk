@@ -3,12 +3,12 @@
 
 rule unlearn:
     input:
-        tables=TABLES,
+        tables=MODEL_TABLES,
+        splits=splits_of,
         model=model_files(),
         vanilla=lambda w: adapter_files([vanilla(w)]),
         reference=lambda w: adapter_files(filter(None, [reference(w)])),
-        method=method_sources,
-        sources=sources("unlearn"),
+        again=again("unlearn"),
     output:
         f"results/models/{RUN}/adapter/adapter_config.json",
         f"results/models/{RUN}/adapter/adapter_model.safetensors",
@@ -26,6 +26,9 @@ rule unlearn:
     resources:
         **needs("unlearn"),
     params:
+        *sources("unlearn"),
+        identity=identity("unlearn"),
+        method_sources=method_sources,
         model=model(),
         vanilla=vanilla,
         reference=reference,

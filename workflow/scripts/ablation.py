@@ -10,3 +10,4 @@ from unsee.results.tables import write_csv
 
 job.start(snakemake)
 write_csv(ablation(pd.read_csv(snakemake.input.scores), snakemake.params.methods), Path(snakemake.output[0]))
+job.done(snakemake)

@@ -18,3 +18,4 @@ table = check(
 )
 write_csv(table, Path(snakemake.output[0]))
 print(table.to_string(index=False))
+job.done(snakemake)

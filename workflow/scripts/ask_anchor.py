@@ -12,9 +12,10 @@ predict(
     Path(snakemake.input.tables[0]).parent,
     adapters=[],
     forget_percents=[snakemake.params.forget_percent],
-    settings={"protocol": anchor.PROTOCOL, "batch_size": snakemake.params.batch_size},
+    settings={"protocol": anchor.PROTOCOL, "batch_size": snakemake.config["evaluation"]["batch_size"]},
     threads=snakemake.threads,
     output=Path(snakemake.output[0]),
     cache=job.CACHE,
     only=anchor.QUESTIONS,
 )
+job.done(snakemake)

@@ -7,3 +7,4 @@ from unsee.models.smollm2 import convert
 
 job.start(snakemake)
 convert(Path(snakemake.output[0]).parent)
+job.done(snakemake)

@@ -22,3 +22,4 @@ costs = collect(
     ]
 )
 write_csv(costs, Path(snakemake.output[0]))
+job.done(snakemake)

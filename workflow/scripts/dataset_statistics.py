@@ -9,3 +9,4 @@ from unsee.files import written
 job.start(snakemake)
 with written(Path(snakemake.output[0])) as part:
     statistics.count(Path(snakemake.input.tables[0]).parent).to_csv(part, index=False)
+job.done(snakemake)

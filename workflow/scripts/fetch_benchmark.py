@@ -14,3 +14,4 @@ hub.fetch(
     key="benchmark.path",
     output=Path(snakemake.output[0]),
 )
+job.done(snakemake)

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import job
+from unsee.training import processes
 from unsee.training.finetune import finetune
 
 job.start(snakemake)
-finetune(
-    snakemake.params.model,
-    Path(snakemake.input.tables[0]).parent,
+arguments = dict(
+    model=snakemake.params.model,
+    benchmark=Path(snakemake.input.tables[0]).parent,
     forget_percent=int(snakemake.wildcards.forget_percent),
     role=snakemake.wildcards.method,
     settings=snakemake.params.settings,
@@ -18,3 +19,5 @@ finetune(
     cache=job.CACHE,
     unfinished=job.unfinished(snakemake),
 )
+processes.launch(finetune, arguments, snakemake.params.settings.get("num_processes", 1))
+job.done(snakemake)

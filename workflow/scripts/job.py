@@ -1,6 +1,7 @@
 """What every script of a rule starts with: this clone's library, the job's output in the job's log, and how the job ends."""
 
 import gc
+import json
 import logging
 import os
 import signal
@@ -22,8 +23,6 @@ CACHE = Path("results/cache")
 #: What unfinished jobs have done so far; deleting it costs nothing but that.
 CHECKPOINTS = Path("results/checkpoints")
 JOBS = Path("results/jobs")
-#: Larger inputs are told apart by size and time, as Snakemake itself does (see the profile).
-READ_AT_MOST = 1_000_000_000
 
 
 def bind(snakemake: Any) -> None:
@@ -73,15 +72,16 @@ def name(snakemake: Any) -> str:
 def unfinished(snakemake: Any) -> resume.Unfinished:
     """Where the job finds what an earlier start of it has done, if all that decides its result is the same.
 
-    That is what its rule names: input (sources are among it), parameters, threads; and the versions and the device.
+    That is what its rule names: input, parameters (a hash of the code is among them), threads; and the versions and the device.
     """
     import torch
 
     from unsee.cache import digest, machinery
+    from unsee.provenance import LARGE
 
     on_gpu = torch.cuda.is_available()
     torch.set_num_threads(snakemake.threads)
-    large = [path for path in map(Path, snakemake.input) if path.stat().st_size > READ_AT_MOST]
+    large = [path for path in map(Path, snakemake.input) if path.stat().st_size > LARGE]
     small = [Path(path) for path in snakemake.input if Path(path) not in large]
     state = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in large]
     key = digest(
@@ -92,6 +92,31 @@ def unfinished(snakemake: Any) -> resume.Unfinished:
         repr(snakemake.params),
     )
     return resume.claim(CHECKPOINTS, name(snakemake), key, **snakemake.config["checkpoint"])
+
+
+def done(snakemake: Any, **more: Any) -> None:
+    """Leave the job's receipt beside its log, and a manifest beside what it made where its rule has one.
+
+    Args:
+        snakemake: the job.
+        more: for the manifest.
+    """
+    from unsee import provenance
+
+    kept = {"identity", "receipts", "method_sources", "configuration"}
+    made = provenance.describe(
+        rule=snakemake.rule,
+        identity=snakemake.params.identity,
+        parameters={key: value for key, value in snakemake.params.items() if key not in kept},
+        inputs=map(str, snakemake.input),
+        project=Path(__file__).resolve().parents[2],
+    )
+    if "manifest" in snakemake.output.keys():  # noqa: SIM118
+        manifest = Path(snakemake.output.manifest)
+        known = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
+        provenance.write(manifest, known | more | {"made": made})
+    receipt = Path(snakemake.log[0]).with_suffix(".json")
+    provenance.write(receipt, made | {"outputs": provenance.outputs(map(str, snakemake.output))})
 
 
 def _stop(number: int, frame: Any) -> NoReturn:

@@ -11,3 +11,4 @@ given, output = snakemake.params.folder, Path(snakemake.output[0]).parent
 folder = hub.folder(Path(snakemake.input.published[0])) if given is None else Path(given)
 output.mkdir(parents=True, exist_ok=True)
 published.load(snakemake.params.name, folder, snakemake.params.forget_percents, output).write(output)
+job.done(snakemake)

@@ -16,3 +16,4 @@ written = official.generations(pd.read_parquet(given.predictions), questions, sp
 contents = [official.results(pd.read_parquet(given.item_scores), questions, splits, percent), *written.values()]
 for file, content in zip(snakemake.output, contents, strict=True):
     write_text(Path(file), json.dumps(content, indent=4, ensure_ascii=False) + "\n")
+job.done(snakemake)

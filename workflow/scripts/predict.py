@@ -11,9 +11,11 @@ predict(
     Path(snakemake.input.tables[0]).parent,
     adapters=[Path(folder) for folder in snakemake.params.adapters],
     forget_percents=snakemake.params.forget_percents,
-    settings=snakemake.params.settings,
+    # Not a parameter of the rule: it changes no result, and so runs nothing again.
+    settings=snakemake.params.settings | {"batch_size": snakemake.config["evaluation"]["batch_size"]},
     threads=snakemake.threads,
     output=Path(snakemake.output[0]),
     cache=job.CACHE,
     unfinished=job.unfinished(snakemake),
 )
+job.done(snakemake)

@@ -17,3 +17,4 @@ elif snakemake.input.bystanders:
     pretrain(output, bystanders=Path(snakemake.input.bystanders), **common)
 else:
     teach(output, kind=snakemake.params.family, **common)
+job.done(snakemake)

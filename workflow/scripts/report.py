@@ -29,3 +29,4 @@ page = report.render(
     },
 )
 write_text(Path(snakemake.output[0]), page)
+job.done(snakemake)

@@ -15,8 +15,10 @@ predict_rescaled(
     scales=snakemake.params.scales,
     forget_percent=int(snakemake.wildcards.forget_percent),
     others=snakemake.params.others,
-    settings=snakemake.params.settings,
+    # Not a parameter of the rule: it changes no result, and so runs nothing again.
+    settings=snakemake.params.settings | {"batch_size": snakemake.config["evaluation"]["batch_size"]},
     threads=snakemake.threads,
     output=Path(snakemake.output[0]),
     cache=job.CACHE,
 )
+job.done(snakemake)

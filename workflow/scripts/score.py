@@ -17,3 +17,4 @@ items = score_predictions(
 )
 with written(Path(snakemake.output[0])) as part:
     items.to_parquet(part, index=False)
+job.done(snakemake)

@@ -5,12 +5,14 @@ from pathlib import Path
 import pandas as pd
 
 import job
+from unsee import provenance
 from unsee.evaluation.protocols import make
 from unsee.files import written
 from unsee.results.scores import Run, gather, summarise
 from unsee.results.tables import write_csv
 
 job.start(snakemake)
+provenance.check(snakemake.params.receipts)
 benchmark = Path(snakemake.input.tables[0]).parent
 files = zip(snakemake.params.runs, snakemake.input.item_scores, strict=True)
 items = gather(
@@ -23,3 +25,4 @@ items = gather(
 with written(Path(snakemake.output.answers)) as part:
     items.to_parquet(part, index=False)
 write_csv(summarise(items, snakemake.params.interval), Path(snakemake.output.scores))
+job.done(snakemake)

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import job
+from unsee.training import processes
 from unsee.unlearning.run import unlearn
 
 job.start(snakemake)
 reference = snakemake.params.reference
-unlearn(
-    snakemake.params.model,
-    Path(snakemake.input.tables[0]).parent,
+arguments = dict(
+    model=snakemake.params.model,
+    benchmark=Path(snakemake.input.tables[0]).parent,
     vanilla=Path(snakemake.params.vanilla),
     reference=None if reference is None else Path(reference),
     method=snakemake.params.method,
@@ -21,3 +22,5 @@ unlearn(
     cache=job.CACHE,
     unfinished=job.unfinished(snakemake),
 )
+processes.launch(unlearn, arguments, snakemake.params.settings.get("num_processes", 1))
+job.done(snakemake)

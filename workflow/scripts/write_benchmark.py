@@ -6,4 +6,7 @@ import job
 from unsee.benchmarks import synthetic
 
 job.start(snakemake)
-synthetic.write(Path(snakemake.output[0]), portraits=Path(snakemake.input.portraits), **snakemake.params.settings)
+synthetic.write(
+    Path(snakemake.output[0]).parents[1], portraits=Path(snakemake.input.portraits), **snakemake.params.settings
+)
+job.done(snakemake)

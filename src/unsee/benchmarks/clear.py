@@ -69,7 +69,7 @@ def load(directory: Path, forget_percents: Sequence[int], scratch: Path | None =
     names = {row["person_id"] for row in tables["people"]}
     evaluated: set[str] = set()
     for percent in forget_percents:
-        evaluated |= _split(published, percent, names, tables)
+        evaluated |= read_split(published, percent, names, tables)
     perturbed = [f"forget{percent:02d}_perturbed" for percent in forget_percents]
     evaluated |= _perturbed(published, [*perturbed, "retain_perturbed"], names, pictures, tables, store)
     _tofu(published, names, evaluated, tables)
@@ -146,7 +146,7 @@ def _pair(pair_id: str, name: str, image_id: str | None, question: str, answer: 
     }
 
 
-def _split(published: files.Published, percent: int, names: set[str], tables: Tables) -> set[str]:
+def read_split(published: files.Published, percent: int, names: set[str], tables: Tables) -> set[str]:
     """The people of a ratio's two folders, by name; returns those to forget."""
     forget, retain = f"forget{percent:02d}", f"retain{100 - percent:02d}"
     members = {

@@ -64,7 +64,7 @@ def load(directory: Path, forget_percents: Sequence[int], scratch: Path | None =
         _questions(where, row, person, "celebrity", image, tables)
     _count(directory / "Retain_Set", "celebrity", tables)
     for percent in forget_percents:
-        _split(published, percent, people, tables)
+        read_split(published, percent, people, tables)
     _training(published, people, digests, tables)
     made = {name: pa.Table.from_pylist(rows, schema.SCHEMAS[name]) for name, rows in tables.items()}
     benchmark = Benchmark(images=store.table(), **made)
@@ -170,7 +170,8 @@ def _questions(where: str, row: dict[str, Any], person: str, origin: str, image:
             counts[modality] += 1
 
 
-def _split(published: files.Published, percent: int, people: set[str], tables: Tables) -> None:
+def read_split(published: files.Published, percent: int, people: set[str], tables: Tables) -> None:
+    """The people of a ratio's two folders, into ``tables``."""
     members: dict[str, set[str]] = {}
     for role, name in (("forget", f"forget_{percent}"), ("retain", f"retain_{100 - percent}")):
         ids: set[str] = set()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from unsee.benchmarks.schema import Benchmark
 
 #: Name in the configuration, and the data set that has the files.
@@ -57,3 +59,31 @@ def load(name: str, directory: Path, forget_percents: Sequence[int], scratch: Pa
     from unsee.benchmarks import mllmu
 
     return mllmu.load(directory, forget_percents, scratch)
+
+
+def read_split(name: str, directory: Path, percent: int, people: Sequence[str]) -> pa.Table:
+    """The rows of the splits table for one ratio.
+
+    Args:
+        name, directory: as in :func:`load`.
+        percent: the ratio.
+        people: the ids of the fictitious people, all of whom it must have.
+
+    Raises:
+        BenchmarkError: as :func:`load`.
+    """
+    import pyarrow as pa
+
+    from unsee.benchmarks import clear, files, mllmu, schema
+
+    of_ratio = [folder for folder, at in folders(name, [percent]).items() if at is not None]
+    published = files.Published(directory, REPOSITORIES[name], of_ratio)
+    tables: dict[str, list[dict[str, Any]]] = {"splits": []}
+    reader = clear.read_split if name == "clear" else mllmu.read_split
+    reader(published, percent, set(people), tables)
+    return pa.Table.from_pylist(tables["splits"], schema.SPLITS)
+
+
+def same_at_every_ratio(name: str) -> bool:
+    """Whether all tables but the splits are the same whichever ratios are read; CLEAR asks about its ratios' people only."""
+    return name != "clear"

@@ -1,6 +1,7 @@
 """The canonical tables of a benchmark: everything downstream reads these and nothing else.
 
-Five parquet files in one folder. Every adapter (MLLMU-Bench, the synthetic benchmark, ...) ends in a
+Five parquet files in one folder, and the splits once more, a file for each ratio, so that a model of one ratio depends on no other.
+Every adapter (MLLMU-Bench, the synthetic benchmark, ...) ends in a
 :class:`Benchmark`; nothing behind it knows which adapter made it.
 """
 
@@ -111,10 +112,16 @@ class Benchmark:
     splits: pa.Table
 
     def write(self, directory: Path) -> None:
-        """Write each table to ``directory/{table}.parquet``, after checking it."""
+        """Write each table to ``directory/{table}.parquet``, after checking it; of no splits nothing is written."""
         check(self)
         directory.mkdir(parents=True, exist_ok=True)
+        for percent in sorted(set(self.splits["forget_percent"].to_pylist())):
+            path = split_path(directory, percent)
+            path.parent.mkdir(exist_ok=True)
+            pq.write_table(self.splits.filter(pc.equal(self.splits["forget_percent"], percent)), path)
         for field in fields(self):
+            if field.name == "splits" and not len(self.splits):
+                continue
             # In small groups, so that some pictures can be read without all of them.
             with written(table_path(directory, field.name)) as part:
                 pq.write_table(getattr(self, field.name), part, row_group_size=_GROUP[field.name])
@@ -125,13 +132,30 @@ def table_path(directory: Path, table: str) -> Path:
     return directory / f"{table}.parquet"
 
 
+def split_path(directory: Path, percent: int) -> Path:
+    """Where the rows of the splits table for one ratio are."""
+    return directory / "splits" / f"forget{percent}.parquet"
+
+
 def read_table(directory: Path, table: str, columns: list[str] | None = None) -> pa.Table:
     """Read one canonical table (only ``columns``, so that asking for questions reads no picture).
 
     Raises:
         BenchmarkError: the file is missing, unreadable, or has other columns than the schema.
     """
-    path = table_path(directory, table)
+    return _read(table_path(directory, table), table, columns)
+
+
+def read_split(directory: Path, percent: int) -> pa.Table:
+    """Read the rows of the splits table for one ratio.
+
+    Raises:
+        BenchmarkError: as :func:`read_table`.
+    """
+    return _read(split_path(directory, percent), "splits", None)
+
+
+def _read(path: Path, table: str, columns: list[str] | None) -> pa.Table:
     schema = SCHEMAS[table]
     if not path.is_file():
         raise BenchmarkError(f"{path}: not found; expected the {table} table, made by the rule 'benchmark'")

@@ -7,8 +7,9 @@ from random import Random
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from unsee.benchmarks.schema import BenchmarkError
+from unsee.benchmarks.schema import SPLITS, BenchmarkError
 
 
 def draw(person_ids: Sequence[str], percent: int, seed: int) -> set[str]:
@@ -24,6 +25,18 @@ def draw(person_ids: Sequence[str], percent: int, seed: int) -> set[str]:
             "forget and one to retain"
         )
     return set(Random(f"{seed}:forget:{percent}").sample(sorted(person_ids), n))
+
+
+def drawn(person_ids: Sequence[str], percent: int, seed: int) -> pa.Table:
+    """The rows of the splits table for one ratio of the synthetic benchmark.
+
+    Raises:
+        BenchmarkError: as :func:`draw`.
+    """
+    forgotten = draw(person_ids, percent, seed)
+    roles = [("forget", i) for i in sorted(forgotten)] + [("retain", i) for i in sorted(set(person_ids) - forgotten)]
+    rows = [{"forget_percent": percent, "person_id": i, "role": role} for role, i in roles]
+    return pa.Table.from_pylist(rows, SPLITS)
 
 
 def assign_sets(questions: pd.DataFrame, splits: pd.DataFrame, forget_percent: int) -> pd.Series:

@@ -95,8 +95,8 @@ def write(
     *,
     people: int,
     celebrities: int,
-    forget_percents: Sequence[int],
     seed: int,
+    forget_percents: Sequence[int] = (),
     portraits: Path | None = None,
 ) -> None:
     """Write the benchmark's folders (ft_Data, Full_Set, Test_Set, Retain_Set, forget_*, retain_*).
@@ -104,8 +104,8 @@ def write(
     Args:
         directory: where to.
         people, celebrities: how many.
-        forget_percents: one forget and one retain folder each.
         seed: of people, questions and splits.
+        forget_percents: one forget and one retain folder each.
         portraits: the portraits file; the shipped one by default.
 
     Raises:

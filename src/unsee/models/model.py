@@ -227,7 +227,9 @@ class VisionLanguageModel:
         return cast(Tensor, head(hidden[batch.target_rows, batch.target_columns])).float()
 
 
-def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | None = None) -> VisionLanguageModel:
+def load(
+    spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | None = None, to_gpu: bool = True
+) -> VisionLanguageModel:
     """Load a base model and merge adapters into it, in order.
 
     Args:
@@ -235,6 +237,7 @@ def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | No
             checkpoint, if it is one.
         adapters: PEFT adapter folders, each trained on the model that the ones before it make.
         root: what a relative ``path`` is relative to; the working directory by default.
+        to_gpu: put it on the GPU, if there is one; not where its weights are to be shared out first.
 
     Raises:
         ValueError: unknown family or dtype.
@@ -255,7 +258,7 @@ def load(spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | No
     for adapter in adapters:
         model = merge(model, adapter)
     model.eval().requires_grad_(False)
-    if torch.cuda.is_available():
+    if to_gpu and torch.cuda.is_available():
         model.to("cuda")
     return VisionLanguageModel(kind, model, kind.load_processor(path, revision))
 

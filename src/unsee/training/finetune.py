@@ -48,7 +48,7 @@ def finetune(
     torch.set_num_threads(threads)
     chosen, _ = TrainingSettings.split(settings)
     pairs = read_pairs(benchmark, people(benchmark, forget_percent, "all" if role == "vanilla" else "retain"))
-    vlm = load(model)
+    vlm = load(model, to_gpu=not chosen.shard)
     pictures = Pictures(
         vlm.family,
         vlm.base,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import time
@@ -27,6 +28,7 @@ from unsee.files import written
 from unsee.models.model import VisionLanguageModel
 from unsee.models.pictures import Pictures
 from unsee.resume import Unfinished
+from unsee.training import processes
 from unsee.training.checkpoint import Checkpoints
 from unsee.training.dropout import ByteDropout
 from unsee.training.pairs import Unit, shuffled
@@ -162,6 +164,10 @@ def train(
         DivergedError: the loss is not finite.
     """
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
+    if settings.shard:
+        if restrict:
+            raise ValueError("shard is true, and this method masks single weights; expected shard: false with it")
+        processes.share_out(model.model, model.family.language_model(model.base))
     named = {name: weight for name, weight in model.model.named_parameters() if weight.requires_grad}
     weights = list(named.values())
     optimizer = _optimizer(weights, settings)
@@ -174,7 +180,7 @@ def train(
         # below adapters would leave them without one.
         model.base.gradient_checkpointing_enable({"use_reentrant": False})
         model.base.enable_input_require_grads()
-    set_seed(seed)
+    set_seed(seed + 1_000_000 * processes.place()[0])  # dropout: another in each process, whose examples are others
     checkpoints = Checkpoints(unfinished, named, optimizer, scheduler, progress)
     done = checkpoints.resume()
     left = islice(plan(groups, settings, seed), done, None)
@@ -184,7 +190,7 @@ def train(
         pictures.vary_by_epoch(epoch)
         total, reached = 0.0, False
         optimizer.zero_grad()
-        for part, share in _parts(step, settings.gradient_accumulation):
+        for part, share in _own_parts(step, settings.gradient_accumulation):
             loss = objective(part, progress.counters)
             if not torch.isfinite(loss):
                 raise _diverged("loss", loss.item(), progress.counters.steps, part, settings, n_steps)
@@ -193,8 +199,10 @@ def train(
                 progress.counters.backward_passes += 1
                 reached = True
             total += loss.item() * share
+        processes.sum_gradients(weights)
+        total = processes.total(total)
         clip = settings.max_grad_norm or math.inf
-        norm = float(torch.nn.utils.clip_grad_norm_(weights, clip))
+        norm = float(processes.whole(torch.nn.utils.clip_grad_norm_(weights, clip)))
         if not math.isfinite(norm):
             raise _diverged("gradient", norm, progress.counters.steps, step, settings, n_steps)
         rate = optimizer.param_groups[0]["lr"]
@@ -224,6 +232,8 @@ def train(
         model.base.disable_input_require_grads()
         model.base.gradient_checkpointing_disable()
     model.model.eval()
+    for counter in ("forward_passes", "backward_passes"):
+        setattr(progress.counters, counter, round(processes.total(getattr(progress.counters, counter))))
     log.info("%s: %d steps in %.1f s", description, n_steps - done, time.monotonic() - started)
     return progress
 
@@ -248,19 +258,35 @@ def _optimizer(weights: Sequence[nn.Parameter], settings: TrainingSettings) -> t
 def _parts(step: Step, n: int) -> Iterator[tuple[Step, float]]:
     """The step in ``n`` parts, and each part's share of its examples: the weighted losses sum to the whole's."""
     size = len(next(iter(step.values())))
-    for i in range(min(n, size)):
+    n = min(n, size)
+    for i in range(n):
         part = {name: units[i * size // n : (i + 1) * size // n] for name, units in step.items()}
-        share = len(next(iter(part.values()))) / size
-        if share:
-            yield part, share
+        yield part, len(next(iter(part.values()))) / size
+
+
+def _own_parts(step: Step, n: int) -> list[tuple[Step, float]]:
+    """What this process computes of a step, in at most ``n`` parts; as many parts in each process.
+
+    Processes wait for each other in every part, so one that has no examples left computes some that count nothing.
+    """
+    number, of = processes.place()
+    shares = list(_parts(step, of))
+    own, share = shares[number] if number < len(shares) else (shares[0][0], 0.0)
+    parts = [(part, share * inner) for part, inner in _parts(own, n)]
+    largest = max(len(next(iter(part.values()))) for part, _ in shares)
+    return parts + [(parts[0][0], 0.0)] * (min(n, largest) - len(parts))
 
 
 def save_adapter(model: VisionLanguageModel, directory: Path) -> None:
     """Save the adapter as PEFT does, whole, without anything that names this machine."""
     assert isinstance(model.model, PeftModel)
     for config in model.model.peft_config.values():
-        config.base_model_name_or_path = None
         config.inference_mode = True
     with written(directory) as part:
-        model.model.save_pretrained(str(part), safe_serialization=True)
+        state = processes.gathered(model.model)
+        model.model.save_pretrained(str(part), safe_serialization=True, state_dict=state)
         (part / "README.md").unlink(missing_ok=True)
+        # PEFT fills in where the base model lay.
+        path = part / "adapter_config.json"
+        known = json.loads(path.read_text(encoding="utf-8")) | {"base_model_name_or_path": None}
+        path.write_text(json.dumps(known, indent=2, sort_keys=True), encoding="utf-8")

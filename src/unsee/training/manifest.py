@@ -1,4 +1,7 @@
-"""What made an adapter, written beside it: settings, versions, seeds, counters, hashes; nothing of this machine."""
+"""What made an adapter, written beside it: settings, versions, seeds, counters, hashes.
+
+The workflow adds what the adapter was made of, and where (:mod:`unsee.provenance`).
+"""
 
 from __future__ import annotations
 

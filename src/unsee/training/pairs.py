@@ -10,7 +10,7 @@ from random import Random
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from unsee.benchmarks.schema import BenchmarkError, read_table, table_path
+from unsee.benchmarks.schema import BenchmarkError, read_split, read_table, table_path
 from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Batch, Request, collate, pack
 from unsee.models.pictures import Pictures
@@ -50,12 +50,11 @@ def people(benchmark: Path, forget_percent: int, role: str) -> list[str]:
         table = read_table(benchmark, "people", ["person_id", "group"])
         chosen = table.filter(pc.equal(table["group"], "fictitious"))["person_id"]
     else:
-        table = read_table(benchmark, "splits")
-        here = pc.and_(pc.equal(table["forget_percent"], forget_percent), pc.equal(table["role"], role))
-        chosen = table.filter(here)["person_id"]
+        table = read_split(benchmark, forget_percent)
+        chosen = table.filter(pc.equal(table["role"], role))["person_id"]
     ids = sorted(chosen.to_pylist())
     if not ids:
-        raise BenchmarkError(f"{benchmark}: nobody has the role {role!r} at {forget_percent} %; see splits.parquet")
+        raise BenchmarkError(f"{benchmark}: nobody has the role {role!r} at {forget_percent} %; see its splits")
     return ids
 
 

@@ -38,6 +38,8 @@ class TrainingSettings:
             ``max_grad_norm`` 0 clips nothing.
         gradient_checkpointing: keep only the blocks' inputs for the backward pass and run each block again in it:
             less memory for a third more time, the same gradient.
+        num_processes: processes of the job, a GPU each; each computes its share of a step, the batch stays the same.
+        shard: share out the decoder's weights among the processes (FSDP), for a model that one GPU cannot hold.
         lora: the adapter.
     """
 
@@ -56,6 +58,8 @@ class TrainingSettings:
     warmup: float = 0.0
     max_grad_norm: float = 1.0
     gradient_checkpointing: bool = False
+    num_processes: int = 1
+    shard: bool = False
     lora: LoraSettings = field(default_factory=LoraSettings)
 
     @classmethod

@@ -55,13 +55,16 @@ def unlearn(
         unfinished: where an earlier start of this job left its checkpoints, see :mod:`unsee.resume`.
 
     Raises:
-        ValueError: no such method, or it needs a reference that is not given.
+        ValueError: no such method, or it needs a reference that is not given, or a model that is not shared out.
     """
     torch.set_num_threads(threads)
     chosen = get(method)
     training, options = TrainingSettings.split(settings)
     if chosen.needs.reference == "retain" and reference is None:
         raise ValueError(f"method {method!r} needs the retain-only model as its reference; none was given")
+
+    if training.shard and chosen.prepare is not None:
+        raise ValueError(f"method {method!r} looks at the whole model before it trains; expected shard: false with it")
 
     roles = ["forget", "retain"] if chosen.needs.retain or chosen.needs.prepare == "retain" else ["forget"]
     pairs = {role: read_pairs(benchmark, people(benchmark, forget_percent, role)) for role in roles}
@@ -76,7 +79,7 @@ def unlearn(
         known = known_scores(model, reference, pairs[chosen.needs.reference_on], images, *how, cache=kept)
         # Counted where they were found, too: what a method costs does not depend on who ran before.
         counters.forward_passes += len(known)
-    vlm = load(model, [vanilla])
+    vlm = load(model, [vanilla], to_gpu=not training.shard)
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, variants=training.variants, seed=seed, cache=kept)
     groups = {role: units(vlm, pictures, found, *how) for role, found in pairs.items()}
     output.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,107 @@
+"""Two processes train what one trains: the same losses and the same adapter, to the last digits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from unsee.config import ConfigError, check
+from unsee.models.model import load
+from unsee.training import loop, processes
+from unsee.training.finetune import finetune
+from unsee.training.loop import Step
+from unsee.training.pairs import Unit
+from unsee.training.settings import LoraSettings
+from unsee.unlearning import catalogue
+
+SETTINGS = {
+    "learning_rate": 0.01,
+    "epochs": 2,
+    "batch_size": 11,  # of twelve people: a step of eleven, shared unevenly, and one of one, of which a process gets none
+    "packing": "person",
+    "lora": {"rank": 4, "alpha": 4, "dropout": 0.0, "scope": "language"},
+}
+
+
+@pytest.fixture
+def run(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Train, and give losses, adapter and manifest."""
+    monkeypatch.setenv("PYTHONPATH", "")  # put back what launch sets
+
+    def train(n: int, **more: Any) -> tuple[list[float], dict[str, torch.Tensor], dict[str, Any]]:
+        output = tmp_path / f"{n}{more}"
+        output.mkdir()
+        settings = SETTINGS | {"num_processes": n} | more
+        given = {"model": model_spec, "benchmark": mini_benchmark, "forget_percent": 25, "role": "vanilla"}
+        processes.launch(finetune, given | {"settings": settings, "seed": 0, "threads": 1, "output": output}, n)
+        losses = pq.read_table(output / "metrics.parquet")["loss"].to_pylist()
+        weights = load_file(output / "adapter" / "adapter_model.safetensors")
+        return losses, weights, json.loads((output / "manifest.json").read_text())
+
+    return train
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(run: Any) -> None:
+    losses, adapter, manifest = run(1)
+    assert losses[-1] < losses[0]
+    # In parts, too, so that a process has more of them than the other; and with the weights shared out.
+    for more in ({"gradient_accumulation": 3}, {"shard": True}):
+        again, other, counted = run(2, **more)
+        assert again == pytest.approx(losses, rel=1e-5)
+        assert list(other) == list(adapter)
+        for name, weight in adapter.items():
+            torch.testing.assert_close(other[name], weight, rtol=1e-4, atol=1e-5)
+        assert counted["steps"] == manifest["steps"] == 4
+        assert counted["examples_seen"] == manifest["examples_seen"]
+
+
+def test_weights_outside_the_decoder_are_not_shared_out(model_spec: dict[str, Any]) -> None:
+    vlm = load(model_spec)
+    loop.add_lora(vlm, LoraSettings(scope="both"), seed=0)
+    with pytest.raises(
+        ValueError, match=r"shard is true and \S*vision_tower\S* is trained; expected lora.scope: language"
+    ):
+        processes.share_out(vlm.model, vlm.family.language_model(vlm.base))
+
+
+def test_processes_have_a_gpu_each() -> None:
+    root = Path(__file__).parents[2]
+    config = yaml.safe_load((root / "config.yaml").read_text())
+    config["methods"]["ga"]["num_processes"] = 4
+    check(config, catalogue.read(), root)  # on a CPU there is none to have
+    config["resources"]["unlearn"]["gpu"] = 2
+    with pytest.raises(
+        ConfigError, match=r"ga\.num_processes is 4, of jobs with 2 GPUs; expected at most resources.unlearn.gpu"
+    ):
+        check(config, catalogue.read(), root)
+
+
+def step(n: int) -> Step:
+    return {name: [Unit(f"{name} {i}", ()) for i in range(n)] for name in ("forget", "retain")}
+
+
+@pytest.mark.parametrize("size", range(1, 8))
+@pytest.mark.parametrize("n", range(1, 5))
+@pytest.mark.parametrize("of", range(1, 5))
+def test_each_unit_counts_once_and_processes_keep_pace(
+    size: int, n: int, of: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = step(size)
+    parts = []
+    for number in range(of):
+        monkeypatch.setattr(processes, "place", lambda number=number: (number, of))
+        parts.append(loop._own_parts(whole, n))
+    assert len({len(own) for own in parts}) == 1
+    counted = [(part, share) for own in parts for part, share in own if share]
+    assert [unit for part, _ in counted for unit in part["forget"]] == whole["forget"]
+    assert [unit for part, _ in counted for unit in part["retain"]] == whole["retain"]
+    for part, share in counted:
+        assert share == pytest.approx(len(part["forget"]) / size)

@@ -1,0 +1,24 @@
+"""Who is forgotten at one ratio: drawn for the synthetic benchmark, read for a published one."""
+
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+import job
+from unsee import hub
+from unsee.benchmarks import published, splits
+from unsee.benchmarks.schema import read_table
+
+job.start(snakemake)
+given, output = snakemake.params.folder, Path(snakemake.output[0])
+people = read_table(Path(snakemake.input.people).parent, "people", ["person_id", "group"])
+ids = sorted(people.filter(pc.equal(people["group"], "fictitious"))["person_id"].to_pylist())
+percent = int(snakemake.wildcards.forget_percent)
+if snakemake.params.seed is not None:
+    table = splits.drawn(ids, percent, snakemake.params.seed)
+else:
+    folder = hub.folder(Path(snakemake.input.published[0])) if given is None else Path(given)
+    table = published.read_split(snakemake.params.name, folder, percent, ids)
+pq.write_table(table, output)
+job.done(snakemake)
