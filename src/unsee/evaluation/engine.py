@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import DynamicCache
 
-from unsee.benchmarks.schema import read_table
+from unsee.benchmarks.schema import read_split, read_table
 from unsee.cache import Cache
 from unsee.evaluation import protocols, shards
 from unsee.evaluation.classification import choose
@@ -140,7 +140,7 @@ def select(benchmark: Path, forget_percents: Sequence[int]) -> list[dict[str, An
 
 def plan(benchmark: Path, forget_percents: Sequence[int], asking: Asking) -> list[dict[str, Any]]:
     """The questions that a run at these ratios answers, as a protocol asks them."""
-    splits = read_table(benchmark, "splits").to_pandas()
+    splits = pa.concat_tables([read_split(benchmark, percent) for percent in forget_percents]).to_pandas()
     image_ids = read_table(benchmark, "images", ["image_id"])["image_id"].to_pylist()
     rows = asking.rows(select(benchmark, forget_percents), splits, image_ids, forget_percents)
     log.info("protocol %s, version %d: %d questions", asking.name, asking.version, len(rows))
