@@ -2,13 +2,14 @@
 # make report  the page with everything: results/report.html
 # make test    the environment, then every check and test
 # make test-cluster  the environment, then the workflow through a Slurm of its own (root installs that with apt-get)
+# make chaos   the environment, then kills, damage and a full disk: does the table come out the same? (ten minutes)
 # make bench   the environment, then how fast it is: a table, and results/bench.csv (ten minutes)
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := table
-.PHONY: setup table report test test-cluster bench lock
+.PHONY: setup table report test test-cluster chaos bench lock
 
 setup: $(READY)
 
@@ -37,6 +38,9 @@ test: $(READY)
 
 test-cluster: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m cluster tests/cluster
+
+chaos: $(READY)
+	$(BIN)/python tools/chaos.py
 
 bench: $(READY)
 	$(BIN)/python -m bench

@@ -14,6 +14,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/identity.smk"
+include: "workflow/rules/safety.smk"
 
 
 wildcard_constraints:

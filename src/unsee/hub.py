@@ -11,6 +11,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
+from unsee.files import write_text
+
 #: Of a checkpoint: weights as safetensors and nothing that would be run or unpickled.
 CHECKPOINT = ("*.json", "*.jinja", "*.model", "*.txt", "*.safetensors")
 
@@ -55,8 +57,7 @@ def fetch(
         raise FetchError(_help(repository, revision, kind, patterns, key, f"no {', '.join(lacking)} there"))
     chosen = {name: size for name, size in sorted(files.items()) if any(fnmatch(name, p) for p in patterns)}
     record = {"kind": kind, "repository": repository, "revision": folder.name, "files": chosen}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_text(output, json.dumps(record, indent=2) + "\n")
 
 
 def folder(record: Path) -> Path:

@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from unsee import __version__
+from unsee import __version__, files
 
 _PACKAGES = ("accelerate", "numpy", "pandas", "peft", "pyarrow", "snakemake", "tokenizers", "torch", "transformers")
 
@@ -38,8 +38,7 @@ def sha256(path: Path) -> str:
         for file in _files(path):
             whole.update(f"{file.relative_to(path).as_posix()} {sha256(file)}\n".encode())
         return whole.hexdigest()
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    return files.sha256(path)
 
 
 def fingerprint(path: Path) -> str:
@@ -78,10 +77,7 @@ def outputs(paths: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    files.write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def spoiled(receipt: Path, outputs: Iterable[str]) -> list[str]:

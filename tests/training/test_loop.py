@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from unsee.models.model import load
+from unsee.models.model import AdapterError, load
 from unsee.models.packing import Request
 from unsee.training.finetune import finetune
 from unsee.training.loop import DivergedError, _parts, plan
@@ -223,8 +225,10 @@ def test_an_untrained_adapter_is_the_vanilla_model(
 def test_a_loss_that_is_no_number_stops_the_job(
     tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path
 ) -> None:
-    with pytest.raises(DivergedError, match="lower learning_rate"):
+    with pytest.raises(DivergedError, match="lower learning_rate") as caught:
         _finetune(tmp_path, model_spec, mini_benchmark, learning_rate=1e30, max_grad_norm=0.0, epochs=4)
+    people_of_a_step = r"train \w+, \w+, \w+, \w+$"
+    assert re.search(rf"^the (loss|gradient) is (nan|-?inf) at step [2-9], on {people_of_a_step}", caught.value.cause)
     assert not (tmp_path / "adapter").exists()
 
 
@@ -258,3 +262,16 @@ def _forget_nll(spec: dict[str, Any], benchmark: Path, adapters: list[Path]) -> 
     )
     with torch.no_grad():
         return score(vlm, batch(vlm, units(vlm, pictures, pairs, "person")), pictures).nll().item()
+
+
+def test_an_adapter_that_is_not_the_one_that_was_made_is_refused_by_name(
+    vanilla: Path, tmp_path: Path, model_spec: dict[str, Any]
+) -> None:
+    damaged = tmp_path / "run"
+    shutil.copytree(vanilla, damaged)
+    weights = damaged / "adapter" / "adapter_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(AdapterError, match=rf"the adapter {damaged / 'adapter'} is damaged: .* delete {damaged}"):
+        load(model_spec, [damaged / "adapter"])

@@ -113,6 +113,8 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             "config.yaml: benchmark.name is 'MLLMU'; expected one of synthetic, mllmu or clear",
         ),
         ("benchmark", None, "config.yaml: benchmark is null; expected a benchmark, as config.yaml shows it"),
+        ("checkpoint.minutes", -1, "config.yaml: checkpoint.minutes is -1; expected a number from 0 or null"),
+        ("checkpoint.steps", 0, "config.yaml: checkpoint.steps is 0; expected a whole number from 1 or null"),
         ("seeds", [], "config.yaml: seeds is []; expected a list of different whole numbers from 0, at least one"),
         (
             "model.path",

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import job
 from unsee.benchmarks import statistics
+from unsee.files import written
 
 job.start(snakemake)
-statistics.count(Path(snakemake.input.tables[0]).parent).to_csv(snakemake.output[0], index=False)
+with written(Path(snakemake.output[0])) as part:
+    statistics.count(Path(snakemake.input.tables[0]).parent).to_csv(part, index=False)
 job.done(snakemake)

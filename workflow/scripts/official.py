@@ -7,6 +7,7 @@ import pandas as pd
 
 import job
 from unsee.evaluation import official
+from unsee.files import write_text
 
 job.start(snakemake)
 given, percent = snakemake.input, int(snakemake.wildcards.forget_percent)
@@ -14,5 +15,5 @@ questions, splits = pd.read_parquet(given.questions), pd.read_parquet(given.spli
 written = official.generations(pd.read_parquet(given.predictions), questions, splits, percent)
 contents = [official.results(pd.read_parquet(given.item_scores), questions, splits, percent), *written.values()]
 for file, content in zip(snakemake.output, contents, strict=True):
-    Path(file).write_text(json.dumps(content, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(Path(file), json.dumps(content, indent=4, ensure_ascii=False) + "\n")
 job.done(snakemake)

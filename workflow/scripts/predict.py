@@ -16,5 +16,6 @@ predict(
     threads=snakemake.threads,
     output=Path(snakemake.output[0]),
     cache=job.CACHE,
+    unfinished=job.unfinished(snakemake),
 )
 job.done(snakemake)

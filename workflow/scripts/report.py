@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 import job
+from unsee.files import write_text
 from unsee.results import explorer, report
 
 job.start(snakemake)
@@ -27,5 +28,5 @@ page = report.render(
         for (percent, method, seed), file in zip(runs, given.manifests, strict=True)
     },
 )
-Path(snakemake.output[0]).write_text(page, encoding="utf-8")
+write_text(Path(snakemake.output[0]), page)
 job.done(snakemake)

@@ -1,10 +1,13 @@
 """Score one model's answers."""
 
+from pathlib import Path
+
 import pandas as pd
 
 import job
 from unsee.evaluation.protocols import make
 from unsee.evaluation.scoring import score_predictions
+from unsee.files import written
 
 job.start(snakemake)
 items = score_predictions(
@@ -12,5 +15,6 @@ items = score_predictions(
     pd.read_parquet(snakemake.input.questions),
     make(snakemake.params.settings),
 )
-items.to_parquet(snakemake.output[0], index=False)
+with written(Path(snakemake.output[0])) as part:
+    items.to_parquet(part, index=False)
 job.done(snakemake)

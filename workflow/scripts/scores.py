@@ -7,6 +7,7 @@ import pandas as pd
 import job
 from unsee import provenance
 from unsee.evaluation.protocols import make
+from unsee.files import written
 from unsee.results.scores import Run, gather, summarise
 from unsee.results.tables import write_csv
 
@@ -21,6 +22,7 @@ items = gather(
     snakemake.params.forget_percents,
     make(snakemake.params.settings),
 )
-items.to_parquet(snakemake.output.answers, index=False)
+with written(Path(snakemake.output.answers)) as part:
+    items.to_parquet(part, index=False)
 write_csv(summarise(items, snakemake.params.interval), Path(snakemake.output.scores))
 job.done(snakemake)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 import job
+from unsee.files import write_text
 from unsee.results import latex
 from unsee.results.differences import differences
 from unsee.results.scores import over_seeds
@@ -18,7 +19,7 @@ table = summary(items, compared, methods)
 write_csv(over_seeds(items), Path(snakemake.output.over_seeds))
 write_csv(compared, Path(snakemake.output.differences))
 write_csv(table, Path(snakemake.output.csv))
-Path(snakemake.output.markdown).write_text(to_markdown(table), encoding="utf-8")
+write_text(Path(snakemake.output.markdown), to_markdown(table))
 paper = latex.to_latex(table3(pd.read_csv(snakemake.input.scores), methods), latex.marks(items, compared))
-Path(snakemake.output.latex).write_text(paper, encoding="utf-8")
+write_text(Path(snakemake.output.latex), paper)
 job.done(snakemake)

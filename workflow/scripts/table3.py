@@ -6,11 +6,12 @@ import pandas as pd
 
 import job
 from unsee import provenance
+from unsee.files import write_text
 from unsee.results.tables import table3, to_markdown, write_csv
 
 job.start(snakemake)
 made = provenance.check(snakemake.params.receipts)
 table = table3(pd.read_csv(snakemake.input.scores), snakemake.params.methods)
 write_csv(table, Path(snakemake.output.csv))
-Path(snakemake.output.markdown).write_text(to_markdown(table), encoding="utf-8")
+write_text(Path(snakemake.output.markdown), to_markdown(table))
 job.done(snakemake, parts=made, configuration=provenance.portable(snakemake.params.configuration))

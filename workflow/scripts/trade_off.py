@@ -6,6 +6,7 @@ import pandas as pd
 
 import job
 from unsee.evaluation.protocols import make
+from unsee.files import write_text
 from unsee.results.drawing import save
 from unsee.results.figures_trade_off import equal_utility
 from unsee.results.tables import write_csv
@@ -22,6 +23,6 @@ scaled = {
 curves, ranking = trade_off(pd.read_parquet(given.answers), scaled, asked.utility, asked.methods)
 write_csv(curves, Path(made.curves))
 write_csv(ranking, Path(made.ranking))
-Path(made.markdown).write_text(to_markdown(ranking, asked.utility), encoding="utf-8")
+write_text(Path(made.markdown), to_markdown(ranking, asked.utility))
 save(equal_utility(curves, asked.utility), Path(made.figures[0]).parent, "equal_utility")
 job.done(snakemake)

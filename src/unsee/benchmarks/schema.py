@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from unsee.files import written
+
 SETS = ("forget", "test", "retain", "celebrity")
 MODALITIES = ("image", "text")
 #: In ``likelihood`` nothing is chosen: only how likely the right one of the options is counts.
@@ -114,16 +116,14 @@ class Benchmark:
         check(self)
         directory.mkdir(parents=True, exist_ok=True)
         for percent in sorted(set(self.splits["forget_percent"].to_pylist())):
-            path = split_path(directory, percent)
-            path.parent.mkdir(exist_ok=True)
-            pq.write_table(self.splits.filter(pc.equal(self.splits["forget_percent"], percent)), path)
+            with written(split_path(directory, percent)) as part:
+                pq.write_table(self.splits.filter(pc.equal(self.splits["forget_percent"], percent)), part)
         for field in fields(self):
             if field.name == "splits" and not len(self.splits):
                 continue
             # In small groups, so that some pictures can be read without all of them.
-            pq.write_table(
-                getattr(self, field.name), table_path(directory, field.name), row_group_size=_GROUP[field.name]
-            )
+            with written(table_path(directory, field.name)) as part:
+                pq.write_table(getattr(self, field.name), part, row_group_size=_GROUP[field.name])
 
 
 def table_path(directory: Path, table: str) -> Path:

@@ -21,6 +21,7 @@ from unsee.benchmarks import wording
 from unsee.benchmarks.profiles import Profile, people
 from unsee.benchmarks.schema import BenchmarkError
 from unsee.benchmarks.splits import draw
+from unsee.files import written
 
 #: Portraits from this identity on show celebrities.
 FIRST_CELEBRITY = 500
@@ -122,13 +123,14 @@ def write(
     test = [_test_row(faces, i, p, fictitious, seed) for i, p in zip(ids, fictitious, strict=True)]
     training = [_training_row(faces, i, p, seed) for i, p in zip(ids, fictitious, strict=True)]
     known = [_profile_row(faces, f"{i:03d}", p, famous, seed) for i, p in enumerate(famous[:celebrities])]
-    _write(directory / "ft_Data", [training], TRAINING)
-    _write(directory / "Full_Set", [full], PROFILE)
-    _write(directory / "Test_Set", [test[: len(test) // 2], test[len(test) // 2 :]], TEST)
-    _write(directory / "Retain_Set", [known], PROFILE)
-    for percent, chosen in forgotten.items():
-        _write(directory / f"forget_{percent}", [[r for r in full if r["ID"] in chosen]], PROFILE)
-        _write(directory / f"retain_{100 - percent}", [[r for r in full if r["ID"] not in chosen]], PROFILE)
+    with written(directory) as part:
+        _write(part / "ft_Data", [training], TRAINING)
+        _write(part / "Full_Set", [full], PROFILE)
+        _write(part / "Test_Set", [test[: len(test) // 2], test[len(test) // 2 :]], TEST)
+        _write(part / "Retain_Set", [known], PROFILE)
+        for percent, chosen in forgotten.items():
+            _write(part / f"forget_{percent}", [[r for r in full if r["ID"] in chosen]], PROFILE)
+            _write(part / f"retain_{100 - percent}", [[r for r in full if r["ID"] not in chosen]], PROFILE)
 
 
 def _write(folder: Path, shards: list[list[dict[str, Any]]], schema: pa.Schema) -> None:

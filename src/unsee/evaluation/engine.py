@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,12 +27,13 @@ from transformers import DynamicCache
 
 from unsee.benchmarks.schema import read_table
 from unsee.cache import Cache
-from unsee.evaluation import protocols
+from unsee.evaluation import protocols, shards
 from unsee.evaluation.classification import choose
 from unsee.evaluation.protocols import Asking
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.packing import Batch, Request, collate, pack
 from unsee.models.pictures import Pictures
+from unsee.resume import Unfinished
 from unsee.training.pairs import people, read_images
 from unsee.training.scores import selective_log_softmax
 
@@ -90,6 +91,7 @@ def predict(
     output: Path,
     cache: Path | None = None,
     only: Mapping[str, str] | None = None,
+    unfinished: Unfinished | None = None,
 ) -> None:
     """Answer the benchmark's questions and write predictions.parquet.
 
@@ -104,15 +106,25 @@ def predict(
         output: the parquet file.
         cache: folder of what jobs share, see :mod:`unsee.cache`.
         only: columns of the questions table and the value that a question must have there to be asked.
+        unfinished: where an earlier start of this job left its answers, see :mod:`unsee.resume`.
     """
     torch.set_num_threads(threads)
-    questions = plan(benchmark, forget_percents, protocols.make(settings))
+    asking = protocols.make(settings)
+    questions = plan(benchmark, forget_percents, asking)
     questions = [row for row in questions if all(row[column] == value for column, value in (only or {}).items())]
     vlm = load(model, adapters)
     images = read_images(benchmark, {image_id for row in questions for image_id in protocols.pictures(row)})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=Cache(cache))
-    rows = answer(vlm, pictures, questions, settings)
-    pq.write_table(pa.Table.from_pylist(rows, PREDICTIONS), output)
+    check_lengths(vlm, pictures, questions, asking)
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch) if unfinished is None else unfinished.folder
+        found, batches = [], _batches(questions, asking, settings["batch_size"])
+        for i, groups in enumerate(tqdm(batches, unit="batch", mininterval=5)):
+            shard = shards.find(folder, i, [row["question_id"] for rows in groups for row in rows])
+            found.append(shard or shards.write(folder, i, _answer(vlm, pictures, groups, asking), PREDICTIONS))
+        shards.join(found, PREDICTIONS, output)
+    if unfinished is not None:
+        unfinished.clear()
 
 
 def select(benchmark: Path, forget_percents: Sequence[int]) -> list[dict[str, Any]]:
@@ -135,7 +147,6 @@ def plan(benchmark: Path, forget_percents: Sequence[int], asking: Asking) -> lis
     return rows
 
 
-@torch.no_grad()
 def answer(
     vlm: VisionLanguageModel, pictures: Pictures, questions: Sequence[dict[str, Any]], settings: dict[str, Any]
 ) -> list[dict[str, Any]]:
@@ -151,22 +162,32 @@ def answer(
     """
     asking = protocols.make(settings)
     check_lengths(vlm, pictures, questions, asking)
+    batches = _batches(questions, asking, settings["batch_size"])
+    found = [prediction for groups in batches for prediction in _answer(vlm, pictures, groups, asking)]
+    return sorted(found, key=itemgetter("question_id"))
+
+
+def _batches(questions: Sequence[dict[str, Any]], asking: Asking, size: int) -> list[list[list[dict[str, Any]]]]:
+    """The questions by pack, so many packs at a time."""
     ordered = sorted(questions, key=itemgetter(*asking.together, "question_id"))
     groups = [list(rows) for _, rows in groupby(ordered, itemgetter(*asking.together))]
     # Longest first: what does not fit in memory fails at once, and packs of one length lie together. By characters,
     # for tokens are made a batch at a time: those of all questions together would not fit.
     groups.sort(key=lambda rows: -sum(len(text) for row in rows for text in (row["question"], *row["options"])))
-    found: dict[str, dict[str, Any]] = {}
-    size = settings["batch_size"]
-    for start in tqdm(range(0, len(groups), size), desc="questions", unit="batch", mininterval=5):
-        waiting: list[_Waiting] = []
-        for rows in groups[start : start + size]:
-            asked = [_ask(vlm, pictures, row, asking) for row in rows]
-            for prediction in _read(vlm, pictures, asked, waiting):
-                found[prediction["question_id"]] = prediction
-        for prediction in _write(vlm, waiting, asking):
-            found[prediction["question_id"]] = prediction
-    return [found[question_id] for question_id in sorted(found)]
+    return [groups[start : start + size] for start in range(0, len(groups), size)]
+
+
+@torch.no_grad()
+def _answer(
+    vlm: VisionLanguageModel, pictures: Pictures, groups: Sequence[list[dict[str, Any]]], asking: Asking
+) -> list[dict[str, Any]]:
+    """The predictions of one batch."""
+    waiting: list[_Waiting] = []
+    found: list[dict[str, Any]] = []
+    for rows in groups:
+        asked = [_ask(vlm, pictures, row, asking) for row in rows]
+        found += _read(vlm, pictures, asked, waiting)
+    return found + list(_write(vlm, waiting, asking))
 
 
 def check_lengths(

@@ -13,6 +13,7 @@ import torch
 
 from unsee.cache import Cache
 from unsee.evaluation.engine import PREDICTIONS, answer, select
+from unsee.files import written
 from unsee.models.model import load, merge
 from unsee.models.pictures import Pictures
 from unsee.training.pairs import people, read_images
@@ -61,7 +62,8 @@ def predict_rescaled(
         before = scale
         pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=Cache(cache))
         rows += [{"scale": scale} | row for row in answer(vlm, pictures, questions, settings)]
-    pq.write_table(pa.Table.from_pylist(rows, RESCALED), output)
+    with written(output) as part:
+        pq.write_table(pa.Table.from_pylist(rows, RESCALED), part)
 
 
 def sample(questions: Sequence[dict[str, Any]], forgotten: Sequence[str], others: int | None) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,17 @@ from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from unsee.failures import JobError
+from unsee.files import sha256
 from unsee.models.family import Family, family
 from unsee.models.packing import Batch, Request
 from unsee.models.pictures import Pictures
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class AdapterError(JobError):
+    """An adapter is not the one that was made."""
 
 
 @dataclass
@@ -235,6 +242,7 @@ def load(
     Raises:
         ValueError: unknown family or dtype.
         FileNotFoundError: no safetensors at ``path``, no adapter in a folder.
+        AdapterError: an adapter's weights are not those that the manifest beside it names.
     """
     if spec["dtype"] not in DTYPES:
         raise ValueError(f"model.dtype is {spec['dtype']!r}; expected one of {sorted(DTYPES)}")
@@ -266,9 +274,11 @@ def merge(model: Any, adapter: Path, scale: float = 1.0, *, done: float = 0.0) -
 
     Raises:
         FileNotFoundError: no adapter in the folder.
+        AdapterError: its weights are not those that the manifest beside it names.
     """
     if not (adapter / "adapter_model.safetensors").is_file():
         raise FileNotFoundError(f"{adapter}: no adapter_model.safetensors; expected a PEFT adapter folder")
+    _check_adapter(adapter)
     wrapped = PeftModel.from_pretrained(model, str(adapter))
     for module in wrapped.modules():
         if isinstance(module, LoraLayer):
@@ -278,6 +288,20 @@ def merge(model: Any, adapter: Path, scale: float = 1.0, *, done: float = 0.0) -
             for old, new in zip(before.parameters(), after.parameters(), strict=True):
                 new.copy_(torch.lerp(old, new, (scale - done) / (1 - done)))
     return wrapped.merge_and_unload()
+
+
+def _check_adapter(adapter: Path) -> None:
+    """Compare an adapter with the manifest beside its folder, if there is one."""
+    manifest = adapter.parent / "manifest.json"
+    if not manifest.is_file():
+        return
+    expected = json.loads(manifest.read_text(encoding="utf-8"))["adapter_sha256"]
+    found = sha256(adapter / "adapter_model.safetensors")
+    if found != expected:
+        raise AdapterError(
+            f"the adapter {adapter} is damaged: its weights have sha256 {found[:12]}..., {manifest} says {expected[:12]}...",
+            f"delete {adapter} and give the same command again: it is made anew",
+        )
 
 
 def checkpoint_files(path: str, revision: str | None = None) -> list[Path]:

@@ -22,6 +22,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from unsee.files import written
+
 IMAGE_SIZE = 96
 PATCH_SIZE = 24
 SPECIAL_TOKENS = ["<pad>", "<s>", "</s>", "<image>", "USER:", "ASSISTANT:"]
@@ -118,7 +120,7 @@ def build_model(
 
 def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, directory: Path) -> None:
     """Save as a checkpoint folder, weights in half precision as the published LLaVA's are."""
-    directory.mkdir(parents=True, exist_ok=True)
-    model.half().save_pretrained(directory)
-    model.float()
-    processor.save_pretrained(directory)
+    with written(directory) as part:
+        model.half().save_pretrained(part)
+        model.float()
+        processor.save_pretrained(part)

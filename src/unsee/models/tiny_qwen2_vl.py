@@ -16,6 +16,7 @@ from transformers import (
     Qwen2VLImageProcessorPil,
 )
 
+from unsee.files import written
 from unsee.models.qwen2_vl import Qwen2VLProcessor
 from unsee.models.tiny import train_tokenizer
 
@@ -103,6 +104,6 @@ def build_model(
 
 def save(model: Qwen2VLForConditionalGeneration, processor: Qwen2VLProcessor, directory: Path) -> None:
     """Save as a checkpoint folder."""
-    directory.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(directory)
-    processor.save_pretrained(directory)
+    with written(directory) as part:
+        model.save_pretrained(part)
+        processor.save_pretrained(part)

@@ -15,6 +15,7 @@ from matplotlib import rc_context  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.lines import Line2D  # noqa: E402
 
+from unsee.files import written  # noqa: E402
 from unsee.results.names import colours, label, markers  # noqa: E402
 
 FORMATS = ("pdf", "svg", "png")
@@ -37,12 +38,12 @@ STYLE: Any = {  # Any: matplotlib types the keys
 
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write ``folder/name`` in every format of ``FORMATS``; equal figures give equal bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
     dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
     with rc_context(STYLE):
         for extension in FORMATS:
             metadata = dates[extension]
-            figure.savefig(folder / f"{name}.{extension}", metadata=metadata, bbox_inches="tight", pad_inches=0.05)
+            with written(folder / f"{name}.{extension}") as part:
+                figure.savefig(part, format=extension, metadata=metadata, bbox_inches="tight", pad_inches=0.05)
 
 
 def grid(rows: int, columns: int, width: float, height: float, **more: Any) -> tuple[Figure, np.ndarray]:

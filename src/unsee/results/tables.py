@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from unsee.benchmarks.schema import SETS
+from unsee.files import written
 
 #: (task, metric) of a column, and the column's name.
 _COLUMNS = {
@@ -68,7 +69,8 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     """
     numbers = [name for name in table.columns if pd.api.types.is_float_dtype(table[name])]
     rounded = {name: table[name].astype("float64").round(6) + 0.0 for name in numbers}  # adding 0 makes -0 to 0
-    table.assign(**rounded).to_csv(path, index=False, float_format="%.6f", lineterminator="\n", encoding="utf-8")
+    with written(path) as part:
+        table.assign(**rounded).to_csv(part, index=False, float_format="%.6f", lineterminator="\n", encoding="utf-8")
 
 
 def to_markdown(table: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 from unsee.cache import Cache
 from unsee.models.model import load
 from unsee.models.pictures import Pictures
+from unsee.resume import Unfinished
 from unsee.training import manifest
 from unsee.training.loop import Counters, Step, add_lora, save_adapter, train
 from unsee.training.pairs import batch, people, read_images, read_pairs, units
@@ -29,6 +30,7 @@ def finetune(
     threads: int,
     output: Path,
     cache: Path | None = None,
+    unfinished: Unfinished | None = None,
 ) -> None:
     """Fine-tune an adapter on the base model: mean negative log-likelihood of the answer tokens.
 
@@ -41,6 +43,7 @@ def finetune(
         seed, threads: of the run.
         output: run folder: ``adapter/``, ``metrics.parquet``, ``manifest.json``.
         cache: folder of what jobs share, see :mod:`unsee.cache`.
+        unfinished: where an earlier start of this job left its checkpoints, see :mod:`unsee.resume`.
     """
     torch.set_num_threads(threads)
     chosen, _ = TrainingSettings.split(settings)
@@ -62,9 +65,11 @@ def finetune(
         counters.forward_passes += 1
         return score(vlm, batch(vlm, step["train"]), pictures).nll()
 
-    progress = train(vlm, pictures, groups, objective, chosen, seed=seed, description=role)
+    progress = train(vlm, pictures, groups, objective, chosen, seed=seed, description=role, unfinished=unfinished)
     save_adapter(vlm, output / "adapter")
     progress.write(output / "metrics.parquet")
     manifest.write(
         output, settings=settings, seed=seed, counters=progress.counters, role=role, forget_percent=forget_percent
     )
+    if unfinished is not None:
+        unfinished.clear()

@@ -23,9 +23,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import get_scheduler
 
+from unsee.failures import JobError
+from unsee.files import written
 from unsee.models.model import VisionLanguageModel
 from unsee.models.pictures import Pictures
+from unsee.resume import Unfinished
 from unsee.training import processes
+from unsee.training.checkpoint import Checkpoints
 from unsee.training.dropout import ByteDropout
 from unsee.training.pairs import Unit, shuffled
 from unsee.training.settings import LoraSettings, TrainingSettings
@@ -36,8 +40,8 @@ log = logging.getLogger(__name__)
 Step = dict[str, list[Unit]]
 
 
-class DivergedError(RuntimeError):
-    """The loss is not a number any more."""
+class DivergedError(JobError):
+    """The loss or its gradient is not a number any more."""
 
 
 @dataclass
@@ -59,7 +63,8 @@ class Progress:
 
     def write(self, path: Path) -> None:
         """One row a step: ``step``, ``epoch``, ``loss``, ``gradient_norm``, ``learning_rate``."""
-        pq.write_table(pa.Table.from_pylist(self.rows), path)
+        with written(path) as part:
+            pq.write_table(pa.Table.from_pylist(self.rows), part)
 
 
 def add_lora(model: VisionLanguageModel, lora: LoraSettings, seed: int) -> VisionLanguageModel:
@@ -141,6 +146,7 @@ def train(
     seed: int,
     description: str,
     restrict: Callable[[Step], Sequence[Tensor] | None] | None = None,
+    unfinished: Unfinished | None = None,
 ) -> Progress:
     """Train the adapter of a model.
 
@@ -152,6 +158,7 @@ def train(
         settings, seed: of the run.
         description: for the progress bar.
         restrict: boolean masks of the trained weights, in their order: where a step may move them; ``None``: everywhere.
+        unfinished: where checkpoints lie; from the last of them the run goes on.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -161,7 +168,8 @@ def train(
         if restrict:
             raise ValueError("shard is true, and this method masks single weights; expected shard: false with it")
         processes.share_out(model.model, model.family.language_model(model.base))
-    weights = [p for p in model.model.parameters() if p.requires_grad]
+    named = {name: weight for name, weight in model.model.named_parameters() if weight.requires_grad}
+    weights = list(named.values())
     optimizer = _optimizer(weights, settings)
     n_steps = sum(1 for _ in plan(groups, settings, seed))
     scheduler = get_scheduler(settings.schedule, optimizer, int(settings.warmup * n_steps), n_steps)
@@ -173,7 +181,10 @@ def train(
         model.base.gradient_checkpointing_enable({"use_reentrant": False})
         model.base.enable_input_require_grads()
     set_seed(seed + 1_000_000 * processes.place()[0])  # dropout: another in each process, whose examples are others
-    bar = tqdm(plan(groups, settings, seed), total=n_steps, desc=description, unit="step", mininterval=5)
+    checkpoints = Checkpoints(None if settings.shard else unfinished, named, optimizer, scheduler, progress)
+    done = checkpoints.resume()
+    left = islice(plan(groups, settings, seed), done, None)
+    bar = tqdm(left, initial=done, total=n_steps, desc=description, unit="step", mininterval=5)
     started = time.monotonic()
     for epoch, step in bar:
         pictures.vary_by_epoch(epoch)
@@ -182,10 +193,7 @@ def train(
         for part, share in _own_parts(step, settings.gradient_accumulation):
             loss = objective(part, progress.counters)
             if not torch.isfinite(loss):
-                raise DivergedError(
-                    f"{description}: the loss is {loss.item()} at step {progress.counters.steps}; lower learning_rate "
-                    f"(now {settings.learning_rate}) or train for fewer steps (now {n_steps})"
-                )
+                raise _diverged("loss", loss.item(), progress.counters.steps, part, settings, n_steps)
             if loss.requires_grad:  # words alone say nothing to an adapter on the tower
                 accelerator.backward(loss * share)
                 progress.counters.backward_passes += 1
@@ -195,6 +203,8 @@ def train(
         total = processes.total(total)
         clip = settings.max_grad_norm or math.inf
         norm = float(processes.whole(torch.nn.utils.clip_grad_norm_(weights, clip)))
+        if not math.isfinite(norm):
+            raise _diverged("gradient", norm, progress.counters.steps, step, settings, n_steps)
         rate = optimizer.param_groups[0]["lr"]
         masks = restrict(step) if restrict else None
         before = [weight.detach().clone() for weight in weights] if masks else []
@@ -215,7 +225,8 @@ def train(
             }
         )
         if progress.counters.steps == 1 and reached and norm == 0:
-            raise DivergedError(f"{description}: the first gradient is zero; nothing is trained (see lora.scope)")
+            raise DivergedError("the first gradient is zero, nothing is trained", "choose another lora.scope")
+        checkpoints.step_done()
         bar.set_postfix(loss=f"{total:.3f}", refresh=False)
     if settings.gradient_checkpointing:
         model.base.disable_input_require_grads()
@@ -223,8 +234,20 @@ def train(
     model.model.eval()
     for counter in ("forward_passes", "backward_passes"):
         setattr(progress.counters, counter, round(processes.total(getattr(progress.counters, counter))))
-    log.info("%s: %d steps in %.1f s", description, n_steps, time.monotonic() - started)
+    log.info("%s: %d steps in %.1f s", description, n_steps - done, time.monotonic() - started)
     return progress
+
+
+def _diverged(
+    what: str, value: float, done: int, step: Step, settings: TrainingSettings, n_steps: int
+) -> DivergedError:
+    """The error that names the step, from 1, and whose examples it was about."""
+    about = "; ".join(f"{name} {', '.join(unit.key for unit in units)}" for name, units in step.items())
+    return DivergedError(
+        f"the {what} is {value} at step {done + 1}, on {about}",
+        f"lower learning_rate (now {settings.learning_rate}), train for fewer steps (now {n_steps}) or set max_grad_norm "
+        f"(now {settings.max_grad_norm}); where it is the first step, look at these examples",
+    )
 
 
 def _optimizer(weights: Sequence[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
@@ -255,13 +278,14 @@ def _own_parts(step: Step, n: int) -> list[tuple[Step, float]]:
 
 
 def save_adapter(model: VisionLanguageModel, directory: Path) -> None:
-    """Save the adapter as PEFT does, without anything that names this machine."""
+    """Save the adapter as PEFT does, whole, without anything that names this machine."""
     assert isinstance(model.model, PeftModel)
     for config in model.model.peft_config.values():
         config.inference_mode = True
-    model.model.save_pretrained(str(directory), safe_serialization=True, state_dict=processes.gathered(model.model))
-    (directory / "README.md").unlink(missing_ok=True)
-    # PEFT fills in where the base model lay.
-    path = directory / "adapter_config.json"
-    known = json.loads(path.read_text(encoding="utf-8")) | {"base_model_name_or_path": None}
-    path.write_text(json.dumps(known, indent=2, sort_keys=True), encoding="utf-8")
+    with written(directory) as part:
+        model.model.save_pretrained(str(part), safe_serialization=True, state_dict=processes.gathered(model.model))
+        (part / "README.md").unlink(missing_ok=True)
+        # PEFT fills in where the base model lay.
+        path = part / "adapter_config.json"
+        known = json.loads(path.read_text(encoding="utf-8")) | {"base_model_name_or_path": None}
+        path.write_text(json.dumps(known, indent=2, sort_keys=True), encoding="utf-8")

@@ -5,7 +5,6 @@ The workflow adds what the adapter was made of, and where (:mod:`unsee.provenanc
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from importlib.metadata import version
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unsee import __version__
+from unsee.files import sha256, write_text
 from unsee.training.loop import Counters
 
 _PACKAGES = ("torch", "transformers", "peft", "accelerate")
@@ -27,8 +27,8 @@ def write(output: Path, *, settings: dict[str, Any], seed: int, counters: Counte
         "settings": settings,
         **asdict(counters),
         "adapter_bytes": weights.stat().st_size,
-        "adapter_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "adapter_sha256": sha256(weights),
         # The library may run from a clone that was never installed.
         "versions": {"unsee": __version__} | {package: version(package) for package in _PACKAGES},
     }
-    (output / "manifest.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    write_text(output / "manifest.json", json.dumps(content, indent=2, sort_keys=True) + "\n")

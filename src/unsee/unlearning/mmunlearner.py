@@ -15,6 +15,7 @@ from peft import LoraConfig, get_peft_model
 from peft.utils.constants import DUMMY_TARGET_MODULES
 from torch import Tensor, nn
 
+from unsee.files import written
 from unsee.models.family import Scope
 from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Batch
@@ -104,7 +105,8 @@ def prepare(context: Context, *, threshold: float, parameters: Literal["adapter"
     preserve = saliency(context, context.groups["retain"], weights)
     masks = [mask(f, p, threshold) for f, p in zip(forget, preserve, strict=True)]
     rows = [{"weight": name, "selected": float(m.float().mean())} for (name, _), m in zip(named, masks, strict=True)]
-    pq.write_table(pa.Table.from_pylist(rows), context.output / "mask.parquet")
+    with written(context.output / "mask.parquet") as part:
+        pq.write_table(pa.Table.from_pylist(rows), part)
     selected = sum(int(m.sum()) for m in masks) / sum(m.numel() for m in masks)
     log.info("mask: %.4f of the trained weights may move on the forget examples", selected)
     if selected in (0.0, 1.0):

@@ -13,6 +13,7 @@ from torch import Tensor
 from unsee.cache import Cache
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
+from unsee.resume import Unfinished
 from unsee.training import manifest
 from unsee.training.loop import Counters, Step, add_lora, save_adapter, train
 from unsee.training.pairs import batch, people, read_images, read_pairs, units
@@ -35,6 +36,7 @@ def unlearn(
     threads: int,
     output: Path,
     cache: Path | None = None,
+    unfinished: Unfinished | None = None,
 ) -> None:
     """Make the vanilla model forget the people of a ratio.
 
@@ -50,6 +52,7 @@ def unlearn(
         seed, threads: of the run.
         output: run folder: ``adapter/`` (on top of vanilla), ``metrics.parquet``, ``manifest.json``.
         cache: folder of what jobs share, see :mod:`unsee.cache`.
+        unfinished: where an earlier start of this job left its checkpoints, see :mod:`unsee.resume`.
 
     Raises:
         ValueError: no such method, or it needs a reference that is not given, or a model that is not shared out.
@@ -98,6 +101,7 @@ def unlearn(
         seed=seed,
         description=f"{method} {forget_percent} %",
         restrict=getattr(state, "restrict", None),
+        unfinished=unfinished,
     )
     if chosen.finish is not None:
         chosen.finish(context, state)
@@ -108,6 +112,8 @@ def unlearn(
     manifest.write(
         output, settings=settings, seed=seed, counters=progress.counters, method=method, forget_percent=forget_percent
     )
+    if unfinished is not None:
+        unfinished.clear()
 
 
 def make_objective(

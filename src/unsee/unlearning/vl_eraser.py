@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
+from unsee.files import written
 from unsee.models.packing import Batch
 from unsee.training.pairs import batch
 from unsee.training.scores import Scores
@@ -153,7 +154,8 @@ def prepare(
             {"module": name, "width": p.basis.shape[0], "directions_removed": p.removed}
             for name, p in state.projections.items()
         ]
-        pq.write_table(pa.Table.from_pylist(rows), context.output / "vacuum.parquet")
+        with written(context.output / "vacuum.parquet") as part:
+            pq.write_table(pa.Table.from_pylist(rows), part)
         log.info("vacuum space: directions removed by module: %s", {r["module"]: r["directions_removed"] for r in rows})
     torch.manual_seed(context.seed)
     config = LoraConfig(

@@ -1,0 +1,77 @@
+"""Files that are whole or not there at all.
+
+Everything that a job leaves is written under another name beside its own and renamed when it is complete: a job that is killed, or
+a disk that is full, leaves nothing that looks finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """The name to write a file or folder to that becomes ``path``, in place of what is there, when the block ends.
+
+    When the block raises, what it wrote is deleted and ``path`` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        if not _runs(int(left.name.split(".")[-2])):
+            _delete(left)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(part, path)
+    except BaseException:
+        _delete(part)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, whole."""
+    with written(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def sealed(path: Path) -> Iterator[Path]:
+    """As :func:`written`, but ``name.suffix`` becomes ``name-{sha256}.suffix``, by which damage is known (:func:`whole`)."""
+    with written(path) as part:
+        yield part
+    os.replace(path, path.with_stem(f"{path.stem}-{sha256(path)}"))
+
+
+def whole(path: Path) -> bool:
+    """Whether a sealed file is what its name says."""
+    return path.stem.endswith(f"-{sha256(path)}")
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

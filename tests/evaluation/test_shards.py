@@ -1,0 +1,97 @@
+"""Answers come batch by batch, survive a kill, and end up in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from unsee.evaluation import engine, shards
+from unsee.resume import Unfinished
+
+SCHEMA = pa.schema([("question_id", pa.string()), ("output", pa.string())])
+
+
+def _rows(*ids: str) -> list[dict[str, str]]:
+    return [{"question_id": name, "output": f"answer {name}"} for name in ids]
+
+
+def test_shards_are_joined_in_the_order_of_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "_WRITE", 2)
+    files = [
+        shards.write(tmp_path, 0, _rows("q5", "q1", "q4"), SCHEMA),
+        shards.write(tmp_path, 1, _rows("q2", "q3"), SCHEMA),
+    ]
+    shards.join(files, SCHEMA, tmp_path / "all.parquet")
+    assert pq.read_table(tmp_path / "all.parquet").to_pylist() == _rows("q1", "q2", "q3", "q4", "q5")
+    assert pq.ParquetFile(tmp_path / "all.parquet").num_row_groups == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_shard_that_is_damaged_or_about_others_is_not_found(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = [f"q{i}" for i in range(10)]
+    assert shards.find(tmp_path, 0, ids) is None
+    shard = shards.write(tmp_path, 0, _rows(*ids), SCHEMA)
+    assert shards.find(tmp_path, 1, ids) is None
+    assert shards.find(tmp_path, 0, ids[::-1]) == shard
+    content = bytearray(shard.read_bytes())
+    content[50] ^= 1
+    shard.write_bytes(content if damage == "flipped" else content[:50])
+    assert shards.find(tmp_path, 0, ids) is None and "damaged" in caplog.text
+    shards.write(tmp_path, 0, _rows(*ids), SCHEMA)
+    assert shards.find(tmp_path, 0, ids[1:]) is None
+
+
+class Killed(BaseException):
+    """As SIGKILL would."""
+
+
+def test_inference_goes_on_where_it_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_spec: dict[str, Any], mini_benchmark: Path
+) -> None:
+    settings = {"classification": "likelihood", "batch_size": 3, "max_new_tokens": 2}
+    asked: list[str] = []
+    answer = engine._answer
+
+    def counted(vlm: Any, pictures: Any, groups: Sequence[list[dict[str, Any]]], settings: Any) -> Any:
+        if len(asked) == 2 and not killed:
+            killed.append(True)
+            raise Killed
+        asked.append(groups[0][0]["question_id"])
+        return answer(vlm, pictures, groups, settings)
+
+    def predict(output: Path, unfinished: Unfinished | None) -> bytes:
+        engine.predict(
+            model_spec,
+            mini_benchmark,
+            adapters=[],
+            forget_percents=[25],
+            settings=settings,
+            threads=1,
+            output=output,
+            unfinished=unfinished,
+        )
+        return output.read_bytes()
+
+    killed: list[bool] = [True]
+    monkeypatch.setattr(engine, "_answer", counted)
+    whole = predict(tmp_path / "whole.parquet", None)
+    n = len(asked)
+    ids = pq.read_table(tmp_path / "whole.parquet")["question_id"].to_pylist()
+    assert n > 4 and ids == sorted(ids)
+
+    place = Unfinished(tmp_path / "checkpoints" / "job" / "key")
+    killed.clear()
+    asked.clear()
+    with pytest.raises(Killed):
+        predict(tmp_path / "killed.parquet", place)
+    assert len(list(place.folder.iterdir())) == 2 and not (tmp_path / "killed.parquet").exists()
+    assert predict(tmp_path / "killed.parquet", place) == whole
+    assert len(asked) == len(set(asked)) == n, "none was asked twice"
+    assert not place.folder.parent.exists(), "removed on success"

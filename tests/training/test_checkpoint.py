@@ -1,0 +1,212 @@
+"""A run that is killed and started again ends with the bytes of one that was not."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unsee.resume import Unfinished
+from unsee.training.checkpoint import Checkpoints
+from unsee.training.finetune import finetune
+from unsee.unlearning.run import unlearn
+
+SETTINGS: dict[str, Any] = {
+    "learning_rate": 1e-2,
+    "epochs": 2,
+    "batch_size": 4,
+    "packing": "person",
+    "schedule": "cosine",
+    "warmup": 0.2,
+    # Random numbers that a new start must take up where the old one left them.
+    "lora": {"rank": 4, "alpha": 4, "dropout": 0.2, "scope": "language"},
+}
+Run = Callable[[Path, Unfinished | None], None]
+
+
+class Killed(BaseException):
+    """What SIGKILL is for a process, as far as it can be had within one."""
+
+
+@pytest.fixture(scope="module")
+def vanilla(tmp_path_factory: pytest.TempPathFactory, model_spec: dict[str, Any], mini_benchmark: Path) -> Path:
+    folder = tmp_path_factory.mktemp("vanilla")
+    _run("finetune", model_spec, mini_benchmark, folder)(folder, None)
+    return folder
+
+
+def _run(kind: str, spec: dict[str, Any], benchmark: Path, vanilla: Path) -> Run:
+    common: dict[str, Any] = {"forget_percent": 25, "seed": 0, "threads": 1}
+
+    def run(output: Path, unfinished: Unfinished | None) -> None:
+        if kind == "finetune":
+            finetune(spec, benchmark, role="vanilla", settings=SETTINGS, output=output, unfinished=unfinished, **common)
+        else:
+            # One person a step, so that there are some steps to be killed in.
+            settings = {**SETTINGS, "batch_size": 1, "learning_rate": 1e-3}
+            options: dict[str, Any] = {"threshold": 1.0} if kind == "mmunlearner" else {}
+            if kind == "vl_eraser":
+                options = {"weight": 0.5, "vacuum": True, "distil": True, "ce": True, "tolerance": 1e-6}
+                options["vacuum_inputs"] = "image"
+            unlearn(
+                spec,
+                benchmark,
+                vanilla=vanilla / "adapter",
+                reference=None,
+                method=kind,
+                settings={**settings, **options},
+                output=output,
+                unfinished=unfinished,
+                **common,
+            )
+
+    return run
+
+
+def _killed_at(monkeypatch: pytest.MonkeyPatch, step: int, run: Run, output: Path, place: Unfinished) -> None:
+    """Run until a step's end and no further."""
+    whole = Checkpoints.step_done
+
+    def step_done(self: Checkpoints) -> None:
+        whole(self)
+        if self._progress.counters.steps == step:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Checkpoints, "step_done", step_done)
+        run(output, place)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["finetune", "mmunlearner", "vl_eraser"])
+def test_a_killed_run_ends_like_one_that_was_not(
+    kind: str,
+    vanilla: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model_spec: dict[str, Any],
+    mini_benchmark: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "unsee")
+    run = _run(kind, model_spec, mini_benchmark, vanilla)
+    if kind == "finetune":
+        whole = vanilla
+    else:
+        whole = tmp_path / "whole"
+        run(whole, None)
+    # Every second step is kept: step 3 is done anew. One is killed a second time, after its new start.
+    place = Unfinished(tmp_path / "checkpoints" / "job" / "key", steps=2)
+    kills = [3, 5] if kind == "finetune" else [3]
+    for step in kills:
+        _killed_at(monkeypatch, step, run, tmp_path / "killed", place)
+        assert not (tmp_path / "killed" / "adapter").exists()
+    assert [path.name[:9] for path in sorted(place.folder.iterdir())] == ["000000002", "000000004"][: len(kills)]
+    run(tmp_path / "killed", place)
+    assert caplog.text.count("going on from checkpoint") == len(kills)
+    assert _files(tmp_path / "killed") == _files(whole)
+    assert not place.folder.parent.exists(), "removed on success"
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_word(
+    vanilla: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model_spec: dict[str, Any],
+    mini_benchmark: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "unsee")
+    run = _run("finetune", model_spec, mini_benchmark, vanilla)
+    place = Unfinished(tmp_path / "checkpoints" / "job" / "key", minutes=0)
+    _killed_at(monkeypatch, 5, run, tmp_path / "run", place)
+    before, last = sorted(place.folder.iterdir())
+    assert [path.name[:9] for path in (before, last)] == ["000000004", "000000005"], "two are kept"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    run(tmp_path / "run", place)
+    assert f"checkpoint {last} is damaged" in caplog.text
+    assert f"going on from checkpoint {before}" in caplog.text
+    assert _files(tmp_path / "run") == _files(vanilla)
+
+    # Nothing whole is left: from the start.
+    caplog.clear()
+    _killed_at(monkeypatch, 2, run, tmp_path / "again", place)
+    for path in place.folder.iterdir():
+        path.write_bytes(path.read_bytes()[:-100])
+    run(tmp_path / "again", place)
+    assert caplog.text.count("is damaged") == 2 and "going on from checkpoint" not in caplog.text
+    assert _files(tmp_path / "again") == _files(vanilla)
+
+
+def test_no_checkpoint_is_written_before_its_time(
+    vanilla: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_spec: dict[str, Any], mini_benchmark: Path
+) -> None:
+    run = _run("finetune", model_spec, mini_benchmark, vanilla)
+    place = Unfinished(tmp_path / "checkpoints" / "job" / "key", minutes=10)
+    _killed_at(monkeypatch, 3, run, tmp_path / "run", place)
+    assert not place.folder.exists()
+
+
+# Two processes of one job; each prints the step that it goes on from.
+PROCESSES = """
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+import torch
+import torch.distributed as dist
+from torch import nn
+from unsee.resume import Unfinished
+from unsee.training.checkpoint import Checkpoints
+dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=int(sys.argv[1]), world_size=2)
+weights = {"weight": nn.Parameter(torch.zeros(2))}
+optimizer = torch.optim.Adam(weights.values())
+@dataclass
+class Counters:
+    steps: int = 0
+progress = SimpleNamespace(rows=[], counters=Counters())
+# The second one's clock would have it write all the time.
+place = Unfinished(Path(sys.argv[3]), minutes=None if sys.argv[1] == "0" else 0, steps=2)
+checkpoints = Checkpoints(place, weights, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer), progress)
+done = checkpoints.resume()
+print(done, weights["weight"][0].item())
+while progress.counters.steps < 5:
+    progress.counters.steps += 1
+    weights["weight"].data.fill_(progress.counters.steps)
+    checkpoints.step_done()
+"""
+
+
+def _two(tmp_path: Path, name: str) -> list[str]:
+    command = [sys.executable, "-c", PROCESSES]
+    src = str(Path(__file__).parents[2] / "src")
+    processes = [
+        subprocess.Popen(
+            [*command, str(rank), str(tmp_path / name), str(tmp_path / "checkpoints")],
+            env={**os.environ, "PYTHONPATH": src, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    return [process.communicate()[0].strip() for process in processes]
+
+
+def test_the_processes_of_a_job_go_on_from_the_same_step(tmp_path: Path) -> None:
+    assert _two(tmp_path, "first") == ["0 0.0", "0 0.0"]
+    kept = sorted(path.name[:11] for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["000000002.0", "000000002.1", "000000004.0", "000000004.1"]
+    (damaged,) = (tmp_path / "checkpoints").glob("000000004.1-*")
+    damaged.write_bytes(b"")
+    assert _two(tmp_path, "second") == ["2 2.0", "2 2.0"]
