@@ -308,11 +308,8 @@ def page_files():
 
 def settings_text():
     """The configuration, every file merged, but for what is of this machine and changes no result."""
-    kept = {
-        k: v
-        for k, v in config.items()
-        if k not in ("checkpoint", "cluster", "resources")
-    }
+    machine = ("checkpoint", "cluster", "resources")
+    kept = {k: v for k, v in config.items() if k not in machine}
     sections = provenance.portable(configuration.plain(kept))
     return yaml.safe_dump(sections, sort_keys=True, allow_unicode=True)
 

@@ -72,7 +72,7 @@ def name(snakemake: Any) -> str:
 def unfinished(snakemake: Any) -> resume.Unfinished:
     """Where the job finds what an earlier start of it has done, if all that decides its result is the same.
 
-    That is what its rule names: input, parameters (a hash of the code is among them), threads; and the versions and the device.
+    That is what its rule names: input, parameters (digests of the code are among them), threads; and the versions and the device.
     """
     import torch
 

@@ -116,8 +116,7 @@ class Benchmark:
         check(self)
         directory.mkdir(parents=True, exist_ok=True)
         for percent in sorted(set(self.splits["forget_percent"].to_pylist())):
-            path = split_path(directory, percent)
-            with written(path) as part:
+            with written(split_path(directory, percent)) as part:
                 pq.write_table(self.splits.filter(pc.equal(self.splits["forget_percent"], percent)), part)
         for field in fields(self):
             if field.name == "splits" and not len(self.splits):

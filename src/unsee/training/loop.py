@@ -181,7 +181,7 @@ def train(
         model.base.gradient_checkpointing_enable({"use_reentrant": False})
         model.base.enable_input_require_grads()
     set_seed(seed + 1_000_000 * processes.place()[0])  # dropout: another in each process, whose examples are others
-    checkpoints = Checkpoints(unfinished, named, optimizer, scheduler, progress)
+    checkpoints = Checkpoints(None if settings.shard else unfinished, named, optimizer, scheduler, progress)
     done = checkpoints.resume()
     left = islice(plan(groups, settings, seed), done, None)
     bar = tqdm(left, initial=done, total=n_steps, desc=description, unit="step", mininterval=5)
@@ -283,8 +283,7 @@ def save_adapter(model: VisionLanguageModel, directory: Path) -> None:
     for config in model.model.peft_config.values():
         config.inference_mode = True
     with written(directory) as part:
-        state = processes.gathered(model.model)
-        model.model.save_pretrained(str(part), safe_serialization=True, state_dict=state)
+        model.model.save_pretrained(str(part), safe_serialization=True, state_dict=processes.gathered(model.model))
         (part / "README.md").unlink(missing_ok=True)
         # PEFT fills in where the base model lay.
         path = part / "adapter_config.json"
