@@ -50,7 +50,7 @@ def _run(kind: str, spec: dict[str, Any], benchmark: Path, vanilla: Path) -> Run
         else:
             # One person a step, so that there are some steps to be killed in.
             settings = {**SETTINGS, "batch_size": 1, "learning_rate": 1e-3}
-            options: dict[str, Any] = {"threshold": 1.0} if kind == "mmunlearner" else {}
+            options: dict[str, Any] = {"threshold": 1.0, "parameters": "adapter"} if kind == "mmunlearner" else {}
             if kind == "vl_eraser":
                 options = {"weight": 0.5, "vacuum": True, "distil": True, "ce": True, "tolerance": 1e-6}
                 options["vacuum_inputs"] = "image"
