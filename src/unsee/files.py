@@ -34,6 +34,7 @@ def written(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
+        _open_to_others(part)
         if path.is_dir():
             shutil.rmtree(path)
         os.replace(part, path)
@@ -43,6 +44,13 @@ def written(path: Path) -> Iterator[Path]:
         if full and isinstance(error, Exception):  # in a library's words that may be anything
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {path} ({error})") from error
         raise
+
+
+def _open_to_others(part: Path) -> None:
+    """Give files the rights that new ones have here: safetensors leaves them to their owner alone."""
+    os.umask(mask := os.umask(0))
+    for file in [part] if part.is_file() else [file for file in part.rglob("*") if file.is_file()]:
+        file.chmod(0o666 & ~mask)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -46,9 +46,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[list[Path]]:
     calls: list[list[Path]] = []
     last: list[weakref.ref[Any]] = []
 
-    def watched(spec: dict[str, Any], adapters: Any = ()) -> VisionLanguageModel:
+    def watched(spec: dict[str, Any], adapters: Any = (), **more: Any) -> VisionLanguageModel:
         assert all(ref() is None for ref in last), "two copies of the base are in memory"
-        vlm = load(spec, adapters)
+        vlm = load(spec, adapters, **more)
         calls.append(list(adapters))
         last.append(weakref.ref(vlm.base))
         return vlm

@@ -7,8 +7,9 @@ on a CPU. Only the first one's outputs are kept.
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
-import pickle
 import signal
 import sys
 import tempfile
@@ -22,6 +23,8 @@ from accelerate import PartialState
 from torch import Tensor, nn
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.distributed.tensor import DTensor
+
+from unsee.resume import Unfinished
 
 
 def launch(function: Callable[..., None], arguments: dict[str, Any], processes: int) -> None:
@@ -42,15 +45,16 @@ def launch(function: Callable[..., None], arguments: dict[str, Any], processes: 
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
     arguments = arguments | {"threads": max(1, arguments["threads"] // processes)}
     with tempfile.TemporaryDirectory() as folder:
-        call = Path(folder) / "call.pickle"
-        call.write_bytes(pickle.dumps((function, arguments)))
+        call = Path(folder) / "call.json"
+        call.write_text(json.dumps([function.__module__, function.__name__, _told(arguments)]), encoding="utf-8")
         config = LaunchConfig(1, 1, processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0)
         elastic_launch(config, sys.executable)("-m", "unsee.training.processes", str(call))
 
 
 def _main(call: Path) -> None:
     torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGKILL)  # type: ignore[attr-defined] # a killed job leaves nobody behind
-    function, arguments = pickle.loads(call.read_bytes())
+    module, name, told = json.loads(call.read_text(encoding="utf-8"))
+    function, arguments = getattr(importlib.import_module(module), name), _understood(told)
     state = PartialState()
     with tempfile.TemporaryDirectory() as folder:
         if state.process_index:
@@ -58,6 +62,24 @@ def _main(call: Path) -> None:
             arguments["output"] = Path(folder)
         function(**arguments)
     state.destroy_process_group()
+
+
+def _told(value: Any) -> Any:
+    """A value as JSON has it; of paths and places of unfinished work, which it has not, it says what they are."""
+    if isinstance(value, Path):
+        return {"Path": str(value)}
+    if isinstance(value, Unfinished):
+        return {"Unfinished": _told(vars(value))}
+    return {key: _told(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _understood(told: Any) -> Any:
+    if not isinstance(told, dict):
+        return told
+    if told.keys() == {"Path"}:
+        return Path(told["Path"])
+    known = {key: _understood(item) for key, item in told.items()}
+    return Unfinished(**known["Unfinished"]) if known.keys() == {"Unfinished"} else known
 
 
 def place() -> tuple[int, int]:
