@@ -9,6 +9,7 @@ import job
 from unsee import hub
 from unsee.benchmarks import published, splits
 from unsee.benchmarks.schema import read_table
+from unsee.files import written
 
 job.start(snakemake)
 given, output = snakemake.params.folder, Path(snakemake.output[0])
@@ -20,5 +21,6 @@ if snakemake.params.seed is not None:
 else:
     folder = hub.folder(Path(snakemake.input.published[0])) if given is None else Path(given)
     table = published.read_split(snakemake.params.name, folder, percent, ids)
-pq.write_table(table, output)
+with written(output) as part:
+    pq.write_table(table, part)
 job.done(snakemake)

@@ -116,9 +116,8 @@ class Benchmark:
         check(self)
         directory.mkdir(parents=True, exist_ok=True)
         for percent in sorted(set(self.splits["forget_percent"].to_pylist())):
-            path = split_path(directory, percent)
-            path.parent.mkdir(exist_ok=True)
-            pq.write_table(self.splits.filter(pc.equal(self.splits["forget_percent"], percent)), path)
+            with written(split_path(directory, percent)) as part:
+                pq.write_table(self.splits.filter(pc.equal(self.splits["forget_percent"], percent)), part)
         for field in fields(self):
             if field.name == "splits" and not len(self.splits):
                 continue

@@ -181,7 +181,7 @@ def train(
         model.base.gradient_checkpointing_enable({"use_reentrant": False})
         model.base.enable_input_require_grads()
     set_seed(seed + 1_000_000 * processes.place()[0])  # dropout: another in each process, whose examples are others
-    checkpoints = Checkpoints(unfinished, named, optimizer, scheduler, progress)
+    checkpoints = Checkpoints(None if settings.shard else unfinished, named, optimizer, scheduler, progress)
     done = checkpoints.resume()
     left = islice(plan(groups, settings, seed), done, None)
     bar = tqdm(left, initial=done, total=n_steps, desc=description, unit="step", mininterval=5)
