@@ -40,7 +40,8 @@ seen = {"rule": snakemake.rule, "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), "
 Path("seen").mkdir(exist_ok=True)
 Path("seen", str(os.getpid())).write_text(json.dumps(seen | {"began": began, "ended": time.monotonic()}))
 for output in map(Path, snakemake.output):
-    output.mkdir() if output.name == "raw" else output.touch()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.touch()
 """
 SETTINGS = """
 methods: {kl_min: false, mmunlearner: false, npo_soft: false, vl_eraser: false}
@@ -64,7 +65,7 @@ def test_jobs_side_by_side(
         shutil.copytree(root / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(root / name, project / name)
-    for name in ("write_benchmark", "load_benchmark", "finetune", "unlearn", "predict"):
+    for name in ("write_benchmark", "load_benchmark", "split_benchmark", "splits", "finetune", "unlearn", "predict"):
         (project / "workflow" / "scripts" / f"{name}.py").write_text(PROBE)
     (tmp_path / "settings.yaml").write_text(SETTINGS)
     (tmp_path / "bin").mkdir()
