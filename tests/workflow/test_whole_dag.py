@@ -63,10 +63,12 @@ def test_from_nothing_to_the_table(snakemake: Callable[..., Any], root: Path, tm
     # The same model asked as the benchmark's authors ask, and the figure that the base model must have again.
     folder = results / "models/tiny-llava/forget25/vanilla/seed0/official"
     official = "results/models/tiny-llava/forget25/vanilla/seed0/official/vanilla_final_evaluation_results.json"
-    asked = "evaluation={protocol: mllmu-official}"
-    known = "anchor={forget_percent: 25, forget: 0.5, retain: 0.5, tolerance: 0.5}"
-    arguments = ("--rerun-triggers", "mtime", "--configfile", str(MINI), "--config", asked, known)
-    outcome = snakemake(tmp_path, official, "results/anchor_check.csv", *arguments)
+    asked = tmp_path / "asked.yaml"
+    asked.write_text(
+        "evaluation: {protocol: mllmu-official}\n"
+        "anchor: {forget_percent: 25, forget: 0.5, retain: 0.5, tolerance: 0.5}\n"
+    )
+    outcome = snakemake(tmp_path, official, "results/anchor_check.csv", "--configfile", str(MINI), str(asked))
     assert outcome.code == 0, outcome.text
     assert "finetune" not in outcome.jobs
     assert len(json.loads((tmp_path / official).read_text())) == 4
