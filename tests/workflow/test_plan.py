@@ -144,6 +144,8 @@ def test_a_known_figure_is_checked_without_training(plan: Run, root: Path) -> No
         "fetch_benchmark": 1,
         "fetch_model": 1,
         "load_benchmark": 1,
+        "split_benchmark": 1,
+        "splits": 1,
         "ask_anchor": 1,
         "anchor_check": 1,
     }
