@@ -11,6 +11,7 @@ The published code draws from one unseeded stream. Here each draw has a stream o
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -70,7 +71,7 @@ def written(row: Row) -> str:
     return f"{turn} {question}\n{IN_ENGLISH.format('')}\nASSISTANT:"
 
 
-class Published:
+class Published(ABC):
     """All of :class:`unsee.evaluation.protocols.Asking` that both do alike.
 
     Args:
@@ -91,9 +92,9 @@ class Published:
         self._seed = seed
         self._drawn: dict[tuple[int, str, str], list[str]] = {}
 
+    @abstractmethod
     def shown(self, task: str) -> int:
         """How many people's questions are the examples of a task."""
-        raise NotImplementedError
 
     def rows(
         self, questions: Sequence[Row], splits: pd.DataFrame, image_ids: Sequence[str], percents: Sequence[int]
