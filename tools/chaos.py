@@ -18,8 +18,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -45,6 +45,7 @@ class Chaos:
     cores: int
     target: str = TABLE
     configs: tuple[Path, ...] = (CONFIG,)
+    calls: list[Call] = field(default_factory=list)
 
     def start(self, name: str, *arguments: str) -> Call:
         """Start a call in the folder of that name."""
@@ -63,7 +64,15 @@ class Chaos:
         command += ["--cores", str(self.cores), self.target, "--configfile", *map(str, self.configs), *arguments]
         with output.open("wb") as file:
             process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        return Call(folder, process, output)
+        self.calls.append(Call(folder, process, output))
+        return self.calls[-1]
+
+    def close(self) -> None:
+        """Kill whatever was started and still runs, as when this is itself told to end."""
+        for call in self.calls:
+            if call.process.poll() is None:
+                call.kill("both")
+                call.wait()
 
     def finish(self, name: str) -> list[Call]:
         """Call until it is done, taking away locks of the dead; every call there was."""
@@ -159,7 +168,8 @@ def mounted(folder: Path, size: str) -> Iterator[str]:
         yield done.stderr.strip() if done.returncode else ""
     finally:
         if not done.returncode:
-            subprocess.run(["umount", str(folder)], check=True)
+            # Lazily: when this is told to end, a job may still write there.
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def truncated(chaos: Chaos) -> str:
@@ -233,8 +243,10 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="kept afterwards; by default a temporary one")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory() as scratch:
-        chaos = Chaos((given.folder or Path(scratch)).resolve(), given.cores)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        closing(Chaos((given.folder or Path(scratch)).resolve(), given.cores)) as chaos,
+    ):
         started = time.monotonic()
         whole = chaos.start("undisturbed")
         chaos.expect(whole.wait() == 0, f"the undisturbed run failed; see {whole.output}")
