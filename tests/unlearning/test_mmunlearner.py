@@ -14,11 +14,11 @@ from torch import nn
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
 from unsee.training.loop import Counters, save_adapter, train
-from unsee.training.pairs import people, read_images, read_pairs, units
-from unsee.training.scores import Scores
+from unsee.training.pairs import batch, people, read_images, read_pairs, units
+from unsee.training.scores import Scores, score
 from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning.method import Context, get
-from unsee.unlearning.mmunlearner import MaskError, State, mask, mmunlearner, prepare
+from unsee.unlearning.mmunlearner import MaskError, State, mask, mmunlearner, prepare, saliency
 from unsee.unlearning.run import make_objective
 
 
@@ -127,6 +127,27 @@ def test_a_scope_trains_its_own_modules(prepared: Any, scope: str, places: set[s
         place for place in ("language_model", "vision_tower", "multi_modal_projector") for n in names if place in n
     } == places
     assert 0 < sum(int(m.sum()) for m in state.masks) < sum(m.numel() for m in state.masks)
+
+
+@pytest.mark.parametrize("parameters", ["adapter", "full"])
+def test_saliency_is_the_squared_gradient_of_each_example(prepared: Any, parameters: str) -> None:
+    context, _ = prepared(parameters=parameters)
+    vlm, weights = context.vlm, _trained_parameters(context.vlm)
+    examples = context.groups["forget"]
+    at_once = 2 * context.settings.batch_size
+    assert len(examples) > at_once and len(examples) % at_once, "several batches, the last one not full"
+    assert len({len(unit.requests[0].tokens) for unit in examples}) > 1, "some rows should be padded"
+    passes = context.counters.forward_passes
+    found = saliency(context, examples, weights)
+    assert context.counters.forward_passes - passes == -(-len(examples) // at_once)
+    expected = [torch.zeros_like(weight) for weight in weights]
+    for unit in examples:  # one at a time
+        loss = score(vlm, batch(vlm, [unit]), context.pictures).nll()
+        for sum_, gradient in zip(expected, torch.autograd.grad(loss, weights), strict=True):
+            sum_ += gradient**2 / len(examples)
+    for one, other in zip(found, expected, strict=True):
+        assert one.max() > 0
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(other.max()))
 
 
 def test_whole_weights_are_stored_as_an_adapter_and_load_as_one(

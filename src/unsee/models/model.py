@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from unsee.failures import JobError
 from unsee.files import sha256
+from unsee.models import attention
 from unsee.models.family import Family, family
 from unsee.models.packing import Batch, Request
 from unsee.models.pictures import Pictures
@@ -208,8 +209,10 @@ class VisionLanguageModel:
 
     def decode(self, embeddings: Tensor, batch: Batch, cache: Any = None) -> Tensor:
         """Last hidden states of embedded tokens, (b, n, hidden) both."""
-        mask = batch.attention_mask
-        if mask.dim() == 4:  # as numbers once, where attention would do it again in every layer
+        mask, how = batch.attention_mask, {}
+        if batch.blocks is not None and embeddings.device.type == "cpu":
+            how["blocks"] = batch.blocks
+        elif mask.dim() == 4:  # as numbers once, where attention would do it again in every layer
             mask = torch.zeros_like(mask, dtype=embeddings.dtype).masked_fill_(~mask, -torch.inf)
         decoder: nn.Module = self.family.language_model(self.base)
         output = decoder(
@@ -218,6 +221,7 @@ class VisionLanguageModel:
             position_ids=batch.position_ids,
             past_key_values=cache,
             use_cache=cache is not None,
+            **how,
         )
         return cast(Tensor, output.last_hidden_state)
 
@@ -258,6 +262,8 @@ def load(
     for adapter in adapters:
         model = merge(model, adapter)
     model.eval().requires_grad_(False)
+    decoder: Any = kind.language_model(model)
+    decoder.set_attn_implementation(attention.NAME)
     if to_gpu and torch.cuda.is_available():
         model.to("cuda")
     return VisionLanguageModel(kind, model, kind.load_processor(path, revision))

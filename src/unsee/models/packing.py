@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unsee.models.attention import Blocks, blocks
+
 
 @dataclass(frozen=True)
 class Request:
@@ -164,6 +166,7 @@ class Batch:
         attention_mask: (b, 1, n, n) booleans, or (b, n) where no pack branches and plain causal attention
             will do.
         position_ids: (b, n) for one position axis, (axes, b, n) for several.
+        blocks: the same in blocks, for a CPU, where some pack branches.
         is_image: (b, n), true at the placeholders of pictures.
         image_ids: pictures in the order in which their placeholders lie in ``tokens``.
         target_rows, target_columns: where the prediction of each answer token is read (the node before it),
@@ -175,6 +178,7 @@ class Batch:
 
     tokens: Tensor
     attention_mask: Tensor
+    blocks: Blocks | None
     position_ids: Tensor
     is_image: Tensor
     image_ids: list[str]
@@ -186,7 +190,7 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with its tensors on ``device``."""
-        moved: dict[str, Any] = {k: v.to(device) for k, v in self.__dict__.items() if isinstance(v, Tensor)}
+        moved: dict[str, Any] = {k: v.to(device) for k, v in self.__dict__.items() if isinstance(v, (Tensor, Blocks))}
         return replace(self, **moved)
 
 
@@ -220,13 +224,16 @@ def collate(packs: Sequence[Pack], *, pad_token: int) -> Batch:
         i = torch.arange(n)
         mask = (i[None, :] <= i[:, None])[None] & (i[None, :, None] < torch.from_numpy(ends)[:, None, :])
         attention_mask = mask[:, None]
+        in_blocks = blocks(ends)
     else:
+        in_blocks = None
         lengths = torch.tensor([len(p) for p in packs])
         attention_mask = (torch.arange(n)[None] < lengths[:, None]).long()
     position_tensor = torch.from_numpy(positions)
     return Batch(
         tokens=torch.from_numpy(tokens),
         attention_mask=attention_mask,
+        blocks=in_blocks,
         position_ids=position_tensor[0] if axes == 1 else position_tensor,
         is_image=torch.from_numpy(is_image),
         image_ids=[image for p in packs for image in p.image_ids],

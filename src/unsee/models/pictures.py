@@ -100,6 +100,7 @@ class Pictures:
         self._tokens: dict[str, int] = {}
         self._features: dict[tuple[str, int], Tensor] = {}
         self._encoder = ""
+        self._trains: bool | None = None
         #: Which variant of a picture to show; the training loop sets it for every epoch.
         self.choose: Callable[[str], int] = lambda image_id: 0
 
@@ -122,10 +123,14 @@ class Pictures:
         """Show another variant of each picture in each epoch."""
         self.choose = lambda image_id: Random(f"{self._seed}:{epoch}:{image_id}").randint(0, self._variants)
 
+    def settle(self) -> None:
+        """What is trained is decided: from here on, do not look for it at every call."""
+        self._trains = self._encoder_trains()
+
     def features(self, image_ids: Sequence[str]) -> list[Tensor]:
         """Projected features of each picture, (n_tokens, hidden)."""
         keys = [(image_id, self.choose(image_id)) for image_id in image_ids]
-        if any(weight.requires_grad for _, weight in self._encoder_weights()):
+        if self._encoder_trains() if self._trains is None else self._trains:
             return self._encode(keys)
         for key in dict.fromkeys(keys):
             if key not in self._features:
@@ -158,6 +163,9 @@ class Pictures:
         )
         known = {id(weight) for module in others for weight in module.parameters()}
         return [(name, weight) for name, weight in self._model.named_parameters() if id(weight) not in known]
+
+    def _encoder_trains(self) -> bool:
+        return any(weight.requires_grad for _, weight in self._encoder_weights())
 
     def _encode(self, keys: Sequence[tuple[str, int]]) -> list[Tensor]:
         pixels = self._family.preprocess(self._processor, [self.image(*key) for key in keys])

@@ -23,11 +23,16 @@ class ByteDropout(nn.Module):
         self._cut = round(LEVELS * p)
 
     def forward(self, x: Tensor) -> Tensor:
+        mask = self.mask(x)
+        return x if mask is None else x * mask
+
+    def mask(self, x: Tensor) -> Tensor | None:
+        """What to multiply ``x`` with, of its shape; ``None`` where nothing is dropped."""
         if not self.training or self._cut == 0:
-            return x
+            return None
         words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
         keep = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self._cut
-        return x * (keep * (LEVELS / (LEVELS - self._cut)))
+        return keep * (LEVELS / (LEVELS - self._cut))
 
     def extra_repr(self) -> str:
         return f"p={self._cut}/{LEVELS}"

@@ -17,8 +17,7 @@ import pyarrow.parquet as pq
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from peft import LoraConfig, PeftModel, get_peft_model
-from peft.tuners.lora import LoraLayer
+from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import get_scheduler
@@ -30,7 +29,7 @@ from unsee.models.pictures import Pictures
 from unsee.resume import Unfinished
 from unsee.training import processes
 from unsee.training.checkpoint import Checkpoints
-from unsee.training.dropout import ByteDropout
+from unsee.training.lora import put_adapter
 from unsee.training.pairs import Unit, shuffled
 from unsee.training.settings import LoraSettings, TrainingSettings
 
@@ -81,11 +80,7 @@ def add_lora(model: VisionLanguageModel, lora: LoraSettings, seed: int) -> Visio
         target_modules=model.family.linear_pattern(lora.scope),
         bias="none",
     )
-    model.model = get_peft_model(model.base, config)
-    if model.device.type == "cpu":
-        for module in model.model.modules():
-            if isinstance(module, LoraLayer):
-                module.lora_dropout["default"] = ByteDropout(lora.dropout)
+    model.model = put_adapter(model.base, config)
     return model
 
 
@@ -175,6 +170,7 @@ def train(
     scheduler = get_scheduler(settings.schedule, optimizer, int(settings.warmup * n_steps), n_steps)
     progress = Progress()
     model.model.train()
+    pictures.settle()
     if settings.gradient_checkpointing:
         # A block is run again in the backward pass. Its input must ask for a gradient, or a frozen embedding
         # below adapters would leave them without one.
@@ -252,7 +248,9 @@ def _diverged(
 
 def _optimizer(weights: Sequence[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
     kinds: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-    return kinds[settings.optimizer](weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)  # type: ignore[no-any-return]
+    # One call for all weights, where one can: a hundred small ones take longer on a CPU than what they compute.
+    how = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay, "fused": not settings.shard}
+    return kinds[settings.optimizer](weights, **how)  # type: ignore[no-any-return]
 
 
 def _parts(step: Step, n: int) -> Iterator[tuple[Step, float]]:

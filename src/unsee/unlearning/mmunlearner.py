@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -131,20 +131,63 @@ def mask(forget: Tensor, preserve: Tensor, threshold: float) -> Tensor:
 
 
 def saliency(context: Context, units: Sequence[Unit], weights: Sequence[nn.Parameter]) -> list[Tensor]:
-    """Mean over examples of the squared gradient of an example's NLL, float32, one tensor a weight."""
+    """Mean over examples of the squared gradient of an example's NLL, float32, one tensor a weight.
+
+    As many examples at once as a step of training has of both groups, where every weight is a linear's in the decoder, whose
+    rows are examples; one at a time where the tower's are among them.
+    """
     vlm = context.vlm
     vlm.model.eval()  # dropout would add its own noise to the gradients
     total = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights]
-    count = 0
-    for unit in units:
-        for request in unit.requests:
-            loss = score(vlm, batch(vlm, [Unit(unit.key, (request,))]), context.pictures).nll()
-            count += 1
-            if not loss.requires_grad:  # words alone, and the tower's weights
-                continue
-            gradients = torch.autograd.grad(loss, list(weights), allow_unused=True, materialize_grads=True)
-            for sum_, gradient in zip(total, gradients, strict=True):
-                sum_ += gradient.float() ** 2
-    context.counters.forward_passes += count
-    context.counters.backward_passes += count
-    return [sum_ / count for sum_ in total]
+    examples = [Unit(unit.key, (request,)) for unit in units for request in unit.requests]
+    inside = {id(weight) for weight in vlm.family.language_model(vlm.base).parameters()}
+    linears = {id(weight): m for m in vlm.base.modules() if isinstance(m, nn.Linear) for weight in m.parameters()}
+    together = all(id(weight) in inside and id(weight) in linears for weight in weights)
+    size = 2 * context.settings.batch_size if together else 1
+    for start in range(0, len(examples), size):
+        chosen = batch(vlm, examples[start : start + size])
+        if together:
+            _add_squares_by_row(context, chosen, linears, weights, total)
+        else:
+            _add_squares(context, chosen, weights, total)
+        context.counters.forward_passes += 1
+        context.counters.backward_passes += 1
+    return [sum_ / len(examples) for sum_ in total]
+
+
+def _add_squares(context: Context, example: Batch, weights: Sequence[nn.Parameter], total: Sequence[Tensor]) -> None:
+    """Add the squared gradient of one example."""
+    loss = score(context.vlm, example, context.pictures).nll()
+    if not loss.requires_grad:  # words alone, and the tower's weights
+        return
+    gradients = torch.autograd.grad(loss, list(weights), allow_unused=True, materialize_grads=True)
+    for sum_, gradient in zip(total, gradients, strict=True):
+        sum_ += gradient.float() ** 2
+
+
+def _add_squares_by_row(
+    context: Context,
+    examples: Batch,
+    linears: Mapping[int, nn.Linear],
+    weights: Sequence[nn.Parameter],
+    total: Sequence[Tensor],
+) -> None:
+    """Add the squared gradients of several examples, a row each, from what goes into a linear and what comes back to it."""
+    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+
+    def watch(module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+        seen[module] = (arguments[0].detach(), output)
+
+    hooks = [module.register_forward_hook(watch) for module in {linears[id(weight)] for weight in weights}]
+    try:
+        scores = score(context.vlm, examples, context.pictures)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    # No example has a part in another's row, so the gradient of the sum is each row's own.
+    gradients = torch.autograd.grad(-scores.sequence_mean().sum(), [output for _, output in seen.values()])
+    back = dict(zip(seen, gradients, strict=True))
+    for sum_, weight in zip(total, weights, strict=True):
+        module = linears[id(weight)]
+        rows = back[module].mT @ seen[module][0] if weight.dim() == 2 else back[module].sum(1)
+        sum_ += rows.float().square_().sum(0)

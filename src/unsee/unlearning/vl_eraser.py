@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig
 from torch import Tensor, nn
 
 from unsee.files import written
 from unsee.models.packing import Batch
+from unsee.training.lora import put_adapter
 from unsee.training.pairs import batch
 from unsee.training.scores import Scores
 from unsee.unlearning.method import Context, Needs, method
@@ -165,7 +166,7 @@ def prepare(
         target_modules=vlm.family.feed_forward_pattern(),
         bias="none",
     )
-    vlm.model = get_peft_model(vlm.base, config)
+    vlm.model = put_adapter(vlm.base, config, watched=True)
     for name, layer in _adapted(context):
         nn.init.normal_(layer.lora_B["default"].weight, std=FRESH)
         state.attach(name, layer)
