@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unsee.models.model import VisionLanguageModel
@@ -50,13 +51,13 @@ class Scores:
 
 
 def selective_log_softmax(logits: Tensor, targets: Tensor) -> Tensor:
-    """``log_softmax(logits)[targets]`` without the whole log-softmax, (t,).
+    """``log_softmax(logits)`` at the targets, (t,).
 
     Args:
         logits: (t, vocabulary), float32.
         targets: (t,) token ids.
     """
-    return logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1)
+    return -F.cross_entropy(logits, targets, reduction="none")
 
 
 def score(model: VisionLanguageModel, batch: Batch, pictures: Pictures | None, *, vocabulary: bool = False) -> Scores:
