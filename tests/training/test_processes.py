@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from safetensors.torch import load_file
 
 from unsee.config import ConfigError, check
+from unsee.failures import JobError
 from unsee.models.model import load
 from unsee.training import loop, processes
 from unsee.training.finetune import finetune
@@ -61,6 +63,14 @@ def test_two_processes_train_what_one_trains(run: Any) -> None:
             torch.testing.assert_close(other[name], weight, rtol=1e-4, atol=1e-5)
         assert counted["steps"] == manifest["steps"] == 4
         assert counted["examples_seen"] == manifest["examples_seen"]
+
+
+@pytest.mark.slow
+def test_what_a_process_failed_of_is_said(run: Any) -> None:
+    with pytest.raises(JobError) as caught:
+        run(2, learning_rate=1e30)
+    assert re.match(r"the (loss|gradient) is (nan|inf) at step \d+, on train ", caught.value.cause)
+    assert "lower learning_rate (now 1e+30)" in caught.value.remedy
 
 
 def test_weights_outside_the_decoder_are_not_shared_out(model_spec: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ greedily from the keys and values that the pass left behind.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -20,7 +20,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 from transformers import DynamicCache
@@ -29,6 +28,7 @@ from unsee.benchmarks.schema import read_split, read_table
 from unsee.cache import Cache
 from unsee.evaluation import protocols, shards
 from unsee.evaluation.classification import choose
+from unsee.evaluation.decoding import Waiting, decode_greedily
 from unsee.evaluation.protocols import Asking
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.packing import Batch, Request, collate, pack
@@ -61,23 +61,9 @@ class _Asked:
     prompt: str
     requests: tuple[Request, ...]
 
-
-@dataclass
-class _Waiting:
-    """Open questions on one pack, q of them, read and to be answered.
-
-    Attributes:
-        asked: the questions.
-        cache: keys and values of the n tokens that some of them see, (1, heads, n, size) each, one pair a layer.
-        seen: which of those tokens are a question's own, (q, n).
-        token, position: the first token of each answer, and its rotary position.
-    """
-
-    asked: list[_Asked]
-    cache: list[tuple[Tensor, Tensor]]
-    seen: Tensor
-    token: list[int]
-    position: list[int]
+    @property
+    def is_open(self) -> bool:
+        return not self.requests[0].answer
 
 
 def predict(
@@ -182,12 +168,18 @@ def _answer(
     vlm: VisionLanguageModel, pictures: Pictures, groups: Sequence[list[dict[str, Any]]], asking: Asking
 ) -> list[dict[str, Any]]:
     """The predictions of one batch."""
-    waiting: list[_Waiting] = []
+    opened: list[_Asked] = []
+    waiting: list[Waiting] = []
     found: list[dict[str, Any]] = []
     for rows in groups:
         asked = [_ask(vlm, pictures, row, asking) for row in rows]
-        found += _read(vlm, pictures, asked, waiting)
-    return found + list(_write(vlm, waiting, asking))
+        classified, left = _read(vlm, pictures, asked)
+        found += classified
+        if left is not None:
+            opened += [a for a in asked if a.is_open]
+            waiting.append(left)
+    written = decode_greedily(vlm, waiting, asking.max_new_tokens)
+    return found + [_written(vlm, a, tokens, asking) for a, tokens in zip(opened, written, strict=True)]
 
 
 def check_lengths(
@@ -210,9 +202,9 @@ def _ask(vlm: VisionLanguageModel, pictures: Pictures, row: dict[str, Any], aski
 
 
 def _read(
-    vlm: VisionLanguageModel, pictures: Pictures, asked: Sequence[_Asked], waiting: list[_Waiting]
-) -> Iterator[dict[str, Any]]:
-    """Read the questions on one pack: answer multiple choice, add the open questions to those that wait.
+    vlm: VisionLanguageModel, pictures: Pictures, asked: Sequence[_Asked]
+) -> tuple[list[dict[str, Any]], Waiting | None]:
+    """Read the questions on one pack: predictions of multiple choice, and the open questions, if any, that wait.
 
     One pack at a time, so that no score depends on the company it is read in, to the last bit.
     """
@@ -221,30 +213,27 @@ def _read(
     cache = DynamicCache()
     hidden = vlm.hidden_states(batch, pictures, cache)
     likelihoods = _sum_by_request(vlm, hidden, batch)
-    opened: list[_Asked] = []
+    classified: list[dict[str, Any]] = []
     paths: list[np.ndarray] = []
     first = 0
     for a in asked:
         last = first + len(a.requests)
-        if a.requests[0].answer:
-            yield _classified(a, likelihoods[first:last])
-        else:
-            opened.append(a)
+        if a.is_open:
             paths.append(packed.paths[first])
+        else:
+            classified.append(_classified(a, likelihoods[first:last]))
         first = last
-    if opened:
-        kept = np.unique(np.concatenate(paths))  # the options' words are of no use any more
-        nodes = torch.from_numpy(kept).to(vlm.device)
-        ends = torch.tensor([path[-1] for path in paths], device=vlm.device)
-        waiting.append(
-            _Waiting(
-                opened,
-                [(keys[:, :, nodes], values[:, :, nodes]) for keys, values, *_ in cache],
-                torch.from_numpy(np.stack([np.isin(kept, path) for path in paths])),
-                vlm.base.get_output_embeddings()(hidden[0, ends]).argmax(-1).tolist(),
-                [int(packed.positions[:, path[-1]].max()) + 1 for path in paths],
-            )
-        )
+    if not paths:
+        return classified, None
+    kept = np.unique(np.concatenate(paths))  # the options' words are of no use any more
+    nodes = torch.from_numpy(kept).to(vlm.device)
+    ends = torch.tensor([path[-1] for path in paths], device=vlm.device)
+    return classified, Waiting(
+        cache=[(keys[:, :, nodes], values[:, :, nodes]) for keys, values, *_ in cache],
+        seen=torch.from_numpy(np.stack([np.isin(kept, path) for path in paths])),
+        token=vlm.base.get_output_embeddings()(hidden[0, ends]).argmax(-1).tolist(),
+        position=[int(packed.positions[:, path[-1]].max()) + 1 for path in paths],
+    )
 
 
 def _sum_by_request(vlm: VisionLanguageModel, hidden: Tensor, batch: Batch) -> list[float]:
@@ -279,75 +268,8 @@ def _prediction(asked: _Asked, text: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def _write(vlm: VisionLanguageModel, waiting: Sequence[_Waiting], asking: Asking) -> Iterator[dict[str, Any]]:
-    questions = [a for pack in waiting for a in pack.asked]
-    for a, tokens in zip(questions, _continue(vlm, waiting, asking.max_new_tokens) if waiting else [], strict=True):
-        text = asking.output(vlm.tokenizer.decode(tokens, skip_special_tokens=True))
-        choice = asking.choice(a.row, text)
-        correct = None if choice is None else choice == a.row["answer_index"]
-        yield _prediction(a, text, choice=-1 if choice is None else choice, correct=correct)
-
-
-def _continue(vlm: VisionLanguageModel, waiting: Sequence[_Waiting], max_new_tokens: int) -> list[list[int]]:
-    """Continue open questions greedily from the keys and values of their packs.
-
-    A row is a pack, and all its questions write at once, each a token a step: they share the picture's and each
-    other's common keys, and a question sees its own words only. Packs are padded on the left, so that new
-    words stand behind every prompt. A question that has ended takes no further part.
-
-    Returns:
-        The new tokens of each question, without the token that ended it.
-    """
-    device, end = vlm.device, vlm.tokenizer.eos_token_id
-    ends = torch.tensor(sorted(vlm.end_tokens))
-    b, q = len(waiting), max(len(w.asked) for w in waiting)
-    n = max(w.seen.shape[1] for w in waiting)
-    cache = DynamicCache()
-    for layer in range(len(waiting[0].cache)):
-        keys, values = (
-            torch.cat([F.pad(w.cache[layer][part], (0, 0, n - w.seen.shape[1], 0)) for w in waiting]) for part in (0, 1)
-        )
-        cache.update(keys, values, layer)
-        for w in waiting:
-            w.cache[layer] = (keys[:0], values[:0])  # never all of them twice
-    seen = torch.zeros(b, q, n, dtype=torch.bool)
-    token = torch.full((b, q), end)
-    position = torch.zeros(b, q, dtype=torch.long)
-    number = torch.full((b, q), -1)  # which question writes in which place
-    outputs: list[list[int]] = []
-    for row, w in enumerate(waiting):
-        k = len(w.asked)
-        seen[row, :k, n - w.seen.shape[1] :] = w.seen
-        token[row, :k], position[row, :k] = torch.tensor(w.token), torch.tensor(w.position)
-        number[row, :k] = torch.arange(len(outputs), len(outputs) + k)
-        outputs += [[] for _ in w.asked]
-    decoder, embed, head = (
-        vlm.family.language_model(vlm.base),
-        vlm.base.get_input_embeddings(),
-        vlm.base.get_output_embeddings(),
-    )
-    for step in range(max_new_tokens):
-        going = ~torch.isin(token, ends)
-        for i, t in zip(number[going].tolist(), token[going].tolist(), strict=True):
-            outputs[i].append(t)
-        if not going.any() or step + 1 == max_new_tokens:
-            break
-        rows = going.any(1).nonzero()[:, 0]
-        if len(rows) < len(going):
-            cache.batch_select_indices(rows.to(device))
-        # Places that still write first, no more of them than the busiest row needs.
-        places = (~going[rows]).int().argsort(dim=1, stable=True)[:, : int(going.sum(1).max())]
-        seen = seen[rows[:, None], places]
-        token, position, number = (x[rows[:, None], places] for x in (token, position, number))
-        seen = torch.cat([seen, torch.eye(places.shape[1], dtype=torch.bool).expand(len(rows), -1, -1)], dim=2)
-        output = decoder(
-            inputs_embeds=embed(token.to(device)),
-            attention_mask=seen[:, None].to(device),
-            position_ids=position.to(device),
-            past_key_values=cache,
-            use_cache=True,
-        )
-        # A place that has ended stays ended, whatever the model would say behind its end.
-        token = head(output.last_hidden_state).argmax(-1).cpu().where(~torch.isin(token, ends), torch.tensor(end))
-        position = position + 1
-    return outputs
+def _written(vlm: VisionLanguageModel, asked: _Asked, tokens: Sequence[int], asking: Asking) -> dict[str, Any]:
+    text = asking.output(vlm.tokenizer.decode(tokens, skip_special_tokens=True))
+    choice = asking.choice(asked.row, text)
+    correct = None if choice is None else choice == asked.row["answer_index"]
+    return _prediction(asked, text, choice=-1 if choice is None else choice, correct=correct)

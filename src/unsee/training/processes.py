@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,15 @@ import torch
 import torch.distributed as dist
 from accelerate import PartialState
 from torch import Tensor, nn
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.distributed.tensor import DTensor
 
+from unsee.failures import JobError, explain
 from unsee.resume import Unfinished
+
+#: Beside the call: cause and remedy of the process that failed first.
+_SAID = "failed.json"
 
 
 def launch(function: Callable[..., None], arguments: dict[str, Any], processes: int) -> None:
@@ -36,7 +42,8 @@ def launch(function: Callable[..., None], arguments: dict[str, Any], processes: 
         processes: how many.
 
     Raises:
-        ChildFailedError: a process failed; what it said is above.
+        JobError: a process failed, with the cause and the remedy of the first that did.
+        ChildFailedError: one was killed.
     """
     if processes == 1:
         function(**arguments)
@@ -48,7 +55,13 @@ def launch(function: Callable[..., None], arguments: dict[str, Any], processes: 
         call = Path(folder) / "call.json"
         call.write_text(json.dumps([function.__module__, function.__name__, _told(arguments)]), encoding="utf-8")
         config = LaunchConfig(1, 1, processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0)
-        elastic_launch(config, sys.executable)("-m", "unsee.training.processes", str(call))
+        try:
+            elastic_launch(config, sys.executable)("-m", "unsee.training.processes", str(call))
+        except ChildFailedError as error:
+            said = call.with_name(_SAID)
+            if not said.exists():
+                raise
+            raise JobError(*json.loads(said.read_text(encoding="utf-8"))) from error
 
 
 def _main(call: Path) -> None:
@@ -60,7 +73,13 @@ def _main(call: Path) -> None:
         if place()[0]:  # accelerate calls every process on a CPU the first
             os.environ["TQDM_DISABLE"] = "1"
             arguments["output"] = Path(folder)
-        function(**arguments)
+        try:
+            function(**arguments)
+        except Exception as error:
+            # The others fail for want of this one, and later.
+            with suppress(FileExistsError), call.with_name(_SAID).open("x", encoding="utf-8") as file:
+                json.dump(explain(name, error), file)
+            raise
     state.destroy_process_group()
 
 
