@@ -22,6 +22,7 @@ from unsee.training.loop import Step
 from unsee.training.pairs import Unit
 from unsee.training.settings import LoraSettings
 from unsee.unlearning import catalogue
+from unsee.unlearning.run import unlearn
 
 SETTINGS = {
     "learning_rate": 0.01,
@@ -63,6 +64,41 @@ def test_two_processes_train_what_one_trains(run: Any) -> None:
             torch.testing.assert_close(other[name], weight, rtol=1e-4, atol=1e-5)
         assert counted["steps"] == manifest["steps"] == 4
         assert counted["examples_seen"] == manifest["examples_seen"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "options"), [("kl_min", {}), ("mmunlearner", {"threshold": 1.0, "parameters": "adapter"})]
+)
+def test_two_processes_unlearn_what_one_unlearns(
+    method: str,
+    options: dict[str, Any],
+    run: Any,
+    model_spec: dict[str, Any],
+    mini_benchmark: Path,
+    tmp_path: Path,
+) -> None:
+    run(1)
+    given = {
+        "model": model_spec,
+        "benchmark": mini_benchmark,
+        "forget_percent": 25,
+        "method": method,
+        "reference": None,
+    }
+    given |= {"vanilla": tmp_path / "1{}" / "adapter", "seed": 0, "threads": 1}
+    found = []
+    for n in (1, 2):
+        settings = SETTINGS | {"learning_rate": 1e-3, "batch_size": 3, "packing": "none", "num_processes": n} | options
+        output = tmp_path / f"{method}{n}"
+        processes.launch(unlearn, given | {"settings": settings, "output": output}, n)
+        losses = pq.read_table(output / "metrics.parquet")["loss"].to_pylist()
+        found.append((losses, load_file(output / "adapter" / "adapter_model.safetensors")))
+    (losses, adapter), (again, other) = found
+    assert len(set(losses)) > 5
+    assert again == pytest.approx(losses, rel=1e-4, abs=1e-4)
+    for name, weight in adapter.items():
+        torch.testing.assert_close(other[name], weight, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow
