@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
 from unsee.models.model import VisionLanguageModel
-
-#: Columns of a cache that are set aside at once for keys and values to come.
-ROOM = 64
 
 
 @dataclass
@@ -32,30 +27,6 @@ class Waiting:
     seen: Tensor
     token: list[int]
     position: list[int]
-
-
-class RoomyLayer(DynamicLayer):
-    """A layer's keys and values with room behind them: a step writes its own there, where transformers' layer copies all of them."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._stores: list[Tensor | None] = [None, None]
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        self.keys, self.values = self._append(0, self.keys, key_states), self._append(1, self.values, value_states)
-        return self.keys, self.values
-
-    def _append(self, which: int, kept: Tensor | None, new: Tensor) -> Tensor:
-        if kept is None or not kept.numel():
-            kept = new[:, :, :0]
-        n, end, store = kept.shape[2], kept.shape[2] + new.shape[2], self._stores[which]
-        if store is None or store.data_ptr() != kept.data_ptr() or end > store.shape[2]:  # or rows have been taken out
-            store = self._stores[which] = new.new_empty(*new.shape[:2], end + ROOM, new.shape[3])
-            store[:, :, :n] = kept
-        store[:, :, n:end] = new
-        return store[:, :, :end]
 
 
 def decode_greedily(vlm: VisionLanguageModel, waiting: Sequence[Waiting], max_new_tokens: int) -> list[list[int]]:
@@ -128,7 +99,6 @@ def _cache(waiting: Sequence[Waiting], n: int) -> DynamicCache:
         keys, values = (
             torch.cat([F.pad(w.cache[layer][part], (0, 0, n - w.seen.shape[1], 0)) for w in waiting]) for part in (0, 1)
         )
-        cache.layers.append(RoomyLayer())
         cache.update(keys, values, layer)
         for w in waiting:
             w.cache[layer] = (keys[:0], values[:0])  # never all of them twice
