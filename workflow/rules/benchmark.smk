@@ -1,10 +1,6 @@
 # The people, their pictures and the questions about them.
 
 
-onstart:
-    check_published(job.rule.name for job in workflow.dag.needrun_jobs())
-
-
 rule write_benchmark:
     input:
         portraits=str(PORTRAITS),

@@ -63,11 +63,6 @@ if workflow.is_main_process and workflow.nodes is None:
     n_gpus = len(gpus.usable())
     if n_gpus and "gpu" not in workflow.global_resources:
         workflow.register_resource("gpu", n_gpus)
-    # Snakemake limits the jobs that start in a second, unasked, and so looks for jobs to start a second after every look; another such
-    # chain begins with each job that ends. After a hundred jobs these looks take a fifth of a core (9.27). One machine needs no limit.
-    per_second = workflow.scheduling_settings.max_jobs_per_timespan
-    if per_second and (per_second.max_jobs, per_second.timespan) == (100, 1):
-        workflow.scheduling_settings.max_jobs_per_timespan = None
 # One model of the table.
 RUN = "{model}/forget{forget_percent}/{method}/seed{seed}"
 BASE = f"results/base/{config['model']['name']}"
