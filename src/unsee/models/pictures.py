@@ -98,6 +98,7 @@ class Pictures:
         self._seed = seed
         self._cache = cache or Cache(None)
         self._tokens: dict[str, int] = {}
+        self._opened: dict[str, Image.Image] = {}
         self._features: dict[tuple[str, int], Tensor] = {}
         self._encoder = ""
         self._trains: bool | None = None
@@ -111,8 +112,10 @@ class Pictures:
         return self._tokens[image_id]
 
     def opened(self, image_id: str) -> Image.Image:
-        """The picture, opened and not decoded: its size is in the file's first bytes."""
-        return _open(self._files[image_id], image_id)
+        """The picture, opened and not decoded, to tell its size, which is in the file's first bytes."""
+        if image_id not in self._opened:
+            self._opened[image_id] = _open(self._files[image_id], image_id)
+        return self._opened[image_id]
 
     def image(self, image_id: str, variant: int = 0) -> Image.Image:
         """The picture, or one of its varied copies; decoded at every call, for many pictures are too much to hold."""
