@@ -55,10 +55,9 @@ PREDICTIONS = pa.schema(
 
 @dataclass(frozen=True)
 class _Asked:
-    """A question, its prompt and the requests that answer it: one for each option, or the prompt alone."""
+    """A question with its prompt, and the requests that answer it: one for each option, or the prompt alone."""
 
     row: dict[str, Any]
-    prompt: str
     requests: tuple[Request, ...]
 
     @property
@@ -101,7 +100,7 @@ def predict(
     vlm = load(model, adapters)
     images = read_images(benchmark, {image_id for row in questions for image_id in protocols.pictures(row)})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=Cache(cache))
-    check_lengths(vlm, pictures, questions, asking)
+    questions = prompted(vlm, pictures, questions, asking)
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) if unfinished is None else unfinished.folder
         found, batches = [], _batches(questions, asking, settings["batch_size"])
@@ -147,8 +146,7 @@ def answer(
         ValueError: a prompt is longer than the model's context; the message names the question.
     """
     asking = protocols.make(settings)
-    check_lengths(vlm, pictures, questions, asking)
-    batches = _batches(questions, asking, settings["batch_size"])
+    batches = _batches(prompted(vlm, pictures, questions, asking), asking, settings["batch_size"])
     found = [prediction for groups in batches for prediction in _answer(vlm, pictures, groups, asking)]
     return sorted(found, key=itemgetter("question_id"))
 
@@ -182,23 +180,24 @@ def _answer(
     return found + [_written(vlm, a, tokens, asking) for a, tokens in zip(opened, written, strict=True)]
 
 
-def check_lengths(
+def prompted(
     vlm: VisionLanguageModel, pictures: Pictures, questions: Sequence[dict[str, Any]], asking: Asking
-) -> None:
-    """Refuse prompts that are longer than the model's context, before any is read.
+) -> list[dict[str, Any]]:
+    """The questions, each with its ``prompt``; one that is longer than the model's context is refused before any is read.
 
     Raises:
         ValueError: one is; the message names the question.
     """
-    for row in questions:
+    found = [row | {"prompt": asking.prompt(row, vlm)} for row in questions]
+    for row in found:
         name = f"question {row['question_id']!r}"
-        vlm.check_length(name, asking.prompt(row, vlm), asking.answers(row), pictures, protocols.pictures(row))
+        vlm.check_length(name, row["prompt"], asking.answers(row), pictures, protocols.pictures(row))
+    return found
 
 
 def _ask(vlm: VisionLanguageModel, pictures: Pictures, row: dict[str, Any], asking: Asking) -> _Asked:
-    prompt = asking.prompt(row, vlm)
-    requests = vlm.requests(prompt, asking.answers(row), pictures, protocols.pictures(row), end=False)
-    return _Asked(row, prompt, tuple(requests))
+    requests = vlm.requests(row["prompt"], asking.answers(row), pictures, protocols.pictures(row), end=False)
+    return _Asked(row, tuple(requests))
 
 
 def _read(
@@ -259,7 +258,7 @@ def _classified(asked: _Asked, likelihoods: list[float]) -> dict[str, Any]:
 def _prediction(asked: _Asked, text: str, **more: Any) -> dict[str, Any]:
     return {
         "question_id": asked.row["question_id"],
-        "prompt": asked.prompt,
+        "prompt": asked.row["prompt"],
         "output": text,
         "reference": asked.row["answer"],
         "option_log_likelihoods": [],
