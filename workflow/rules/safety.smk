@@ -42,14 +42,13 @@ def look_for_jobs_when_one_ends():
     For its sake Snakemake (9.27) looks for jobs to start once more a second after every look, in a chain of its own for each job that
     has ended: after a hundred jobs the looks take a fifth of a core.
     """
-    scheduler = workflow.scheduler
-    limit = scheduler.job_rate_limiter
+    limit = getattr(workflow.scheduler, "job_rate_limiter", None)
     if (
         workflow.nodes is None
         and limit
         and (limit.max_jobs, limit.timespan) == (100, 1)
     ):
-        scheduler.job_rate_limiter = None
+        workflow.scheduler.job_rate_limiter = None
 
 
 def failed():
