@@ -55,8 +55,9 @@ def test_by_default_nothing_is_asked_of_a_cluster(plan: Callable[..., Any]) -> N
 def test_the_page_leads_to_22_models(plan: Callable[..., Any], root: Path, tmp_path: Path) -> None:
     """docs/cluster.md's own file over the presets that it names."""
     page = (root / "docs" / "cluster.md").read_text()
-    (own,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    own, several = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "cluster.yaml").write_text(own)
+    (tmp_path / "several.yaml").write_text(several)
     presets = [root / name for name in re.findall(r"presets/[\w.-]+\.yaml", page.partition("--dry-run")[0])]
     assert len(presets) == 2
     profile = ["--profile", str(root / "profiles" / "slurm")]
@@ -65,6 +66,13 @@ def test_the_page_leads_to_22_models(plan: Callable[..., Any], root: Path, tmp_p
     assert outcome.jobs["predict"] == 22
     load, unlearn = (asked(outcome.text, rule) for rule in ("load_benchmark", "unlearn"))
     assert (load["slurm_partition"], unlearn["slurm_partition"]) == ("cpu", "gpu")
+    assert asked(outcome.text, "finetune")["gpu"] == "1"
+
+    files = [*presets, tmp_path / "cluster.yaml", tmp_path / "several.yaml"]
+    outcome = plan("", "results/table3.csv", *profile, over=files)
+    assert outcome.code == 0, outcome.text
+    finetune, unlearn = (asked(outcome.text, rule) for rule in ("finetune", "unlearn"))
+    assert (finetune["gpu"], unlearn["gpu"]) == ("4", "1")
 
 
 def test_only_what_takes_long_is_submitted(root: Path) -> None:
