@@ -9,8 +9,9 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ def measure(what: str, **settings: Any) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+def quickest(what: str, ways: Iterable[str], times: int = 3, **settings: Any) -> dict[str, dict[str, Any]]:
+    """The quickest of so many measurements of each way, taken in turn: another process's work falls on all ways alike."""
+    rounds = [{way: measure(what, way=way, **settings) for way in ways} for _ in range(times)]
+    return {way: min((found[way] for found in rounds), key=itemgetter("seconds")) for way in rounds[0]}
+
+
 def benchmark(folder: Path, people: int, percent: int) -> str:
     """Canonical tables of a synthetic benchmark."""
     from unsee.benchmarks import mllmu, synthetic
@@ -46,7 +53,7 @@ def benchmark(folder: Path, people: int, percent: int) -> str:
 
 def evaluation(table: Table, model: dict[str, Any], tables: str, people: int) -> None:
     """Questions a second and peak memory, three ways over the same questions, and how far their answers agree."""
-    found = {way: measure("evaluate", model=model, benchmark=tables, way=way, people=people) for way in WAYS}
+    found = quickest("evaluate", WAYS, model=model, benchmark=tables, people=people)
     exact = measure("evaluate", model=model, benchmark=tables, way="batched", people=people, batch_size=1)
     for way, name in WAYS.items():
         over = {"shared": WAYS["official"], "batched": WAYS["official"]}.get(way, "")
@@ -77,7 +84,7 @@ def training(table: Table, model: dict[str, Any], tables: str, people: int) -> N
         "unpacked": "training, one pair a sequence, 5 people a step",
         "packed": "training, one person a sequence, 5 a step",
     }
-    found = {way: measure("train", model=model, benchmark=tables, way=way, people=people) for way in names}
+    found = quickest("train", names, model=model, benchmark=tables, people=people)
     for way, name in names.items():
         over = "" if way == "small" else names["small"]
         table.add(name, found[way]["n"] / found[way]["seconds"], "pairs/s", over=over)
@@ -160,7 +167,11 @@ def main() -> None:
     model["path"] = str(ROOT / "src/unsee/data/tiny-llava")
     table = Table()
     load = os.getloadavg()[0]
-    print(f"{date.today()}, load of the machine {load:.1f}; seconds are of the processor, on one thread\n", flush=True)
+    print(
+        f"{date.today()}, load of the machine {load:.1f}; seconds are of the processor, on one thread; of evaluation and training "
+        "rates the best of three\n",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tables = benchmark(folder / "default", 12 if quick else 100, 10)
