@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,8 @@ def test_saliency_is_the_squared_gradient_of_each_example(prepared: Any, paramet
     context, _ = prepared(parameters=parameters)
     vlm, weights = context.vlm, _trained_parameters(context.vlm)
     examples = context.groups["forget"]
-    at_once = 2 * context.settings.batch_size
+    context.settings = replace(context.settings, gradient_accumulation=3)
+    at_once = 2 * 2  # six pairs a step in three parts, as many of either group
     assert len(examples) > at_once and len(examples) % at_once, "several batches, the last one not full"
     assert len({len(unit.requests[0].tokens) for unit in examples}) > 1, "some rows should be padded"
     passes = context.counters.forward_passes

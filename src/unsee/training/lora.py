@@ -2,7 +2,7 @@
 
 The products of an adapter are narrow (a rank of 8 against a width of hundreds), and BLAS may take ten times as long for one as for its
 transpose. PEFT leaves to chance which of the two it asks for; here each is written the quick way around. The adapter's part is added to
-the frozen layer's output in place, and of the activations only the layer's input is kept.
+the frozen layer's output in place, and of the activations only the layer's input and dropout's mask are kept.
 """
 
 from __future__ import annotations

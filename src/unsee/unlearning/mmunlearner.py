@@ -133,7 +133,7 @@ def mask(forget: Tensor, preserve: Tensor, threshold: float) -> Tensor:
 def saliency(context: Context, units: Sequence[Unit], weights: Sequence[nn.Parameter]) -> list[Tensor]:
     """Mean over examples of the squared gradient of an example's NLL, float32, one tensor a weight.
 
-    As many examples at once as a step of training has of both groups, where every weight is a linear's in the decoder, whose
+    As many examples at once as a part of a training step has of both groups, where every weight is a linear's in the decoder, whose
     rows are examples; one at a time where the tower's are among them.
     """
     vlm = context.vlm
@@ -143,7 +143,8 @@ def saliency(context: Context, units: Sequence[Unit], weights: Sequence[nn.Param
     inside = {id(weight) for weight in vlm.family.language_model(vlm.base).parameters()}
     linears = {id(weight): m for m in vlm.base.modules() if isinstance(m, nn.Linear) for weight in m.parameters()}
     together = all(id(weight) in inside and id(weight) in linears for weight in weights)
-    size = 2 * context.settings.batch_size if together else 1
+    settings = context.settings
+    size = 2 * max(1, settings.batch_size // settings.gradient_accumulation) if together else 1
     for start in range(0, len(examples), size):
         chosen = batch(vlm, examples[start : start + size])
         if together:
