@@ -1,0 +1,22 @@
+"""docs/errors.md has no row that no test stands behind."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests import error_page
+
+
+def test_every_row_is_of_an_input_that_a_test_names() -> None:
+    sources = "\n".join(file.read_text(encoding="utf-8") for file in Path(__file__).parent.rglob("test_*.py"))
+    literals = {error_page._cell(text) for text in re.findall(r'"((?:[^"\\]|\\.)*)"', sources)}
+    for row in error_page.rows():
+        given = row.split(" | ")[0].removeprefix("| ")
+        assert given.replace("\\|", "|") in literals or given in literals, f"no test names {given!r}; delete the row"
+
+
+def test_the_page_is_as_the_tests_write_it() -> None:
+    if error_page.PAGE.is_file():
+        text = error_page.PAGE.read_text(encoding="utf-8")
+        assert text == error_page.HEAD + "\n".join(error_page.rows()) + "\n"
