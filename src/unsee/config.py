@@ -63,7 +63,9 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
     if not found:
         found += _length_findings(config)
         found += _process_findings(config)
-        found += _twin_findings(resolve(config, methods, files))
+        entries = resolve(config, methods, files)
+        found += _part_findings(entries)
+        found += _twin_findings(entries)
     if found:
         places = [(yaml.safe_load(file.read_text(encoding="utf-8")), file) for file in reversed(files)]
         raise ConfigError("\n".join(f"{_place(key, config, places)} {message}" for key, message in found))
@@ -224,6 +226,14 @@ def _process_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
             yield (*key, "num_processes"), f"is {processes}, of jobs with {gpus} GPUs; {expected}"
         if section.get("shard") and processes == 1:
             yield (*key, "shard"), "is true with one process; expected num_processes of at least 2, or false"
+
+
+def _part_findings(entries: Mapping[str, Entry]) -> Iterator[tuple[Key, str]]:
+    """A loss that is no mean over examples is computed of the whole step at once."""
+    for entry in entries.values():
+        if refused := entry.method.needs.refused_parts(entry.settings):
+            option, why = refused
+            yield ("methods", entry.name, option), why
 
 
 def _twin_findings(entries: Mapping[str, Entry]) -> Iterator[tuple[Key, str]]:
