@@ -179,15 +179,15 @@ def _squares_into(total: Mapping[int, Tensor], vlm: VisionLanguageModel, seed: i
     """
     random = torch.Generator().manual_seed(seed)
     found: dict[nn.Module, Adding] = {}
-    layer: Any
-    for layer in vlm.base.modules():
-        if isinstance(layer, LoraLayer):
+    for module in vlm.base.modules():
+        layer: Any = module
+        if isinstance(module, LoraLayer):
             down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
-            probe = torch.randn(up.shape, generator=random).to(up.device, up.dtype)
+            probe = torch.randn(up.shape, generator=random).to(up.device)
             found[layer] = _low_rank(down, probe, layer.scaling["default"], total[id(down)], total[id(up)])
-        elif isinstance(layer, ModulesToSaveWrapper):
-            copied = layer.modules_to_save["default"]
-            found[layer] = _whole(*(None if w is None else total[id(w)] for w in (copied.weight, copied.bias)))
+        elif isinstance(module, ModulesToSaveWrapper):
+            weights = layer.modules_to_save["default"]
+            found[layer] = _whole(*(None if w is None else total[id(w)] for w in (weights.weight, weights.bias)))
     return found
 
 

@@ -90,7 +90,7 @@ class Projection(nn.Module):
         P is symmetric: of the rows of a matrix A these are the rows of A P.
         """
         basis = self.basis.to(rows.dtype)
-        part: Tensor = (rows @ basis) @ basis.T
+        part = (rows @ basis) @ basis.T
         return part if self.inside else rows - part
 
     @property
@@ -145,7 +145,7 @@ class _Distance(torch.autograd.Function):
             # Along o only where the length divides; d cos / d o = (t / |t| - cos o / |o|) / |o| there.
             gradient = direction.addcmul_(output, torch.where(length > least, -cosine / divisor, 0.0)).div_(divisor)
             ctx.save_for_backward(gradient.mul_(-weights[..., None]))
-        return ((1 - cosine[..., 0]) * weights).sum()
+        return (1 - cosine[..., 0]).mul_(weights).sum()
 
     @staticmethod
     @once_differentiable
