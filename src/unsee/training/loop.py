@@ -251,8 +251,8 @@ def gradient_checkpointing(model: VisionLanguageModel) -> Iterator[None]:
     blocks = [module for module in model.base.modules() if isinstance(module, GradientCheckpointingLayer)]
     modes = [block.training for block in blocks]
     model.base.gradient_checkpointing_enable({"use_reentrant": False})
-    # A block's input must ask for a gradient, or a frozen embedding below adapters would leave them without one.
-    model.base.enable_input_require_grads()
+    # transformers makes the embeddings ask for a gradient, which only reentrant checkpointing needs. Here what is trained asks for it.
+    model.base.disable_input_require_grads()
     for block in blocks:
         block.training = True
     try:
@@ -260,7 +260,6 @@ def gradient_checkpointing(model: VisionLanguageModel) -> Iterator[None]:
     finally:
         for block, mode in zip(blocks, modes, strict=True):
             block.training = mode
-        model.base.disable_input_require_grads()
         model.base.gradient_checkpointing_disable()
 
 
