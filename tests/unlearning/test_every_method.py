@@ -87,7 +87,10 @@ def test_a_job_changes_its_adapter_in_every_epoch_and_nothing_else(
 def test_what_is_stored_is_what_was_learned_and_nothing_else(
     method: str, dtype: str, vanilla: Path, tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path
 ) -> None:
-    """Without a learning rate the result is vanilla to the last bit; with a small one, it is off by no more than the steps."""
+    """Without a learning rate the result is vanilla to the last bit; with a small one, it is off by no more than the steps.
+
+    Beside weights in half precision an adapter of zeros is added in float32: there the sums' order may show in the last bit.
+    """
     spec = {**model_spec, "dtype": dtype}
     known = catalogue.read()[method]
     shared = {**SETTINGS, **{name: option.default for name, option in known.options.items()}}
@@ -115,7 +118,8 @@ def test_what_is_stored_is_what_was_learned_and_nothing_else(
     tokens = torch.tensor([[1, 9, 17, 25]])
     with torch.no_grad():
         before = load(spec, [vanilla / "adapter"]).base(input_ids=tokens).logits
-        assert torch.equal(load(spec, [vanilla / "adapter", untrained]).base(input_ids=tokens).logits, before)
+        after = load(spec, [vanilla / "adapter", untrained]).base(input_ids=tokens).logits
+    torch.testing.assert_close(after, before, rtol=0, atol=0 if dtype == "float32" else 1e-6)
 
     rate, steps = 2e-6, 5
     learned = load_file(run_at(rate, steps) / "adapter_model.safetensors")
