@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 #: Share of |W h| from which on the adapter's output counts as a direction. The adapter starts at zero (it changes nothing, so nothing
 #: but what it learns is subtracted), where a cosine has no value, and next to it a gradient without bounds. Below this share the
 #: distance is linear in the output instead, see :func:`distance`.
-FLOOR = 0.01
+FLOOR = 0.03
 #: Keeps |W h| from 0, as in torch's cosine.
 TINY = 1e-8
 
