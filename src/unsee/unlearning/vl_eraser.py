@@ -145,7 +145,8 @@ class _Distance(torch.autograd.Function):
             # Along o only where the length divides; d cos / d o = (t / |t| - cos o / |o|) / |o| there.
             gradient = direction.addcmul_(output, torch.where(length > least, -cosine / divisor, 0.0)).div_(divisor)
             ctx.save_for_backward(gradient.mul_(-weights[..., None]))
-        return (1 - cosine[..., 0]).mul_(weights).sum()
+        total: Tensor = (1 - cosine[..., 0]).mul_(weights).sum()
+        return total
 
     @staticmethod
     @once_differentiable
