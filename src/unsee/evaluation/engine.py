@@ -171,7 +171,7 @@ def _answer(
     found: list[dict[str, Any]] = []
     for rows in groups:
         asked = [_ask(vlm, pictures, row, asking) for row in rows]
-        classified, left = _read(vlm, pictures, asked)
+        classified, left = _read(vlm, pictures, asked, asking)
         found += classified
         if left is not None:
             opened += [a for a in asked if a.is_open]
@@ -201,7 +201,7 @@ def _ask(vlm: VisionLanguageModel, pictures: Pictures, row: dict[str, Any], aski
 
 
 def _read(
-    vlm: VisionLanguageModel, pictures: Pictures, asked: Sequence[_Asked]
+    vlm: VisionLanguageModel, pictures: Pictures, asked: Sequence[_Asked], asking: Asking
 ) -> tuple[list[dict[str, Any]], Waiting | None]:
     """Read the questions on one pack: predictions of multiple choice, and the open questions, if any, that wait.
 
@@ -220,7 +220,7 @@ def _read(
         if a.is_open:
             paths.append(packed.paths[first])
         else:
-            classified.append(_classified(a, likelihoods[first:last]))
+            classified.append(_classified(a, likelihoods[first:last], asking))
         first = last
     if not paths:
         return classified, None
@@ -242,9 +242,9 @@ def _sum_by_request(vlm: VisionLanguageModel, hidden: Tensor, batch: Batch) -> l
     return token.new_zeros(batch.n_examples).index_add(0, batch.example, token).tolist()
 
 
-def _classified(asked: _Asked, likelihoods: list[float]) -> dict[str, Any]:
+def _classified(asked: _Asked, likelihoods: list[float], asking: Asking) -> dict[str, Any]:
     tokens = [len(request.answer) for request in asked.requests]
-    choice = choose(likelihoods, tokens)
+    choice = choose(likelihoods, tokens, per_token=asking.per_token(asked.row["task"]))
     return _prediction(
         asked,
         asked.row["options"][choice],
