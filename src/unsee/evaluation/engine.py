@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import DynamicCache
 
-from unsee.benchmarks.schema import read_split, read_table
+from unsee.benchmarks.schema import BenchmarkError, read_split, read_table
 from unsee.cache import Cache
 from unsee.evaluation import protocols, shards
 from unsee.evaluation.classification import choose
@@ -34,6 +34,7 @@ from unsee.models.model import VisionLanguageModel, load
 from unsee.models.packing import Batch, Request, collate, pack
 from unsee.models.pictures import Pictures
 from unsee.resume import Unfinished
+from unsee.text import comparable
 from unsee.training.pairs import people, read_images
 from unsee.training.scores import selective_log_softmax
 
@@ -113,14 +114,56 @@ def predict(
 
 
 def select(benchmark: Path, forget_percents: Sequence[int]) -> list[dict[str, Any]]:
-    """The questions that a run at these ratios must answer."""
+    """The questions that a run at these ratios must answer.
+
+    Raises:
+        BenchmarkError: a question whose answer could not be told right from wrong, see :func:`check_answers`.
+    """
     forgotten = {person for percent in forget_percents for person in people(benchmark, percent, "forget")}
     table = read_table(benchmark, "questions")
     asked = pc.or_(
         pc.not_equal(table["origin"], "test"),
         pc.is_in(table["person_id"], value_set=pa.array(sorted(forgotten), pa.string())),
     )
-    return list(table.filter(asked).sort_by("question_id").to_pylist())
+    questions = list(table.filter(asked).sort_by("question_id").to_pylist())
+    check_answers(questions)
+    return questions
+
+
+def check_answers(questions: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse questions whose answers cannot be scored. Loaders do; this is for tables that no loader made.
+
+    Args:
+        questions: rows of the questions table.
+
+    Raises:
+        BenchmarkError: two options say the same, an option or an answer cannot be seen, or ``answer_index`` names another option
+            than the answer. The message names the first ten such questions.
+    """
+    found = [f"question {row['question_id']!r}: {fault}" for row in questions if (fault := _fault(row)) is not None]
+    if found:
+        more = [f"and {len(found) - 10} more"] if len(found) > 10 else []
+        raise BenchmarkError("\n".join([*found[:10], *more]))
+
+
+def _fault(row: Mapping[str, Any]) -> str | None:
+    options, index = row["options"], row["answer_index"]
+    texts = [comparable(option or "") for option in options]
+    if "" in texts:
+        return f"option {texts.index('')} is {options[texts.index('')]!r}; expected text that can be seen"
+    for i, text in enumerate(texts):
+        if text in texts[:i]:
+            first = texts.index(text)
+            return (
+                f"options {first} and {i} are {options[first]!r} and {options[i]!r}, which say the same; expected options that "
+                "differ in more than case and white space"
+            )
+    if not comparable(row["answer"]):
+        return f"the answer is {row['answer']!r}; expected text that can be seen"
+    chosen = row["task"] in ("classification", "likelihood")
+    if chosen and not (0 <= index < len(options) and texts[index] == comparable(row["answer"])):
+        return f"answer_index is {index}, and the answer {row['answer']!r}; expected its place among the options {options}"
+    return None
 
 
 def plan(benchmark: Path, forget_percents: Sequence[int], asking: Asking) -> list[dict[str, Any]]:
