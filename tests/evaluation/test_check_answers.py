@@ -22,7 +22,13 @@ CHOICE = {
     "answer": "Nurse",
     "answer_index": 1,
 }
-CLOZE = {"question_id": "profile/000/text/cloze/1", "task": "cloze", "options": [], "answer": "Oslo", "answer_index": -1}
+CLOZE = {
+    "question_id": "profile/000/text/cloze/1",
+    "task": "cloze",
+    "options": [],
+    "answer": "Oslo",
+    "answer_index": -1,
+}
 
 
 def complaint(row: dict[str, Any], **changes: Any) -> str:
@@ -82,8 +88,19 @@ def test_they_reach_no_model(mini_benchmark: Path, tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows, schema.QUESTIONS), folder / "questions.parquet")
     with pytest.raises(BenchmarkError, match="which say the same"):
         select(folder, [25])
-    no_model: dict[str, Any] = {"name": "none", "family": "llava", "path": str(tmp_path / "nowhere"), "dtype": "float32"}
+    no_model: dict[str, Any] = {
+        "name": "none",
+        "family": "llava",
+        "path": str(tmp_path / "nowhere"),
+        "dtype": "float32",
+    }
     with pytest.raises(BenchmarkError, match="which say the same"):
         predict(
-            no_model, folder, adapters=[], forget_percents=[25], settings={"batch_size": 1}, threads=1, output=tmp_path / "p"
+            no_model,
+            folder,
+            adapters=[],
+            forget_percents=[25],
+            settings={"batch_size": 1},
+            threads=1,
+            output=tmp_path / "p",
         )

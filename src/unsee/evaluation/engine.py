@@ -162,7 +162,9 @@ def _fault(row: Mapping[str, Any]) -> str | None:
         return f"the answer is {row['answer']!r}; expected text that can be seen"
     chosen = row["task"] in ("classification", "likelihood")
     if chosen and not (0 <= index < len(options) and texts[index] == comparable(row["answer"])):
-        return f"answer_index is {index}, and the answer {row['answer']!r}; expected its place among the options {options}"
+        return (
+            f"answer_index is {index}, and the answer {row['answer']!r}; expected its place among the options {options}"
+        )
     return None
 
 

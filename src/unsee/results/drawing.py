@@ -31,8 +31,19 @@ FONT = "DejaVu Sans"  # comes with matplotlib; Latin, Greek, Cyrillic, Arabic an
 OTHER_FONTS = (
     *(f"Noto Sans CJK {region}" for region in ("SC", "JP", "TC", "KR", "HK")),
     *("Noto Sans SC", "Noto Sans JP", "Noto Sans KR", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
-    *("Droid Sans Fallback", "IPAexGothic", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "PingFang SC", "Hiragino Sans"),
-    *(f"Noto Sans {script}" for script in ("Devanagari", "Bengali", "Tamil", "Telugu", "Thai", "Khmer", "Myanmar", "Ethiopic")),
+    *(
+        "Droid Sans Fallback",
+        "IPAexGothic",
+        "Microsoft YaHei",
+        "Yu Gothic",
+        "Malgun Gothic",
+        "PingFang SC",
+        "Hiragino Sans",
+    ),
+    *(
+        f"Noto Sans {script}"
+        for script in ("Devanagari", "Bengali", "Tamil", "Telugu", "Thai", "Khmer", "Myanmar", "Ethiopic")
+    ),
     *("Arial Unicode MS", "FreeSans", "Unifont", "Noto Emoji"),
 )
 STYLE: Any = {  # Any: matplotlib types the keys

@@ -103,7 +103,9 @@ def forgotten_people(
         & (questions["origin"] == "profile")
         & (questions["task"] == "generation")
     ]
-    chosen = chosen.sort_values(["modality", "question_id"]).drop_duplicates("person_id").head(count)  # image, then text
+    chosen = (
+        chosen.sort_values(["modality", "question_id"]).drop_duplicates("person_id").head(count)
+    )  # image, then text
     names = tables["people"].set_index("person_id")["name"]
     pictures = _pictures(tables)
     own = {

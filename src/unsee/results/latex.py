@@ -103,7 +103,13 @@ def to_latex(table: pd.DataFrame, marks: dict[tuple[str, int, str, str, str], st
 
 _ESCAPED = str.maketrans(
     {character: rf"\{character}" for character in "_&%#${}"}
-    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "<": r"\textless{}", ">": r"\textgreater{}"}
+    | {
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+    }
 )
 
 
