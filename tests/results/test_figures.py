@@ -139,7 +139,7 @@ def _font_with(characters: str, folder: Path) -> str:
 def named_in_chinese(monkeypatch: pytest.MonkeyPatch) -> Figure:
     """A portrait without picture, and no font for its name."""
     monkeypatch.setattr(drawing, "OTHER_FONTS", ())
-    monkeypatch.setattr(drawing, "_logged", set())
+    monkeypatch.setattr(drawing, "_said", set())
     person = {"name": "王小明", "picture": None, "question": "Who?", "reference": "王 works.", "answers": {}}
     return figures.portraits([person], [])
 
@@ -171,6 +171,21 @@ def test_an_installed_font_is_used_where_it_is_needed(
     assert families["Who?"] == [drawing.FONT], "other text stays as it was, to the byte"
     assert (tmp_path / "boxes.png").read_bytes() != (tmp_path / "squares.png").read_bytes()
     assert "Squares" in (tmp_path / "squares.svg").read_text(encoding="utf-8")
+
+
+def test_a_slanted_text_stands_upright_where_the_slanted_font_lacks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(drawing, "OTHER_FONTS", ())
+    people = [
+        {"name": "Ann", "picture": None, "question": question, "reference": "", "answers": {}}
+        for question in ("من هذا؟", "Who?", "Кто это?")
+    ]
+    figure = figures.portraits(people, [])
+    drawing.save(figure, tmp_path, "arabic")
+    styles = {text.get_text(): text.get_fontstyle() for text in figure.findobj(Text)}
+    assert (styles["من هذا؟"], styles["Who?"], styles["Кто это?"]) == ("normal", "italic", "italic")
+    assert not caplog.messages
 
 
 def test_wide_characters_count_twice() -> None:

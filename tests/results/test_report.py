@@ -256,7 +256,7 @@ def test_nobody_to_show_is_said(tables: Mapping[str, pd.DataFrame], predictions:
     assert one_person(empty, predictions, {run: pd.DataFrame() for run in predictions}, ranking) is None
 
 
-HOSTILE = ["$x_", r"\$\frac{1}$ 100% of #1 & {2}^~", "王小明", "Ян <b>&amp;</b>", "محمد", "`|_*"]
+HOSTILE = ["$x_", r"$\frac{$ 100% of #1 & {2}^~", "王小明", "Ян <b>&amp;</b>", "محمد", "`|_*"]
 
 
 def test_any_name_and_question_has_a_page(tables: Mapping[str, pd.DataFrame], tmp_path: Path) -> None:

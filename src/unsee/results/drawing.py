@@ -79,43 +79,53 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
 
 def _choose_fonts(figure: Figure) -> None:
-    """Give each text the installed fonts that have its characters; log what no font has, each character once."""
-    texts = [(text, _drawn(text.get_text())) for text in figure.findobj(Text)]
-    lacking = set[str]().union(*(characters for _, characters in texts)) - _characters(FONT)
-    if not lacking:
-        return
-    installed, families, left = set(font_manager.get_font_names()), [FONT], set(lacking)
-    for name in OTHER_FONTS:
-        if name in installed and left & _characters(name):
-            families.append(name)
-            left -= _characters(name)
-    for text, characters in texts:
-        if characters & lacking:
+    """Draw each text in fonts that have its characters, as far as any is installed; log what none has, each character once.
+
+    A text that its font has stays as it is. The slanted and the bold font have fewer characters than the upright one.
+    """
+    boxes: set[str] = set()
+    for text in figure.findobj(Text):
+        for straighten in (text.set_fontstyle, text.set_fontweight):
+            if _lacking(text):
+                straighten("normal")
+        if lacking := _lacking(text):
+            families = [FONT]
+            for name in _installed():
+                if found := lacking & _characters(font_manager.findfont(name)):
+                    families.append(name)
+                    lacking -= found
             text.set_fontfamily(families)
-    unsaid = left - _logged
+            boxes |= lacking
+    unsaid = boxes - _said
     if unsaid:
-        _logged.update(unsaid)
-        shown = " ".join(sorted(unsaid)[:10])
+        _said.update(unsaid)
         log.warning(
             "figures: no installed font has %s (%d characters); they are drawn as boxes. Install a font of the script "
             "(on Debian: fonts-noto-cjk for Chinese, Japanese and Korean, fonts-noto-core for others) and make the figures again",
-            shown,
+            " ".join(sorted(unsaid)[:10]),
             len(unsaid),
         )
 
 
-_logged: set[str] = set()
+_said: set[str] = set()
 
 
-def _drawn(text: str) -> set[str]:
-    """The characters that a font must have: no line breaks, no invisible ones."""
-    return {character for character in text if unicodedata.category(character) not in ("Cc", "Cf")}
+def _lacking(text: Text) -> set[str]:
+    """The characters that a text's font does not have, but for line breaks and invisible ones."""
+    if text.get_text().isascii():
+        return set()
+    drawn = {character for character in text.get_text() if unicodedata.category(character) not in ("Cc", "Cf")}
+    return drawn - _characters(font_manager.findfont(text.get_fontproperties()))
+
+
+def _installed() -> list[str]:
+    installed = set(font_manager.get_font_names())
+    return [name for name in OTHER_FONTS if name in installed]
 
 
 @cache
-def _characters(family: str) -> set[str]:
-    font = font_manager.get_font(font_manager.findfont(family))
-    return {chr(code) for code in font.get_charmap()}
+def _characters(path: str) -> set[str]:
+    return {chr(code) for code in font_manager.get_font(path).get_charmap()}
 
 
 def grid(rows: int, columns: int, width: float, height: float, **more: Any) -> tuple[Figure, np.ndarray]:
