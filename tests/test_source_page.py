@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "source.md").read_text(encoding="utf-8")
 CELLS = [re.split(r"(?<!\\) \| ", line.strip("| ")) for line in PAGE.splitlines() if line.startswith("| ")]
 ROWS = [cells for cells in CELLS if len(cells) == 4 and cells[2] != "default"]
-DEFAULTS = [found for cells in ROWS for found in re.findall(r"`([a-z0-9_.]+): ([^`]+)`", cells[2])]
+DEFAULTS = [pair for cells in ROWS for pair in re.findall(r"`([a-z0-9_.]+): ([^`]+)`", cells[2])]
 
 
 def defaults(key: str) -> list[Any]:
@@ -46,5 +46,5 @@ def test_the_page_has_its_readings() -> None:
 
 @pytest.mark.parametrize(("key", "value"), DEFAULTS)
 def test_a_default_is_as_the_page_says(key: str, value: str) -> None:
-    found = defaults(key)
-    assert found and all(default == yaml.safe_load(value) for default in found), found
+    values = defaults(key)
+    assert values and all(default == yaml.safe_load(value) for default in values), values

@@ -44,8 +44,8 @@ def complaint(row: dict[str, Any], **changes: Any) -> str:
 )
 @pytest.mark.parametrize("task", ["classification", "likelihood"])
 def test_options_that_say_the_same_are_refused(one: str, other: str, task: str) -> None:
-    found = complaint(CHOICE, options=["Baker", one, "Pilot", other], answer="Baker", answer_index=0, task=task)
-    assert found == (
+    message = complaint(CHOICE, options=["Baker", one, "Pilot", other], answer="Baker", answer_index=0, task=task)
+    assert message == (
         f"question '{CHOICE['question_id']}': options 1 and 3 are {one!r} and {other!r}, which say the same; expected options "
         "that differ in more than case and white space"
     )
@@ -57,14 +57,16 @@ def test_options_that_differ_by_a_sign_are_options() -> None:
 
 
 def test_what_is_said() -> None:
-    found = complaint(CHOICE, options=["Baker", "Nurse", "nurse "])
-    error_page.check("two options that differ only in case or white space, in tables that no loader made", "job", found)
-    found = complaint(CHOICE, options=["Baker", "Nurse", "\u200b"])
-    error_page.check("an option that cannot be seen, in tables that no loader made", "job", found)
-    found = complaint(CHOICE, answer_index=0)
-    error_page.check("an answer that is not the option called right, in tables that no loader made", "job", found)
-    found = complaint(CLOZE, answer="\u200d ")
-    error_page.check("an answer of invisible characters, in tables that no loader made", "job", found)
+    message = complaint(CHOICE, options=["Baker", "Nurse", "nurse "])
+    error_page.check(
+        "two options that differ only in case or white space, in tables that no loader made", "job", message
+    )
+    message = complaint(CHOICE, options=["Baker", "Nurse", "\u200b"])
+    error_page.check("an option that cannot be seen, in tables that no loader made", "job", message)
+    message = complaint(CHOICE, answer_index=0)
+    error_page.check("an answer that is not the option called right, in tables that no loader made", "job", message)
+    message = complaint(CLOZE, answer="\u200d ")
+    error_page.check("an answer of invisible characters, in tables that no loader made", "job", message)
     for index in (-1, 3):
         assert f"answer_index is {index}, and the answer 'Nurse'" in complaint(CHOICE, answer_index=index)
     assert "option 1 is None" in complaint(CHOICE, options=["Baker", None])

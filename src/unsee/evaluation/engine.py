@@ -140,13 +140,14 @@ def check_answers(questions: Sequence[Mapping[str, Any]]) -> None:
         BenchmarkError: two options say the same, an option or an answer cannot be seen, or ``answer_index`` names another option
             than the answer. The message names the first ten such questions.
     """
-    found = [f"question {row['question_id']!r}: {fault}" for row in questions if (fault := _fault(row)) is not None]
-    if found:
-        more = [f"and {len(found) - 10} more"] if len(found) > 10 else []
-        raise BenchmarkError("\n".join([*found[:10], *more]))
+    faults = [f"question {row['question_id']!r}: {fault}" for row in questions if (fault := _fault(row)) is not None]
+    if faults:
+        more = [f"and {len(faults) - 10} more"] if len(faults) > 10 else []
+        raise BenchmarkError("\n".join([*faults[:10], *more]))
 
 
 def _fault(row: Mapping[str, Any]) -> str | None:
+    """The first thing that is wrong with a question's options and answer, or None."""
     options, index = row["options"], row["answer_index"]
     texts = [comparable(option or "") for option in options]
     if "" in texts:
@@ -160,8 +161,8 @@ def _fault(row: Mapping[str, Any]) -> str | None:
             )
     if not comparable(row["answer"]):
         return f"the answer is {row['answer']!r}; expected text that can be seen"
-    chosen = row["task"] in ("classification", "likelihood")
-    if chosen and not (0 <= index < len(options) and texts[index] == comparable(row["answer"])):
+    has_options = row["task"] in ("classification", "likelihood")
+    if has_options and not (0 <= index < len(options) and texts[index] == comparable(row["answer"])):
         return (
             f"answer_index is {index}, and the answer {row['answer']!r}; expected its place among the options {options}"
         )

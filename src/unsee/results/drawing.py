@@ -91,9 +91,9 @@ def _choose_fonts(figure: Figure) -> None:
         if lacking := _lacking(text):
             families = [FONT]
             for name in _installed():
-                if found := lacking & _characters(font_manager.findfont(name)):
+                if covered := lacking & _characters(font_manager.findfont(name)):
                     families.append(name)
-                    lacking -= found
+                    lacking -= covered
             text.set_fontfamily(families)
             boxes |= lacking
     unsaid = boxes - _said
