@@ -188,7 +188,7 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             3,
             "config.yaml: methods.ga has epochs 3 and steps 172; expected one of them, and null for the other",
         ),
-        ("methods.npo.beta", "high", "config.yaml: methods.npo.beta is 'high'; expected a number"),
+        ("methods.npo.beta", "high", "config.yaml: methods.npo.beta is 'high'; expected a number above 0"),
         ("methods.npo.epochs", 0, "config.yaml: methods.npo.epochs is 0; expected a whole number from 1, or null"),
         (
             "methods.toy",
@@ -231,7 +231,8 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
         (
             "resources.finetune.account",
             1234,
-            "config.yaml: resources.finetune.account is 1234; expected a name, or null for the cluster's default",
+            "config.yaml: resources.finetune.account is 1234; "
+            "expected a name of letters, digits and _.,:@/+-, or null for the cluster's default",
         ),
     ],
 )
