@@ -87,6 +87,19 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         raise ConfigError("\n".join(lines + more))
 
 
+def check_folders(*folders: str) -> None:
+    """Refuse folders of the project or of its results in whose paths Snakemake would see wildcards.
+
+    Raises:
+        ConfigError: a path has a brace.
+    """
+    for folder in folders:
+        if re.search("[{}]", folder):
+            raise ConfigError(
+                f"{folder}: the path has a brace, which Snakemake takes for a wildcard; expected a path without; rename the folder"
+            )
+
+
 def resolve(config: Mapping[str, Any], methods: Catalogue, files: Sequence[Path] = ()) -> dict[str, Entry]:
     """The table's unlearning rows by name, each with ``unlearning`` overlaid by its own entry.
 
