@@ -13,6 +13,7 @@ import re
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +63,12 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
     Raises:
         ConfigError: something is wrong.
     """
-    schema = yaml.safe_load((root / SCHEMA).read_text(encoding="utf-8"))
-    findings = list(_alias_findings(files)) or list(_shape_findings(config))
+    schema = _schema(root / SCHEMA)
+    findings = list(_alias_findings(files)) or list(_file_findings(files)) or list(_shape_findings(config))
     if findings:  # nothing else may look at values without end
         raise ConfigError("\n".join(findings))
     found: list[tuple[Key, str]] = list(_repeated_keys(files))
     found += _schema_findings(config, schema)
-    found += _size_findings(config, {key for key, _ in found})
     if not found:
         found += _method_findings(config, methods, schema["$defs"]["training"])
         found += _only_findings(config)
@@ -80,11 +80,20 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         found += _length_findings(config)
         found += _process_findings(config)
         found += _twin_findings(resolve(config, methods, files))
+    found += _size_findings(config, {key for key, _ in found})
     if found:
-        places = [(yaml.safe_load(file.read_text(encoding="utf-8")), file) for file in reversed(files)]
+        found = list({key: (key, message) for key, message in reversed(found)}.values())[::-1]  # the first of each key
+        places = [(_content(file), file) for file in reversed(files)]
         lines = [f"{_place(key, config, places)} {message}" for key, message in found[:LISTED]]
         more = [f"and {len(found) - LISTED} more"] if len(found) > LISTED else []
         raise ConfigError("\n".join(lines + more))
+
+
+@cache
+def _schema(file: Path) -> dict[str, Any]:
+    """The schema; read once."""
+    schema: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return schema
 
 
 def check_folders(*folders: str) -> None:
@@ -109,8 +118,7 @@ def resolve(config: Mapping[str, Any], methods: Catalogue, files: Sequence[Path]
         files: the files that were merged; rows stand in the order in which they are first named there (Snakemake
             puts those of a file that is laid over another first).
     """
-    contents = [yaml.safe_load(file.read_text(encoding="utf-8")) or {} for file in files]
-    named = [name for content in contents for name in content.get("methods") or {}]
+    named = [name for file in files for name in _content(file).get("methods") or {}]
     entries = {}
     for name in dict.fromkeys([*(name for name in named if name in config["methods"]), *config["methods"]]):
         if not is_row(config, name):
@@ -195,9 +203,28 @@ def _alias_findings(files: Iterable[Path]) -> Iterator[str]:
             values = count(node, {}) if node is not None else 0
         except RecursionError:
             values = math.inf
+        except (OSError, ValueError, yaml.YAMLError):
+            continue  # said by _file_findings
         if values > MOST_VALUES:
             size = "contains itself (by an alias, *name)" if values == math.inf else f"has {values:.0f} values"
             yield f"{file.name}: {size}; expected at most {MOST_VALUES} values with all aliases written out"
+
+
+def _content(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    return content
+
+
+def _file_findings(files: Iterable[Path]) -> Iterator[str]:
+    """Snakemake reads files before this, with loaders that forgive more."""
+    for file in files:
+        try:
+            content = _content(file)
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            yield f"{file.name}: cannot be read ({' '.join(str(error).split())}); expected sections of YAML, as config.yaml"
+        else:
+            if not isinstance(content, Mapping):
+                yield f"{file.name}: is {_shown(content)}; expected sections of YAML, as config.yaml"
 
 
 def _shape_findings(config: Mapping[str, Any]) -> Iterator[str]:
@@ -273,7 +300,7 @@ def _size_findings(value: Any, reported: set[Key], at: Key = ()) -> Iterator[tup
         for key, part in value.items() if isinstance(value, Mapping) else enumerate(value):
             yield from _size_findings(part, reported, (*at, key))
     elif type(value) in (int, float) and not abs(value) <= LARGEST:
-        yield at, f"is {_shown(value)}; expected a number from -{LARGEST} to {LARGEST}"
+        yield at, f"is {_shown(value)}; expected a number between -{LARGEST} and {LARGEST} (32 bits)"
 
 
 def _only_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
@@ -426,7 +453,7 @@ def _unread_findings(config: Mapping[str, Any], root: Path, files: Sequence[Path
         for key in others
     }
     # What stands in the project's own config.yaml nobody has set.
-    project = (yaml.safe_load(files[0].read_text(encoding="utf-8")) or {}) if files else config
+    project = _content(files[0]) if files else config
     for (section, key), reason in unread.items():
         value = config[section][key]
         default = None if key in ("path", "revision") else project.get(section, {}).get(key)
