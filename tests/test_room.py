@@ -27,6 +27,15 @@ def test_a_picture_of_the_tiny_model() -> None:
     assert room.picture_bytes(TINY) == 16 * 160 * 4
 
 
+def test_a_fetched_checkpoint_is_looked_at_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert room.local("owner/name") == Path("owner/name")
+    folder = tmp_path / "models--owner--name" / "snapshots" / "abc"
+    folder.mkdir(parents=True)
+    assert room.local("owner/name") == folder
+    assert room.local(str(TINY)) == TINY
+
+
 def test_what_is_not_there_or_damaged_takes_no_room(tmp_path: Path) -> None:
     assert room.adapter_bytes(tmp_path, 8, "both") == room.picture_bytes(tmp_path) == 0
     (tmp_path / "config.json").write_text(json.dumps({"image_seq_length": None}))

@@ -58,34 +58,36 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         config: all files merged, as the workflow sees it.
         methods: the methods there are.
         root: the project folder, that the schema and relative paths are found from.
-        files: the files that were merged, later ones win; they are only read to say where a wrong key is.
+        files: the files that were merged, the project's own first, later ones win; they are read to say where a wrong key
+            is, and what was set at all.
 
     Raises:
         ConfigError: something is wrong.
     """
     schema = _schema(root / SCHEMA)
-    findings = list(_alias_findings(files)) or list(_file_findings(files)) or list(_shape_findings(config))
-    if findings:  # nothing else may look at values without end
-        raise ConfigError("\n".join(findings))
-    found: list[tuple[Key, str]] = list(_repeated_keys(files))
-    found += _schema_findings(config, schema)
-    if not found:
-        found += _method_findings(config, methods, schema["$defs"]["training"])
-        found += _only_findings(config)
-        found += _people_findings(config)
-        found += _unread_findings(config, root, files)
-        found += _path_findings(config, root)
-    if not found:
-        found += _name_findings(config)
-        found += _length_findings(config)
-        found += _process_findings(config)
-        found += _twin_findings(resolve(config, methods, files))
-    found += _size_findings(config, {key for key, _ in found})
-    if found:
-        found = list({key: (key, message) for key, message in reversed(found)}.values())[::-1]  # the first of each key
+    unreadable = list(_alias_findings(files)) or list(_file_findings(files)) or list(_shape_findings(config))
+    if unreadable:  # nothing else may look at values without end
+        raise ConfigError("\n".join(unreadable[:LISTED]))
+    findings = [*_repeated_keys(files), *_schema_findings(config, schema)]
+    if not findings:
+        findings += _method_findings(config, methods, schema["$defs"]["training"])
+        findings += _only_findings(config)
+        findings += _people_findings(config)
+        findings += _unread_findings(config, root, files)
+        findings += _path_findings(config, root)
+    if not findings:
+        findings += _name_findings(config)
+        findings += _length_findings(config)
+        findings += _process_findings(config)
+        findings += _twin_findings(resolve(config, methods, files))
+    findings += _size_findings(config, {key for key, _ in findings})
+    if findings:
+        first: dict[Key, str] = {}
+        for key, message in findings:
+            first.setdefault(key, message)
         places = [(_content(file), file) for file in reversed(files)]
-        lines = [f"{_place(key, config, places)} {message}" for key, message in found[:LISTED]]
-        more = [f"and {len(found) - LISTED} more"] if len(found) > LISTED else []
+        lines = [f"{_place(key, config, places)} {message}" for key, message in list(first.items())[:LISTED]]
+        more = [f"and {len(first) - LISTED} more"] if len(first) > LISTED else []
         raise ConfigError("\n".join(lines + more))
 
 

@@ -21,6 +21,16 @@ class RoomError(RuntimeError):
     """Results cannot be written."""
 
 
+def local(path: str) -> Path:
+    """The folder of a checkpoint: as it is, or where the Hugging Face cache has it, which need not be there."""
+    if Path(path).is_dir():
+        return Path(path)
+    home = Path(os.environ.get("HF_HOME") or Path("~/.cache/huggingface").expanduser())
+    hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    snapshots = sorted((hub / f"models--{path.replace('/', '--')}" / "snapshots").glob("*"))
+    return snapshots[-1] if snapshots else Path(path)
+
+
 def adapter_bytes(checkpoint: Path, rank: int, scope: str) -> int:
     """The size of a low-rank adapter on the linear modules of a checkpoint; 0 where its weights are not there to look at.
 

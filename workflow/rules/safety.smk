@@ -24,7 +24,7 @@ onerror:
 
 def check_room(jobs):
     """Refuse to begin where results cannot be written, or a disk that will be full before the end."""
-    base = Path(model()["path"])
+    base = room.local(model()["path"])
     settings = {"finetune": lambda job: config["finetune"]}
     settings["unlearn"] = lambda job: ENTRIES[job.wildcards.method].settings
     adapters = [
