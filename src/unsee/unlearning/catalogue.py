@@ -24,9 +24,8 @@ REQUIRED: Any = object()
 
 _TYPES = {"float": (float, int), "int": (int,), "bool": (bool,), "str": (str,), "None": (type(None),)}
 _WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "a text", "None": "null"}
-
-
 _COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+#: What an expression of ``requires`` is made of, besides constants.
 _NODES = (ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.Compare, ast.cmpop, ast.Name, ast.Load)
 
 
@@ -44,7 +43,8 @@ class Option:
     default: Any = REQUIRED
 
     def __post_init__(self) -> None:
-        if self._limits is not None and self.default is not REQUIRED and not self.accepts(self.default):
+        _ = self._limits  # an error here, not when a value is looked at
+        if self.default is not REQUIRED and not self.accepts(self.default):
             raise ValueError(f"the default {self.default!r} is not {self.expected}")
 
     @property
@@ -69,7 +69,8 @@ class Option:
         )
         if not fits or isinstance(value, bool) or not isinstance(value, int | float):
             return fits
-        return math.isfinite(value) and all(compare(value, limit) for _, compare, limit in self._limits)
+        finite = isinstance(value, int) or math.isfinite(value)
+        return finite and all(compare(value, limit) for _, compare, limit in self._limits)
 
     @cached_property
     def _parsed(self) -> tuple[ast.expr, str]:
