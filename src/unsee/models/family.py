@@ -14,6 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from unsee.images import Size
+
 #: Where adapters go: the decoder's linears, the tower's and projector's, all of them, or (as the official MLLMU-Bench code does,
 #: by the ends of names) the decoder's and the query, key and value projections of the tower.
 Scope = Literal["language", "vision", "both", "language_and_tower_attention"]
@@ -45,7 +47,7 @@ class Family(Protocol):
         """What the vision tower takes for some pictures."""
         ...
 
-    def image_tokens(self, model: PreTrainedModel, processor: Any, image: Image.Image) -> int:
+    def image_tokens(self, model: PreTrainedModel, processor: Any, image: Size) -> int:
         """How many placeholders one picture takes in the prompt."""
         ...
 
@@ -54,7 +56,7 @@ class Family(Protocol):
         ...
 
     def positions(
-        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Image.Image]
+        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Size]
     ) -> np.ndarray | None:
         """Rotary positions of a prompt and its answer, (axes, n), or ``None`` for 0, 1, 2, ...
 
@@ -63,7 +65,7 @@ class Family(Protocol):
         Args:
             model, processor: the family's own.
             tokens: ids with placeholders expanded.
-            images: the pictures of the placeholders, in order; with none, a placeholder is an ordinary token.
+            images: the sizes of the placeholders' pictures, in order; with none, a placeholder is an ordinary token.
         """
         ...
 

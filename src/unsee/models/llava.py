@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import AutoProcessor, LlavaForConditionalGeneration, PreTrainedModel
 
+from unsee.images import Size
 from unsee.models.family import Scope
 
 _ATTENTION = "q_proj|k_proj|v_proj|o_proj"
@@ -43,7 +44,7 @@ class Llava:
     def preprocess(self, processor: Any, images: Sequence[Image.Image]) -> dict[str, Tensor]:
         return {"pixel_values": processor.image_processor(list(images), return_tensors="pt")["pixel_values"]}
 
-    def image_tokens(self, model: PreTrainedModel, processor: Any, image: Image.Image) -> int:
+    def image_tokens(self, model: PreTrainedModel, processor: Any, image: Size) -> int:
         vision = model.config.vision_config
         tokens = (vision.image_size // vision.patch_size) ** 2
         return int(tokens if model.config.vision_feature_select_strategy == "default" else tokens + 1)
@@ -58,7 +59,7 @@ class Llava:
         )
 
     def positions(
-        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Image.Image]
+        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Size]
     ) -> np.ndarray | None:
         return None
 

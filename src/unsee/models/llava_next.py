@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import LlavaNextForConditionalGeneration, PreTrainedModel
 
+from unsee.images import Size
 from unsee.models.llava import Llava
 
 
@@ -34,7 +35,7 @@ class LlavaNext(Llava):
         found = processor.image_processor(list(images), return_tensors="pt")
         return {name: found[name] for name in ("pixel_values", "image_sizes")}
 
-    def image_tokens(self, model: PreTrainedModel, processor: Any, image: Image.Image) -> int:
+    def image_tokens(self, model: PreTrainedModel, processor: Any, image: Size) -> int:
         found = processor._get_num_multimodal_tokens(image_sizes=[(image.height, image.width)])
         return int(found["num_image_tokens"][0])
 

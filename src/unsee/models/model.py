@@ -122,11 +122,11 @@ class VisionLanguageModel:
         texts = [prompt] + [f"{prompt}{self.family.seam}{answer}" for answer in answers if answer is not None]
         alone, *wholes = self._tokens(texts)
         remaining = iter(wholes)
-        counts, opened = [], []
+        counts, sizes = [], []
         if image_ids:
             assert pictures is not None
             counts = [pictures.tokens(image_id) for image_id in image_ids]
-            opened = [pictures.opened(image_id) for image_id in image_ids]
+            sizes = [pictures.size(image_id) for image_id in image_ids]
         found = []
         for answer in answers:
             prompt_tokens, answer_tokens = list(alone), []
@@ -144,7 +144,7 @@ class VisionLanguageModel:
             starts: list[int] = []
             if image_ids:
                 prompt_tokens, starts = self._expand(prompt_tokens, counts)
-            positions = self.family.positions(self.base, self.processor, prompt_tokens + answer_tokens, opened)
+            positions = self.family.positions(self.base, self.processor, prompt_tokens + answer_tokens, sizes)
             images = tuple(zip(image_ids, starts, strict=True))
             found.append(Request(tuple(prompt_tokens), tuple(answer_tokens), images, positions))
         return found

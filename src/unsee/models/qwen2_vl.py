@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, ProcessorMixin, Qwen2VLForConditionalG
 from transformers import Qwen2VLProcessor as ProcessorWithVideos
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
+from unsee.images import Size
 from unsee.models.family import Scope
 
 _ATTENTION = "q_proj|k_proj|v_proj|o_proj"
@@ -60,7 +61,7 @@ class Qwen2VL:
         found = processor.image_processor(list(images), return_tensors="pt")
         return {name: found[name] for name in ("pixel_values", "image_grid_thw")}
 
-    def image_tokens(self, model: PreTrainedModel, processor: Any, image: Image.Image) -> int:
+    def image_tokens(self, model: PreTrainedModel, processor: Any, image: Size) -> int:
         rows, columns = self._grid(processor, image)
         return rows * columns
 
@@ -69,7 +70,7 @@ class Qwen2VL:
         return list(found.pooler_output)
 
     def positions(
-        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Image.Image]
+        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Size]
     ) -> np.ndarray | None:
         token, done, position = self.image_token(model), 0, 0
         parts: list[np.ndarray] = []
@@ -107,7 +108,7 @@ class Qwen2VL:
     def feed_forward_pattern(self) -> str:
         return rf"model\.language_model\..*\.mlp\.({_FEED_FORWARD})"
 
-    def _grid(self, processor: Any, image: Image.Image) -> tuple[int, int]:
+    def _grid(self, processor: Any, image: Size) -> tuple[int, int]:
         """Rows and columns of tokens that a picture becomes."""
         settings = processor.image_processor
         side = settings.patch_size * settings.merge_size

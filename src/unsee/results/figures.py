@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,9 +12,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
 from unsee.benchmarks.schema import MODALITIES, SETS
+from unsee.images import decode
 from unsee.results.drawing import STYLE, grid, legend, order
 from unsee.results.intervals import clustered_interval
 from unsee.results.names import colours, label, markers
@@ -189,7 +188,7 @@ def portraits(people: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> Fi
         )
         for column, person in enumerate(people):
             ax = figure.add_subplot(cells[0, column])
-            ax.imshow(Image.open(io.BytesIO(person["picture"])).convert("RGB"))
+            ax.imshow(decode(person["picture"], f"picture of {person['name']}"))
             ax.axis("off")
             ax.set_anchor("W")
             ax.set_title(person["name"], loc="left", fontweight="bold")
