@@ -19,6 +19,7 @@ from PIL import Image
 from unsee import images
 from unsee.benchmarks import clear, files, mllmu
 from unsee.benchmarks.schema import BenchmarkError
+from unsee.models.checkpoints import CheckpointError
 from unsee.models.model import load
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +41,7 @@ def test_pickled_weights_are_refused_and_not_opened(family_spec: dict[str, Any],
     shutil.copytree(family_spec["path"], folder)
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Flag(flag)))
-    with pytest.raises(FileNotFoundError, match=r"has pytorch_model\.bin; expected \*\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"has pytorch_model\.bin; expected \*\.safetensors"):
         load({**family_spec, "path": str(folder)})
     assert not flag.exists()
     pickle.loads((folder / "pytorch_model.bin").read_bytes())

@@ -18,6 +18,7 @@ import jsonschema
 import yaml
 
 from unsee.benchmarks import published
+from unsee.models import checkpoints
 from unsee.unlearning.catalogue import REQUIRED, Catalogue, Description
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
@@ -258,15 +259,7 @@ def _path_findings(config: Mapping[str, Any], root: Path) -> Iterator[tuple[Key,
             yield ("benchmark", "path"), f"is {_shown(path)}; expected the folder of the published files, or null"
         else:
             yield from _published_findings(benchmark["name"], path and root / path, benchmark["forget_percents"])
-    # "owner/name" may be a published checkpoint in a local cache; anything else is a folder.
-    published = re.fullmatch(r"[\w.-]+/[\w.-]+", model["path"]) and not (root / model["path"]).is_dir()
-    if not model["build"] and not published and not (root / model["path"] / "config.json").is_file():
-        lacks = f"is {_shown(model['path'])}, which has no config.json"
-        yield ("model", "path"), f"{lacks}; expected a checkpoint folder"
-    pickled = sorted(path.name for path in (root / model["path"]).glob("*.bin"))
-    if not model["build"] and pickled and not list((root / model["path"]).glob("*.safetensors")):
-        lacks = f"is {_shown(model['path'])}, whose weights are pickled ({pickled[0]})"
-        yield ("model", "path"), f"{lacks}; expected *.safetensors, for unpickling can run anything"
+    yield from checkpoints.findings(model, root)
     if model["build"]:
         portraits = config["pretraining"]["bystanders"]
         if portraits is not None and not (root / portraits).is_file():

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -112,7 +112,7 @@ def _orientation(image: Image.Image, data: bytes) -> int:
     ):
         return 1
     try:
-        orientation = image.getexif().get(_ORIENTATION)
+        orientation: Any = image.getexif().get(_ORIENTATION)
     except Exception:  # a damaged EXIF block says nothing, and its reader raises whatever the damage leads to
         return 1
     return int(orientation) if orientation in range(1, 9) else 1

@@ -124,7 +124,7 @@ def test_anything_that_could_change_them_is_in_their_name(
     def key(
         spec: Any = model_spec, a: Path = adapter, p: Any = pairs, i: Any = images, k: str = "none", t: str = ""
     ) -> str:
-        return reference._key(spec, a, p, i, (k, t))
+        return reference._key(spec, a, p, i, (k, t), Cache(tmp_path / "cache"))
 
     base, moved = tmp_path / "base", tmp_path / "moved"
     shutil.copytree(model_spec["path"], base)

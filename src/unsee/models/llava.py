@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoProcessor, LlavaForConditionalGeneration, PreTrainedModel
 
 from unsee.images import Size
-from unsee.models.family import Scope
+from unsee.models.family import Scope, load_processor, load_weights
 
 _ATTENTION = "q_proj|k_proj|v_proj|o_proj"
 _FEED_FORWARD = "gate_proj|up_proj|down_proj"
@@ -27,16 +27,11 @@ class Llava:
     seam = " "
     written_turns = True
 
-    def load(self, path: str, dtype: torch.dtype, revision: str | None = None) -> PreTrainedModel:
-        return cast(
-            PreTrainedModel,
-            LlavaForConditionalGeneration.from_pretrained(
-                path, dtype=dtype, revision=revision or "main", use_safetensors=True, trust_remote_code=False
-            ),
-        )
+    def load(self, path: str, dtype: torch.dtype) -> PreTrainedModel:
+        return load_weights(LlavaForConditionalGeneration, path, dtype)
 
-    def load_processor(self, path: str, revision: str | None = None) -> Any:
-        return AutoProcessor.from_pretrained(path, revision=revision, trust_remote_code=False)
+    def load_processor(self, path: str) -> Any:
+        return load_processor(AutoProcessor, path)
 
     def image_token(self, model: PreTrainedModel) -> int:
         return int(model.config.image_token_id)

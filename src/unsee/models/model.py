@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from huggingface_hub import snapshot_download
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from peft.utils import ModulesToSaveWrapper
@@ -18,7 +17,7 @@ from transformers import PreTrainedModel
 
 from unsee.failures import JobError
 from unsee.files import sha256
-from unsee.models import attention
+from unsee.models import attention, checkpoints
 from unsee.models.family import Family, family
 from unsee.models.packing import Batch, Request
 from unsee.models.pictures import Pictures
@@ -237,28 +236,25 @@ def load(
     """Load a base model and merge adapters into it, in order.
 
     Args:
-        spec: the ``model`` section of the configuration: ``family``, ``path``, ``dtype``, and ``revision`` of a published
-            checkpoint, if it is one.
+        spec: the ``model`` section of the configuration: ``family``, ``path``, ``dtype``; of a published checkpoint also what
+            :func:`~unsee.models.checkpoints.folder_of` needs.
         adapters: PEFT adapter folders, each trained on the model that the ones before it make.
         root: what a relative ``path`` is relative to; the working directory by default.
         to_gpu: put it on the GPU, if there is one; not where its weights are to be shared out first.
 
     Raises:
         ValueError: unknown family or dtype.
-        FileNotFoundError: no safetensors at ``path``, no adapter in a folder.
+        CheckpointError: the checkpoint lacks something, or is another family's, damaged or not finite.
+        FetchError: a published checkpoint is not on this machine.
+        FileNotFoundError: no adapter in a folder.
         AdapterError: an adapter's weights are not those that the manifest beside it names.
     """
     if spec["dtype"] not in DTYPES:
         raise ValueError(f"model.dtype is {spec['dtype']!r}; expected one of {sorted(DTYPES)}")
-    path = str(spec["path"])
-    if root is not None and (root / path).exists():
-        path = str(root / path)
     kind = family(spec["family"])
-    if Path(path).is_dir() and not list(Path(path).glob("*.safetensors")):
-        found = ", ".join(sorted(file.name for file in Path(path).glob("*.bin"))) or "no weights at all"
-        raise FileNotFoundError(f"model.path {path}: has {found}; expected *.safetensors (a pickle can run anything)")
-    revision = spec.get("revision")
-    model: Any = kind.load(path, DTYPES[spec["dtype"]], revision)
+    path = checkpoints.folder_of(spec, root)
+    checkpoints.check(path, kind.name)
+    model: Any = kind.load(str(path), DTYPES[spec["dtype"]])
     for adapter in adapters:
         model = merge(model, adapter)
     model.eval().requires_grad_(False)
@@ -266,7 +262,7 @@ def load(
     decoder.set_attn_implementation(attention.NAME)
     if to_gpu and torch.cuda.is_available():
         model.to("cuda")
-    return VisionLanguageModel(kind, model, kind.load_processor(path, revision))
+    return VisionLanguageModel(kind, model, kind.load_processor(str(path)))
 
 
 @torch.no_grad()
@@ -308,15 +304,3 @@ def _check_adapter(adapter: Path) -> None:
             f"the adapter {adapter} is damaged: its weights have sha256 {found[:12]}..., {manifest} says {expected[:12]}...",
             f"delete {adapter} and give the same command again: it is made anew",
         )
-
-
-def checkpoint_files(path: str, revision: str | None = None) -> list[Path]:
-    """The files of a checkpoint folder, or of a published checkpoint that has been downloaded, sorted; not its card.
-
-    Raises:
-        OSError: neither is on this disk.
-    """
-    folder = (
-        Path(path) if Path(path).is_dir() else Path(snapshot_download(path, revision=revision, local_files_only=True))
-    )
-    return sorted(file for file in folder.iterdir() if file.is_file() and file.suffix != ".md")

@@ -18,7 +18,7 @@ from transformers import Qwen2VLProcessor as ProcessorWithVideos
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from unsee.images import Size
-from unsee.models.family import Scope
+from unsee.models.family import Scope, load_processor, load_weights
 
 _ATTENTION = "q_proj|k_proj|v_proj|o_proj"
 _FEED_FORWARD = "gate_proj|up_proj|down_proj"
@@ -43,16 +43,11 @@ class Qwen2VL:
     seam = ""  # the template ends in a new line
     written_turns = False
 
-    def load(self, path: str, dtype: torch.dtype, revision: str | None = None) -> PreTrainedModel:
-        return cast(
-            PreTrainedModel,
-            Qwen2VLForConditionalGeneration.from_pretrained(
-                path, dtype=dtype, revision=revision or "main", use_safetensors=True, trust_remote_code=False
-            ),
-        )
+    def load(self, path: str, dtype: torch.dtype) -> PreTrainedModel:
+        return load_weights(Qwen2VLForConditionalGeneration, path, dtype)
 
-    def load_processor(self, path: str, revision: str | None = None) -> Any:
-        return Qwen2VLProcessor.from_pretrained(path, revision=revision or "main", trust_remote_code=False)
+    def load_processor(self, path: str) -> Any:
+        return load_processor(Qwen2VLProcessor, path)
 
     def image_token(self, model: PreTrainedModel) -> int:
         return int(model.config.image_token_id)
