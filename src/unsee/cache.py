@@ -14,6 +14,7 @@ import hashlib
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _PACKAGES = ("torch", "transformers", "peft", "pillow")
 _SEAL = "sha256 of the tensors"
+_RECENT = 2_000_000_000  # nanoseconds
 
 
 def digest(*parts: str | bytes | Path | Tensor) -> str:
@@ -64,18 +66,18 @@ class Cache:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+        self.folder = folder
 
     @property
     def keeps(self) -> bool:
         """Whether there is a folder."""
-        return self._folder is not None
+        return self.folder is not None
 
     def get(self, key: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors of a digest, on the CPU; computed and kept where they are not there yet, or are damaged."""
-        if self._folder is None:
+        if self.folder is None:
             return {name: tensor.cpu() for name, tensor in compute().items()}
-        path = self._folder / key[:2] / f"{key}.safetensors"
+        path = self.folder / key[:2] / f"{key}.safetensors"
         if path.is_file():
             tensors = _read(path)
             if tensors is not None:
@@ -102,6 +104,8 @@ class Cache:
         For a base model of 14 GB, which each job would otherwise read in whole before it reads it to compute with.
         """
         state = file.stat()  # of what a link leads to
+        if time.time_ns() - state.st_mtime_ns < _RECENT:
+            return sha256(file)  # it may be written again within the same tick of the file system's clock
         key = digest("file", str(file.resolve()), f"{state.st_size} {state.st_mtime_ns} {state.st_ino}")
         content = self.get(
             key, lambda: {"sha256": torch.frombuffer(bytearray.fromhex(sha256(file)), dtype=torch.uint8)}

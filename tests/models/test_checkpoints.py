@@ -245,7 +245,7 @@ def test_a_single_missing_weight_is_seen_in_every_family(
     for missing in sorted(load_file(folder / "model.safetensors"))[1::20]:
         (folder / "model.safetensors").write_bytes(sound)
         change_weights(folder, lambda weights, missing=missing: weights.pop(missing))  # type: ignore[misc]
-        assert "lacks 1 weights: " in loaded(folder, name)
+        assert "lacks 1 weight: " in loaded(folder, name)
 
 
 def test_renamed_weights_are_no_weights(folder: Path) -> None:
@@ -268,7 +268,7 @@ def test_a_weight_of_another_shape_is_refused(folder: Path) -> None:
 
 def test_a_weight_too_many_is_refused(folder: Path) -> None:
     change_weights(folder, lambda weights: weights.update({"language_model.model.layers.9.bias": torch.zeros(3)}))
-    assert "has unexpected 1 weights: " in loaded(folder)
+    assert "has unexpectedly 1 weight: " in loaded(folder)
 
 
 @pytest.mark.parametrize(("value", "given"), [(float("nan"), "NaN"), (float("inf"), "inf"), (-float("inf"), "-inf")])
@@ -306,7 +306,7 @@ def test_a_head_of_its_own_must_be_there_and_a_shared_one_need_not(folder: Path)
         config["tie_word_embeddings"] = config["text_config"]["tie_word_embeddings"] = False
 
     change_json(folder / "config.json", untie)
-    assert "lacks 1 weights: lm_head.weight" in loaded(folder)
+    assert "lacks 1 weight: lm_head.weight" in loaded(folder)
 
 
 def test_names_of_2024_are_todays(folder: Path, random_checkpoint: Path) -> None:

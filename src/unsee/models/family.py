@@ -143,10 +143,11 @@ def load_weights(kind: Any, path: str, dtype: torch.dtype) -> PreTrainedModel:
 
 def _name_problems(names: dict[str, Any]) -> list[str]:
     problems = []
-    for kind, what in (("missing_keys", "lacks"), ("unexpected_keys", "has unexpected")):
+    for kind, what in (("missing_keys", "lacks"), ("unexpected_keys", "has unexpectedly")):
         if listed := sorted(names[kind]):
             more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
-            problems.append(f"{what} {len(listed)} weights: {', '.join(listed[:3])}{more}")
+            weights = "weight" if len(listed) == 1 else "weights"
+            problems.append(f"{what} {len(listed)} {weights}: {', '.join(listed[:3])}{more}")
     for name, stored, expected in sorted(names["mismatched_keys"]):
         problems.append(f"{name} has the shape {tuple(stored)}; expected {tuple(expected)} by config.json")
     return problems + [_one_line(error) for error in names.get("error_msgs") or []]
@@ -185,11 +186,11 @@ def load_processor(kind: Any, path: str) -> Any:
     if tokenizer.eos_token_id is None:
         problems.append("its tokenizer has no eos_token; expected it in tokenizer_config.json, for answers end with it")
     config = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))
-    placeholder = tokenizer.convert_tokens_to_ids(processor.image_token)
+    tokens = tokenizer(processor.image_token, add_special_tokens=False)["input_ids"]
     expected = config.get("image_token_id", config.get("image_token_index"))
-    if expected is not None and placeholder != expected:
+    if expected is not None and tokens != [expected]:
         problems.append(
-            f"its tokenizer has {processor.image_token} as token {placeholder}; expected {expected}, as in config.json"
+            f"its tokenizer writes {processor.image_token} as {tokens}; expected [{expected}], the token in config.json"
         )
     rows = (config.get("text_config") or {}).get("vocab_size", config.get("vocab_size"))
     if rows is not None and len(tokenizer) > rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from PIL import Image, ImageEnhance
+from safetensors import safe_open
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -36,6 +38,28 @@ def vary(image: Image.Image, random: Random) -> Image.Image:
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         image = enhance(image).enhance(random.uniform(0.7, 1.3))
     return image
+
+
+def feature_cache(folder: Path | None, family: Family, adapters: Sequence[Path]) -> Cache:
+    """Where the features of a model's pictures are kept between jobs.
+
+    Not on disk where an adapter is on the tower or the projector: each such model has features of its own, so that no other job
+    would find them, and they would take gigabytes a model.
+
+    Args:
+        folder: of the cache; ``None``: none is kept.
+        family: of the model.
+        adapters: PEFT adapter folders that are on it.
+    """
+    return Cache(None if any(adapts_encoder(family, adapter) for adapter in adapters) else folder)
+
+
+def adapts_encoder(family: Family, adapter: Path) -> bool:
+    """Whether an adapter changes more than the decoder's linear layers."""
+    decoder = re.compile(family.linear_pattern("language"))
+    with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
+        names = [re.sub(r"^base_model\.model\.|(\.lora_[A-Za-z_]+)?\.(weight|bias)$", "", name) for name in file.keys()]  # noqa: SIM118
+    return not all(decoder.fullmatch(name) for name in names)
 
 
 class Pictures:

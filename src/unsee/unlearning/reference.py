@@ -17,7 +17,7 @@ from torch import Tensor
 from unsee.cache import Cache, digest, machinery
 from unsee.models.checkpoints import checkpoint_files, folder_of
 from unsee.models.model import VisionLanguageModel, load
-from unsee.models.pictures import Pictures
+from unsee.models.pictures import Pictures, feature_cache
 from unsee.sources import imported
 from unsee.training.pairs import Pair, Unit, batch, units
 from unsee.training.scores import Scores, score
@@ -45,7 +45,8 @@ def known_scores(
 
     def compute() -> dict[str, Tensor]:
         vlm = load(model, [adapter])
-        pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=cache)
+        features = feature_cache(cache.folder, vlm.family, [adapter])
+        pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=features)
         found = reference_scores(vlm, pictures, units(vlm, pictures, pairs, packing, loss_tokens))
         return {
             f"{part} {key}": tensor
