@@ -139,6 +139,34 @@ def test_a_chat_template_is_found_where_any_release_left_it(where: str, folder: 
     assert len({vlm.prompt("Who is this?", with_image=True) for vlm in models}) == 1
 
 
+#: Of llava-hf/llava-1.5-7b-hf, with transformers' own tag around an answer.
+PUBLISHED = (
+    "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': '}}{% endif %}"
+    "{# Render all images first #}{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}"
+    "{{ '<image>\\n' }}{% endfor %}{# Render all text next #}{% if message['role'] != 'assistant' %}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}{{ content['text'] + ' '}}{% endfor %}"
+    "{% else %}{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}{% generation %}"
+    "{{ content['text'] + ' '}}{% endgeneration %}{% endfor %}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+
+
+def test_planning_renders_a_template_as_transformers_does(family_spec: dict[str, Any]) -> None:
+    processor = family(family_spec["family"]).load_processor(family_spec["path"])
+    tokens = {"bos_token": processor.tokenizer.bos_token or "", "eos_token": processor.tokenizer.eos_token}
+    content = [{"type": "image"}, {"type": "text", "text": "Who is this?"}]
+    for template in (processor.chat_template, PUBLISHED):
+        theirs = processor.apply_chat_template(
+            [{"role": "user", "content": content}], chat_template=template, add_generation_prompt=True
+        )
+        assert checkpoints._render(template, tokens) == theirs
+
+
+def test_the_published_template_passes(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text(PUBLISHED)
+    assert planned(folder) == ""
+
+
 def test_what_is_not_there_is_named(folder: Path) -> None:
     template = (folder / "chat_template.jinja").read_text()
     (folder / "chat_template.jinja").write_text(

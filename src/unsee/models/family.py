@@ -120,13 +120,17 @@ def load_weights(kind: Any, path: str, dtype: torch.dtype) -> PreTrainedModel:
     level = logging.get_verbosity()
     logging.set_verbosity_error()  # its report lists the same names without refusing them
     try:
-        _, names = kind.from_pretrained(
+        empty, names = kind.from_pretrained(
             path, dtype=dtype, device_map="meta", ignore_mismatched_sizes=True, output_loading_info=True, **options
         )
     except Exception as error:  # whatever a wrong value in config.json leads to
         raise CheckpointError(path, [f"transformers cannot build its model ({_one_line(error)})"]) from error
     finally:
         logging.set_verbosity(level)
+    # A head that shares the embeddings is missing only because these are.
+    names["missing_keys"] = {
+        name for name in names["missing_keys"] if empty.all_tied_weights_keys.get(name) not in names["missing_keys"]
+    }
     problems = _name_problems(names)
     if problems:
         raise CheckpointError(path, problems)
