@@ -279,6 +279,7 @@ def test_a_protocol_has_its_limits(config: dict[str, Any], values: dict[str, Any
 def test_a_published_protocol_passes(config: dict[str, Any], protocol: str, family: str, shots: int) -> None:
     put(config, "evaluation", {**config["evaluation"], "protocol": protocol, "shots": shots})
     put(config, "model.family", family)
+    put(config, "model.path", "owner/name")
     check(config, read(), ROOT)
 
 

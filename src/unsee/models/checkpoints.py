@@ -34,9 +34,8 @@ class CheckpointError(JobError):
     """A checkpoint that must not be computed with."""
 
     def __init__(self, folder: Path | str, problems: list[str]) -> None:
-        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         super().__init__(
-            f"the checkpoint {folder} cannot be used: {'; '.join(problems[:SHOWN])}{more}",
+            f"the checkpoint {folder} cannot be used: {_joined(problems)}",
             "repair or download it again, or name another one in model.path",
         )
 
@@ -83,10 +82,8 @@ def findings(model: Mapping[str, Any], root: Path) -> Iterator[tuple[tuple[str, 
             ("model", "path"),
             f"is {path!r}, which is not there{other}; expected a checkpoint folder, or the owner/name of a published checkpoint",
         )
-    else:
-        listed = problems(folder, model["family"])
-        for problem in listed[:SHOWN]:
-            yield ("model", "path"), f"is {path!r}, which cannot be used: {problem}"
+    elif listed := problems(folder, model["family"]):
+        yield ("model", "path"), f"is {path!r}, which cannot be used: {_joined(listed)}"
 
 
 def is_published(path: str, root: Path) -> bool:
@@ -155,6 +152,11 @@ def problems(folder: Path, family: str) -> list[str]:
     if not _broken(folder, contents, _TEMPLATES):
         found += _template_problems(folder, contents, FAMILIES[family])
     return found
+
+
+def _joined(problems: list[str]) -> str:
+    more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+    return "; ".join(problems[:SHOWN]) + more
 
 
 _PROCESSORS = ("processor_config.json", "preprocessor_config.json")
