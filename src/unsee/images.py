@@ -76,6 +76,8 @@ def decode(data: bytes, name: str) -> Image.Image:
         if image.mode in ("I", "F") and not sixteen_bits:
             raise ValueError("its pixels are 32-bit numbers; expected 8 or 16 bits a channel")
         return _eight_bits(image) if sixteen_bits else image.convert("RGB")
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow's decoders raise whatever the damage leads to
         raise PictureError(_undecodable(name, error)) from error
 

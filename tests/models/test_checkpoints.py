@@ -231,6 +231,30 @@ def test_an_index_is_held_to_its_files(folder: Path) -> None:
     error_page.check("several files of weights without index", "planning", planned(folder))
 
 
+def test_other_files_of_the_folder_are_of_no_interest(folder: Path) -> None:
+    (folder / "trainer_state.json").write_text("[1, 2")
+    (folder / "notes.json").write_text("[]")
+    assert planned(folder) == ""
+    (folder / "generation_config.json").write_text("[]")
+    assert planned(folder).endswith("generation_config.json is no JSON object; expected one")
+
+
+def test_a_file_that_cannot_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, *given: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
+    said = checkpoints.problems(folder, "llava")
+    assert "tokenizer.json cannot be read (Permission denied)" in said
+    assert "model.safetensors cannot be read (Permission denied)" in said
+
+
+def test_a_config_that_describes_no_model_is_named(folder: Path) -> None:
+    change_json(folder / "config.json", lambda config: config["text_config"].update(hidden_size=-64))
+    error_page.check("a config.json with a negative hidden_size", "loading", loaded(folder))
+
+
 def test_a_folder_is_told_from_a_published_name(folder: Path, tmp_path: Path) -> None:
     def said(path: str) -> str:
         model = {"path": path, "family": "llava", "build": False}

@@ -138,11 +138,15 @@ def problems(folder: Path, family: str) -> list[str]:
     """
     found: list[str] = []
     contents: dict[str, dict[str, Any]] = {}
-    for file in sorted(folder.glob("*.json")):
+    for name in _JSON:
         try:
-            contents[file.name] = _read_json(file)
+            contents[name] = _read_json(folder / name)
+        except FileNotFoundError:
+            continue
         except ValueError as error:
-            found.append(f"{file.name} {error}")
+            found.append(f"{name} {error}")
+        except OSError as error:
+            found.append(f"{name} cannot be read ({error.strerror})")
     found += _config_problems(contents.get("config.json"), (folder / "config.json").exists(), FAMILIES[family])
     found += _weight_problems(folder, contents)
     found += _tokenizer_problems(folder)
@@ -159,6 +163,20 @@ def _joined(problems: list[str]) -> str:
     return "; ".join(problems[:SHOWN]) + more
 
 
+#: What transformers reads; other files of a folder, such as the logs of a training, are of no interest.
+_JSON = (
+    "added_tokens.json",
+    "chat_template.json",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors.index.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+)
 _PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 _TEMPLATES = ("chat_template.json", "processor_config.json", "tokenizer_config.json")
 
@@ -229,6 +247,9 @@ def _weight_problems(folder: Path, contents: Mapping[str, dict[str, Any]]) -> It
             stored = read_header(folder / file)
         except ValueError as error:
             yield f"{file} {error}"
+            continue
+        except OSError as error:
+            yield f"{file} cannot be read ({error.strerror})"
             continue
         if missing := sorted(wanted - stored.keys()):
             yield f"{file} lacks {len(missing)} weights that {index} places there, the first {missing[0]}"
