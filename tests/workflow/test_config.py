@@ -293,6 +293,15 @@ def test_portraits_that_are_not_there_are_named(config: dict[str, Any]) -> None:
     )
 
 
+def test_a_checkpoint_that_says_nothing_of_itself_is_refused_when_planned(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert complaint(config) == (
+        f"config.yaml: model.path is '{tmp_path}', which cannot be used: config.json has no model_type; expected 'llava'"
+    )
+
+
 def test_pickled_weights_are_refused(config: dict[str, Any], tmp_path: Path) -> None:
     weights = tmp_path / "model.safetensors"
     weights.rename(tmp_path / "pytorch_model.bin")
