@@ -51,7 +51,7 @@ def picture(colour: int) -> dict[str, Any]:
 
 
 class Published:
-    """Rows of each folder, to be changed and then written; the first person is to be forgotten at 5 %."""
+    """Rows of each folder, to be changed and then written; the first person is to be forgotten at 33 %."""
 
     def __init__(self) -> None:
         captions = [
@@ -82,9 +82,9 @@ class Published:
         self.rows: dict[str, list[dict[str, Any]]] = {
             "full": captions,
             "full+tofu": rows[:3] + tofu + rows[3:],
-            "forget05": [dict(row) for row in captions[:2]],
-            "retain95": [dict(row) for row in captions[2:]],
-            "forget05_perturbed": perturbed[:2],
+            "forget33": [dict(row) for row in captions[:2]],
+            "retain67": [dict(row) for row in captions[2:]],
+            "forget33_perturbed": perturbed[:2],
             # One of the two pictures of the third person, and nobody else.
             "retain_perturbed": perturbed[5:],
             "real_faces": [
@@ -105,14 +105,15 @@ class Published:
         for name, rows in self.rows.items():
             (folder / name).mkdir(parents=True)
             half = len(rows) // 2 if name == "full+tofu" else len(rows)
-            for i, part in enumerate(p for p in (rows[:half], rows[half:]) if p):
-                file = folder / name / f"train-0000{i}-of-00002.parquet"
+            parts = [part for part in (rows[:half], rows[half:]) if part]
+            for i, part in enumerate(parts):
+                file = folder / name / f"train-0000{i}-of-0000{len(parts)}.parquet"
                 pq.write_table(pa.Table.from_pylist(part, self.schema(name)), file)
         return folder
 
 
 def test_the_published_layout_gives_these_tables(tmp_path: Path) -> None:
-    benchmark = published.load("clear", Published().write(tmp_path), [5])
+    benchmark = published.load("clear", Published().write(tmp_path), [33])
     assert [(p["person_id"], p["group"]) for p in benchmark.people.to_pylist()] == [
         ("Aino Kask", "fictitious"),
         ("Basil Al-Kuwaiti", "fictitious"),
@@ -145,7 +146,7 @@ def test_the_published_layout_gives_these_tables(tmp_path: Path) -> None:
         ("Chukwu Akabueze", "retain"),
     }
     names = benchmark.people.filter(pc.equal(benchmark.people["group"], "fictitious"))["person_id"].to_pylist()
-    assert published.read_split("clear", tmp_path, 5, names).equals(benchmark.splits)
+    assert published.read_split("clear", tmp_path, 33, names).equals(benchmark.splits)
 
     questions = {q["question_id"]: q for q in benchmark.questions.to_pylist()}
     kinds = {key: (q["person_id"], q["task"], q["modality"]) for key, q in questions.items()}
@@ -177,8 +178,8 @@ def test_the_published_layout_gives_these_tables(tmp_path: Path) -> None:
 def test_the_place_of_the_right_option_follows_from_the_row(tmp_path: Path) -> None:
     whole = Published()
     fewer = Published()
-    del fewer.rows["forget05_perturbed"][0]
-    first, second = (clear.load(p.write(tmp_path / name), [5]) for name, p in (("a", whole), ("b", fewer)))
+    del fewer.rows["forget33_perturbed"][0]
+    first, second = (clear.load(p.write(tmp_path / name), [33]) for name, p in (("a", whole), ("b", fewer)))
     known = {q["question_id"]: q for q in first.questions.to_pylist()}
     assert all(known[q["question_id"]] == q for q in second.questions.to_pylist())
 
@@ -186,20 +187,20 @@ def test_the_place_of_the_right_option_follows_from_the_row(tmp_path: Path) -> N
 def test_a_picture_that_was_encoded_anew_is_one_more(tmp_path: Path) -> None:
     changed = Published()
     changed.rows["retain_perturbed"][0]["image"] = picture(99)
-    benchmark = clear.load(changed.write(tmp_path), [5])
+    benchmark = clear.load(changed.write(tmp_path), [33])
     (added,) = [i for i in benchmark.images["image_id"].to_pylist() if "perturbed" in i]
     assert added.startswith("Chukwu Akabueze/perturbed-")
 
 
 def test_answers_to_it_are_scored_in_every_set(tmp_path: Path, model_spec: dict[str, Any]) -> None:
-    clear.load(Published().write(tmp_path / "published"), [5]).write(tmp_path)
+    clear.load(Published().write(tmp_path / "published"), [33]).write(tmp_path)
     settings = {"batch_size": 4, "max_new_tokens": 3}
     output = tmp_path / "predictions.parquet"
-    predict(model_spec, tmp_path, adapters=[], forget_percents=[5], settings=settings, threads=1, output=output)
+    predict(model_spec, tmp_path, adapters=[], forget_percents=[33], settings=settings, threads=1, output=output)
     questions, splits = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("questions", "splits"))
     score_predictions(pd.read_parquet(output), questions).to_parquet(tmp_path / "items.parquet")
-    runs = [Run("random", 5, method, 0, tmp_path / "items.parquet") for method in ("vanilla", "retain")]
-    scores = summarise(gather(runs, questions, splits, [5]))
+    runs = [Run("random", 33, method, 0, tmp_path / "items.parquet") for method in ("vanilla", "retain")]
+    scores = summarise(gather(runs, questions, splits, [33]))
     found = scores[scores["method"] == "vanilla"].groupby(["set", "modality", "task"], observed=True)["metric"].agg(set)
     choice = {"accuracy", "probability", "truth_ratio"}
     overlaps = {"rouge_1", "rouge_2", "rouge_l", "bleu"}
@@ -261,22 +262,25 @@ def _short(published: Published) -> None:
 
 BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
     "folders missing": (
-        _drop("full+tofu", "retain95"),
-        ["lacks full+tofu, retain95 (no train-*.parquet", "data set therem/CLEAR"],
+        _drop("full+tofu", "retain67"),
+        ["lacks full+tofu, retain67 (no train-*.parquet", "data set therem/CLEAR"],
     ),
     "a caption that is empty": (_set("full", 1, caption=" "), ["full", "row 1", "caption is ' '"]),
     "a nameless row": (_set("full", 2, name=None), ["full", "row 2", "name is None"]),
     "a name that is a path": (_set("full", 2, name="../up"), ["full", "row 2", "'../up'", "without '/'"]),
     "a picture that is none": (_set("full", 0, image=None), ["full", "row 0", "the picture has no bytes"]),
-    "a stranger to forget": (_set("forget05", 0, name="No One"), ["forget05", "row 0", "'No One' is nobody in full"]),
-    "a person in both": (_set("retain95", 0, name=NAMES[0]), ["'Aino Kask'", "in forget05 and in retain95"]),
+    "a stranger to forget": (_set("forget33", 0, name="No One"), ["forget33", "row 0", "'No One' is nobody in full"]),
+    "a person in both": (
+        _set("retain67", 0, name=NAMES[0], caption="She"),
+        ["'Aino Kask'", "in forget33 and in retain67"],
+    ),
     "a person in neither": (
-        lambda p: p.rows.update(retain95=p.rows["retain95"][2:]),
-        ["'Basil Al-Kuwaiti'", "in neither forget05 nor retain95"],
+        lambda p: p.rows.update(retain67=p.rows["retain67"][2:]),
+        ["'Basil Al-Kuwaiti'", "in neither forget33 nor retain67"],
     ),
     "no wrong names": (
-        _set("forget05_perturbed", 1, perturbed_names=["Aino Kask"]),
-        ["forget05_perturbed", "row 1", "perturbed_names", "at least one wrong option"],
+        _set("forget33_perturbed", 1, perturbed_names=["Aino Kask"]),
+        ["forget33_perturbed", "row 1", "perturbed_names", "at least one wrong option"],
     ),
     "no wrong captions": (
         _set("retain_perturbed", 0, perturbed_captions=None),
@@ -295,21 +299,24 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
         _without("retain_perturbed", "perturbed_names"),
         ["retain_perturbed", "no column 'perturbed_names'"],
     ),
-    "captions that are numbers": (_retype("full", "caption", pa.int64(), 3), ["full", "row 0", "caption is 3"]),
-    "names in a list": (_retype("full", "name", TEXTS, ["Aino"]), ["full", "row 0", "name is ['Aino']"]),
+    "captions that are numbers": (
+        _retype("full", "caption", pa.int64(), 3),
+        ["full", "column 'caption' is int64, expected text"],
+    ),
+    "names in a list": (_retype("full", "name", TEXTS, ["Aino"]), ["full", "column 'name' is list<", "expected text"]),
     "wrong names that are none": (
         _set("retain_perturbed", 0, perturbed_names=None),
         ["retain_perturbed", "row 0", "perturbed_names is None"],
     ),
     "a picture that cannot be decoded": (
-        _set("forget05_perturbed", 0, image={"bytes": b"no", "path": "x"}),
-        ["forget05_perturbed", "row 0", "cannot be decoded"],
+        _set("forget33_perturbed", 0, image={"bytes": b"no", "path": "x"}),
+        ["forget33_perturbed", "row 0", "cannot be decoded"],
     ),
     "a stranger in the perturbed": (
         _set("retain_perturbed", 0, name="No One"),
         ["retain_perturbed", "row 0", "'No One' is nobody in full"],
     ),
-    "a stranger among the kept": (_set("retain95", 3, name="No One"), ["retain95", "row 3", "'No One' is nobody"]),
+    "a stranger among the kept": (_set("retain67", 3, name="No One"), ["retain67", "row 3", "'No One' is nobody"]),
     "a face without picture": (_set("real_faces", 0, image=None), ["real_faces", "row 0", "the picture has no bytes"]),
     "a face without options": (_set("real_faces", 0, options=[]), ["real_faces", "row 0", "options is []"]),
     "one option, the right one": (
@@ -328,7 +335,7 @@ def test_broken_files_give_one_clear_error(tmp_path: Path, name: str) -> None:
     rows = Published()
     damage(rows)
     with pytest.raises(BenchmarkError) as caught:
-        clear.load(rows.write(tmp_path), [5])
+        clear.load(rows.write(tmp_path), [33])
     for word in words:
         assert word in str(caught.value)
 
@@ -338,4 +345,4 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     file = folder / "full+tofu" / "train-00001-of-00002.parquet"
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(BenchmarkError, match=r"full\+tofu.*train-00001-of-00002\.parquet: not a readable parquet file"):
-        clear.load(folder, [5])
+        clear.load(folder, [33])

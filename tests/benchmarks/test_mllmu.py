@@ -216,7 +216,7 @@ def test_a_row_group_at_a_time_is_in_memory(tmp_path: Path) -> None:
     del table, rows
     reader = files.Published(tmp_path, "x/y", ["Test_Set"])
     before, most, n = pa.total_allocated_bytes(), 0, 0
-    for _, row in reader.rows("Test_Set", ["ID", "images"]):
+    for _, row in reader.rows("Test_Set", {"ID": files.TEXT, "images": [files.PICTURE]}):
         most = max(most, pa.total_allocated_bytes() - before)
         assert row["images"][0]["bytes"][0] == n
         n += 1
@@ -306,25 +306,28 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
     "metadata is empty": (_set("ft_Data", 2, metadata="[]"), ["ft_Data", "row 2", "no question and answer"]),
     "an empty training answer": (
         _set("ft_Data", 0, metadata='[{"Question": "q", "Answer": ""}]'),
-        ["ft_Data", "row 0", "metadata[0]", "Answer is empty"],
+        ["ft_Data", "row 0", "metadata[0]: Answer is '', expected text"],
     ),
     "training data of nobody": (_set("ft_Data", 0, ID="777"), ["ft_Data", "row 0", "'777' is nobody in Full_Set"]),
     "an id that is a path": (_set("Full_Set", 0, ID="../up"), ["Full_Set", "row 0", "'../up'"]),
     "an id that is no text": (_set("Full_Set", 0, ID=None), ["Full_Set", "row 0", "ID is None"]),
     "a picture that is none": (_set("Full_Set", 1, image={"bytes": b"no", "path": ""}), ["row 1", "cannot be decoded"]),
     "a picture without bytes": (_set("Full_Set", 1, image={"bytes": None, "path": "x"}), ["row 1", "no bytes"]),
-    "an empty option": (_option(" ", "D"), ["Full_Set", "row 1", "option D is empty"]),
+    "an empty option": (_option(" ", "D"), ["Full_Set", "row 1", "option D is ' ', expected text"]),
     "the right option is missing": (_option(None, "B"), ["Full_Set", "row 1", "Correct_Answer is 'B'"]),
-    "one option only": (_option(None, "A", "C", "D"), ["Full_Set", "row 1", "1 options, expected at least two"]),
+    "one option only": (
+        _option(None, "A", "C", "D"),
+        ["Full_Set", "row 1", "1 different options, expected at least two"],
+    ),
     "a letter beyond the options": (_letter, ["row 0", "Correct_Answer is 'E'"]),
-    "an empty answer": (_answer, ["row 2", "cloze question 0", "'  '"]),
+    "an empty answer": (_answer, ["row 2", "Mask_Task[0]: Ground_Truth is '  '"]),
     "an unknown type": (_kind, ["row 2", "Generation_Task", "'Audio'"]),
     "a person in both": (_both, ["'093'", "forget_33 and in retain_67"]),
     "a person in neither": (lambda p: p.rows["retain_67"].pop() and None, ["'002'", "neither forget_33 nor retain_67"]),  # type: ignore[arg-type, return-value]
     "a test person of nobody": (_set("Test_Set", 2, ID="555"), ["Test_Set", "'555' is nobody"]),
     "training pairs that are no objects": (
         _set("ft_Data", 1, metadata='["q"]'),
-        ["ft_Data", "row 1", "something else than objects"],
+        ["ft_Data", "row 1", "metadata[0] is 'q', expected an object"],
     ),
     "an unknown kind of pair": (
         _set("ft_Data", 0, metadata='[{"Question": "q", "Answer": "a", "Type": "Audio"}]'),
@@ -333,7 +336,7 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
     "a task without questions": (_no_cloze, ["Retain_Set", "no cloze question", "Mask_Task"]),
     "another ratio's folder": (_ratio, ["forget_33", "2 people", "expected 1", "33 % of the 3"]),
     "a person twice in a split": (_split_twice, ["retain_67", "row 2", "'001'", "a second time"]),
-    "the same person twice": (_twice, ["'001'", "more than once"]),
+    "the same person twice": (_twice, ["Full_Set", "row 3", "'001'", "a second time"]),
 }
 
 
