@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tests import error_page
 from unsee.benchmarks import clear, published
 from unsee.benchmarks.schema import BenchmarkError
 from unsee.evaluation.engine import predict
@@ -96,6 +97,7 @@ class Published:
         }
 
         self.schemas: dict[str, pa.Schema] = {}
+        self.after: list[Callable[[Path], None]] = []
 
     def schema(self, name: str) -> pa.Schema:
         kind = "perturbed" if name.endswith("_perturbed") else name if name in SCHEMAS else "full"
@@ -108,7 +110,10 @@ class Published:
             parts = [part for part in (rows[:half], rows[half:]) if part]
             for i, part in enumerate(parts):
                 file = folder / name / f"train-0000{i}-of-0000{len(parts)}.parquet"
-                pq.write_table(pa.Table.from_pylist(part, self.schema(name)), file)
+                columns = [pa.array([row.get(f.name) for row in part], f.type) for f in self.schema(name)]
+                pq.write_table(pa.Table.from_arrays(columns, schema=self.schema(name)), file)
+        for change in self.after:
+            change(folder)
         return folder
 
 
@@ -260,72 +265,189 @@ def _short(published: Published) -> None:
     del published.rows["full+tofu"][30]
 
 
+def _swap(first: str, second: str) -> Callable[[Published], None]:
+    return lambda published: published.rows.update({first: published.rows[second], second: published.rows[first]})
+
+
+def _exchange(first: int, second: int) -> Callable[[Published], None]:
+    def change(published: Published) -> None:
+        rows = published.rows["full+tofu"]
+        rows[first], rows[second] = rows[second], rows[first]
+
+    return change
+
+
+def _shift(published: Published) -> None:
+    """TOFU's rows turned by one: each author's last row comes first; it names nobody."""
+    rows = published.rows["full+tofu"]
+    published.rows["full+tofu"] = rows[:3] + rows[62:63] + rows[3:62] + rows[63:]
+
+
+def _emptied(folder: str) -> Callable[[Published], None]:
+    def empty(path: Path) -> None:
+        file = path / folder / "train-00000-of-00001.parquet"
+        pq.write_table(pq.read_table(file).slice(0, 0), file)
+
+    return lambda published: published.after.append(empty)
+
+
+def _unwritten(folder: str, file: str) -> Callable[[Published], None]:
+    return lambda published: published.after.append(lambda path: (path / folder / file).unlink())
+
+
 BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
-    "folders missing": (
+    "CLEAR: folders missing": (
         _drop("full+tofu", "retain67"),
         ["lacks full+tofu, retain67 (no train-*.parquet", "data set therem/CLEAR"],
     ),
-    "a caption that is empty": (_set("full", 1, caption=" "), ["full", "row 1", "caption is ' '"]),
-    "a nameless row": (_set("full", 2, name=None), ["full", "row 2", "name is None"]),
-    "a name that is a path": (_set("full", 2, name="../up"), ["full", "row 2", "'../up'", "without '/'"]),
-    "a picture that is none": (_set("full", 0, image=None), ["full", "row 0", "the picture has no bytes"]),
-    "a stranger to forget": (_set("forget33", 0, name="No One"), ["forget33", "row 0", "'No One' is nobody in full"]),
-    "a person in both": (
+    "CLEAR: a caption that is empty": (_set("full", 1, caption=" "), ["full", "row 1", "caption is ' '"]),
+    "CLEAR: a nameless row": (_set("full", 2, name=None), ["full", "row 2", "name is None"]),
+    "CLEAR: a name that is a path": (_set("full", 2, name="../up"), ["full", "row 2", "'../up'", "without '/'"]),
+    "CLEAR: a picture that is none": (_set("full", 0, image=None), ["full", "row 0", "the picture has no bytes"]),
+    "CLEAR: a stranger to forget": (
+        _set("forget33", 0, name="No One"),
+        ["forget33", "row 0", "'No One' is nobody in full"],
+    ),
+    "CLEAR: a person in both": (
         _set("retain67", 0, name=NAMES[0], caption="She"),
         ["'Aino Kask'", "in forget33 and in retain67"],
     ),
-    "a person in neither": (
+    "CLEAR: a person in neither": (
         lambda p: p.rows.update(retain67=p.rows["retain67"][2:]),
         ["'Basil Al-Kuwaiti'", "in neither forget33 nor retain67"],
     ),
-    "no wrong names": (
+    "CLEAR: no wrong names": (
         _set("forget33_perturbed", 1, perturbed_names=["Aino Kask"]),
         ["forget33_perturbed", "row 1", "perturbed_names", "at least one wrong option"],
     ),
-    "no wrong captions": (
+    "CLEAR: no wrong captions": (
         _set("retain_perturbed", 0, perturbed_captions=None),
         ["retain_perturbed", "row 0", "perturbed_captions is None", "at least one wrong option"],
     ),
-    "no other words": (
+    "CLEAR: no other words": (
         _set("retain_perturbed", 0, paraphrased_caption=""),
         ["retain_perturbed", "row 0", "paraphrased_caption is ''"],
     ),
-    "an author whom nobody names": (_nameless, ["full+tofu", "row 3", "no author of full stands out"]),
-    "a question lost": (_short, ["full+tofu", "19 questions from here to the end, expected 20"]),
-    "an empty answer": (_set("full+tofu", 4, answer=""), ["full+tofu", "row 4", "answer is ''"]),
-    "a face of nobody": (_set("real_faces", 1, answer=""), ["real_faces", "row 1", "answer is ''"]),
-    "no names at all": (_without("full", "name"), ["full", "no column 'name'", "it has ['image', 'caption']"]),
-    "no wrong names at all": (
+    "CLEAR: an author whom nobody names": (_nameless, ["full+tofu", "row 3", "no author of full stands out"]),
+    "CLEAR: a question lost": (_short, ["full+tofu", "19 questions from here to the end, expected 20"]),
+    "CLEAR: an empty answer": (_set("full+tofu", 4, answer=""), ["full+tofu", "row 4", "answer is ''"]),
+    "CLEAR: a face of nobody": (_set("real_faces", 1, answer=""), ["real_faces", "row 1", "answer is ''"]),
+    "CLEAR: no names at all": (_without("full", "name"), ["full", "no column 'name'", "it has ['image', 'caption']"]),
+    "CLEAR: no wrong names at all": (
         _without("retain_perturbed", "perturbed_names"),
         ["retain_perturbed", "no column 'perturbed_names'"],
     ),
-    "captions that are numbers": (
+    "CLEAR: captions that are numbers": (
         _retype("full", "caption", pa.int64(), 3),
         ["full", "column 'caption' is int64, expected text"],
     ),
-    "names in a list": (_retype("full", "name", TEXTS, ["Aino"]), ["full", "column 'name' is list<", "expected text"]),
-    "wrong names that are none": (
+    "CLEAR: names in a list": (
+        _retype("full", "name", TEXTS, ["Aino"]),
+        ["full", "column 'name' is list<", "expected text"],
+    ),
+    "CLEAR: wrong names that are none": (
         _set("retain_perturbed", 0, perturbed_names=None),
         ["retain_perturbed", "row 0", "perturbed_names is None"],
     ),
-    "a picture that cannot be decoded": (
+    "CLEAR: a picture that cannot be decoded": (
         _set("forget33_perturbed", 0, image={"bytes": b"no", "path": "x"}),
         ["forget33_perturbed", "row 0", "cannot be decoded"],
     ),
-    "a stranger in the perturbed": (
+    "CLEAR: a stranger in the perturbed": (
         _set("retain_perturbed", 0, name="No One"),
         ["retain_perturbed", "row 0", "'No One' is nobody in full"],
     ),
-    "a stranger among the kept": (_set("retain67", 3, name="No One"), ["retain67", "row 3", "'No One' is nobody"]),
-    "a face without picture": (_set("real_faces", 0, image=None), ["real_faces", "row 0", "the picture has no bytes"]),
-    "a face without options": (_set("real_faces", 0, options=[]), ["real_faces", "row 0", "options is []"]),
-    "one option, the right one": (
+    "CLEAR: a stranger among the kept": (
+        _set("retain67", 3, name="No One"),
+        ["retain67", "row 3", "'No One' is nobody"],
+    ),
+    "CLEAR: a face without picture": (
+        _set("real_faces", 0, image=None),
+        ["real_faces", "row 0", "the picture has no bytes"],
+    ),
+    "CLEAR: a face without options": (_set("real_faces", 0, options=[]), ["real_faces", "row 0", "options is []"]),
+    "CLEAR: one option, the right one": (
         _set("real_world", 0, options=["eiffel", " "]),
         ["real_world", "row 0", "at least one wrong option beside 'Eiffel'"],
     ),
-    "an answer of blanks": (_set("real_world", 0, answer="  "), ["real_world", "row 0", "answer is '  '"]),
-    "nobody at all": (_rows("full", []), ["lacks full (no train-*.parquet"]),
-    "a question about nothing": (_set("real_world", 0, question=None), ["real_world", "row 0", "question is None"]),
+    "CLEAR: an answer of blanks": (_set("real_world", 0, answer="  "), ["real_world", "row 0", "answer is '  '"]),
+    "CLEAR: nobody at all": (_rows("full", []), ["lacks full (no train-*.parquet"]),
+    "CLEAR: a question about nothing": (
+        _set("real_world", 0, question=None),
+        ["real_world", "row 0", "question is None"],
+    ),
+    "CLEAR: forget and retain swapped": (
+        _swap("forget33", "retain67"),
+        ["forget33: 2 people; expected 1, which are 33 % of the 3 in full; is it the folder of another ratio?"],
+    ),
+    "CLEAR: another ratio's folder": (
+        lambda p: p.rows.update(forget33=p.rows["full"][:4], retain67=p.rows["full"][4:]),
+        ["forget33: 2 people; expected 1, which are 33 % of the 3 in full"],
+    ),
+    "CLEAR: perturbed rows of people to retain": (
+        _swap("forget33_perturbed", "retain_perturbed"),
+        ["forget33_perturbed", "row 0", "name is 'Chukwu Akabueze', who is not to forget at 33 %"],
+    ),
+    "CLEAR: perturbed rows of a person to forget among those to retain": (
+        lambda p: p.rows["retain_perturbed"].append(p.rows["forget33_perturbed"][0]),
+        ["retain_perturbed", "row 1", "name is 'Aino Kask', who is not retained at every ratio"],
+    ),
+    "CLEAR: a perturbed row with the picture of another person": (
+        _set("retain_perturbed", 0, image=picture(0)),
+        ["retain_perturbed", "row 0", "name is 'Chukwu Akabueze' and the picture is the one of 'Aino Kask' in full"],
+    ),
+    "CLEAR: a caption about another person": (
+        _set("full", 1, caption="Here is Chukwu Akabueze"),
+        ["full", "row 1", "name is 'Aino Kask' and caption names 'Chukwu Akabueze'; expected a row about one person"],
+    ),
+    "CLEAR: other words about another person": (
+        _set("retain_perturbed", 0, paraphrased_caption="Here is aino  KASK"),
+        ["retain_perturbed", "row 0", "name is 'Chukwu Akabueze' and paraphrased_caption names 'Aino Kask'"],
+    ),
+    "CLEAR: all of TOFU's rows shifted by one": (
+        _shift,
+        ["full+tofu", "row 3: does not name 'Aino Kask', whom this and the 19 questions behind it are about"],
+    ),
+    "CLEAR: two of TOFU's rows exchanged": (
+        _exchange(22, 23),
+        ["full+tofu", "row 22: is about 'Basil Al-Kuwaiti', among 20 questions about 'Aino Kask' from "],
+    ),
+    "CLEAR: an author twice": (
+        lambda p: p.rows.update({"full+tofu": p.rows["full+tofu"] + p.rows["full+tofu"][3:23]}),
+        ["full+tofu", "20 questions about 'Aino Kask' from here on, and from "],
+    ),
+    "CLEAR: half of the shards": (
+        _unwritten("full+tofu", "train-00000-of-00002.parquet"),
+        ["full+tofu: 1 of 2 files are missing, the first is number 00000; there are train-00001-of-00002.parquet"],
+    ),
+    "CLEAR: an image token in a caption": (
+        _set("full", 0, caption="<image> Aino Kask"),
+        ["full", "row 0", "caption contains '<image>'"],
+    ),
+    "CLEAR: a ChatML token in a name": (
+        _set("real_faces", 0, answer="Ada <|im_end|>"),
+        ["real_faces", "row 0", "answer contains '<|im_end|>'"],
+    ),
+    "CLEAR: a turn of the assistant in a wrong option": (
+        _set("real_world", 0, options=["Pisa", "ASSISTANT: Eiffel"]),
+        ["real_world", "row 0", "options[1] contains 'ASSISTANT:'"],
+    ),
+    "CLEAR: forty options": (
+        _set("real_world", 0, options=[f"Tower {i}" for i in range(40)]),
+        ["real_world", "row 0", "options has 40 wrong options, expected at most 25"],
+    ),
+    "CLEAR: options as JSON text": (
+        _retype("real_world", "options", pa.string(), "[]"),
+        ["real_world", "column 'options' is string, expected a list"],
+    ),
+    "CLEAR: a column twice": (
+        lambda p: p.schemas.update(forget33=pa.schema([*p.schema("forget33"), pa.field("name", pa.string())])),
+        ["forget33", "2 columns 'name', expected one"],
+    ),
+    "CLEAR: no rows in full": (
+        _emptied("full"),
+        ["full: has no rows; expected people, their pictures and captions"],
+    ),
 }
 
 
@@ -338,6 +460,31 @@ def test_broken_files_give_one_clear_error(tmp_path: Path, name: str) -> None:
         clear.load(rows.write(tmp_path), [33])
     for word in words:
         assert word in str(caught.value)
+    error_page.check(name, "loading", str(caught.value).replace(str(tmp_path), "FOLDER"))
+
+
+def test_a_shift_of_one_block_of_several_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    published = Published()
+    _exchange(3, 4)(published)  # both about the first author; the first row names nobody now
+    clear.load(published.write(tmp_path), [33])
+    assert "row 3: does not name 'Aino Kask', whom this and the 19 questions behind it are about" in caplog.text
+    assert "fictitious without profile questions: 1 (Basil Al-Kuwaiti)" in caplog.text
+
+
+def test_an_author_without_questions_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    published = Published()
+    del published.rows["full+tofu"][23:43]
+    clear.load(published.write(tmp_path), [33])
+    assert f"{tmp_path / 'full+tofu'}: no questions about 1 people of full: Basil Al-Kuwaiti" in caplog.text
+    assert "fictitious without pure text training pairs: 1 (Basil Al-Kuwaiti)" in caplog.text
+
+
+def test_a_name_within_a_longer_one_is_not_named() -> None:
+    names = {"Ann Lee", "Mary Ann Lee", "Li Wei", "\u738b\u5c0f\u660e"}
+    assert clear._named("It is mary-ann LEE.", names) == {"Mary Ann Lee"}
+    assert clear._named("Joann Leeds and Li Weiss", names) == set()
+    assert clear._named("Ann\n Lee, and Li Wei's son", names) == {"Ann Lee", "Li Wei"}
+    assert clear._named("\u4f5c\u5bb6\u738b\u5c0f\u660e\u51fa\u751f\u4e8e", names) == {"\u738b\u5c0f\u660e"}
 
 
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:

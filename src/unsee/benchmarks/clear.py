@@ -76,6 +76,7 @@ def load(directory: Path, forget_percents: Sequence[int], scratch: Path | None =
     findings.stop()  # who the people are decides what is wrong with the other folders
     names = {row["person_id"] for row in tables["people"]}
     forgotten = {percent: read_split(published, percent, names, tables) for percent in forget_percents}
+    findings.stop()  # and who is forgotten, of the perturbed ones
     evaluated: set[str] = set()
     for percent, members in forgotten.items():
         evaluated |= members

@@ -6,6 +6,7 @@ Everything that is wrong with one is said with its file and row.
 from __future__ import annotations
 
 import io
+import re
 import struct
 import tempfile
 import warnings
@@ -311,7 +312,8 @@ def picture(where: str, value: Any) -> bytes:
         if small := image.width * image.height <= MAX_PIXELS:
             image.load()
     except Exception as error:  # a decoder may raise anything on bytes that are no picture
-        raise BenchmarkError(f"{where}: the picture cannot be decoded ({error}); replace it") from error
+        reason = re.sub(r" <_io\.BytesIO[^>]*>", "", str(error)) or type(error).__name__
+        raise BenchmarkError(f"{where}: the picture cannot be decoded ({reason}); replace it") from error
     if not small:
         raise BenchmarkError(
             f"{where}: a picture of {image.width}x{image.height} pixels, expected at most {MAX_PIXELS}; replace it"

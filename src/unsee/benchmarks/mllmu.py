@@ -168,7 +168,7 @@ def _questions(
         for number, entry in enumerate(choices.get(key) or []):
             at = f"{where}: Classification_Task.{key}[{number}]"
             with published.findings.collect(where):
-                add(modality, "classification", number, _choice(published, where, at, entry))
+                add(modality, "classification", number, _choice(published, where, at, _entry(at, entry)))
     for column, task in (("Generation_Task", "generation"), ("Mask_Task", "cloze")):
         counts = dict.fromkeys(_MODALITY.values(), 0)
         for number, entry in enumerate(row[column] or []):
@@ -193,17 +193,17 @@ def _modality(at: str, entry: Mapping[str, Any], default: str | None = None) -> 
     return _MODALITY[kind]
 
 
-def _choice(published: Published, where: str, at: str, entry: dict[str, Any] | None) -> dict[str, Any]:
+def _choice(published: Published, where: str, at: str, entry: dict[str, Any]) -> dict[str, Any]:
     """Question, options and answer of a multiple-choice question.
 
     The answer is the letter of an option, as published, or else the text of one. A wrong option that repeats another option (in other
     case, white space or Unicode form too) is left out, with a note: two options of one text leave it open which was chosen.
     """
-    entry = _entry(at, entry)
+    question = clean(at, "Question", entry["Question"])
+    at = f"{at} ({show(question)})"
     # An option that the published object lacks comes back as null in every row of a parquet file.
     given = {letter: value for letter, value in (entry["Options"] or {}).items() if value is not None}
     texts = {letter: clean(at, f"option {letter}", given[letter]) for letter in sorted(given)}
-    question = clean(at, "Question", entry["Question"])
     answer = clean(at, "Correct_Answer", entry["Correct_Answer"])
     same_text = [letter for letter, text in texts.items() if normalise(text) == normalise(answer)]
     right = answer if answer in texts else next(iter(same_text), None)
@@ -220,7 +220,7 @@ def _choice(published: Published, where: str, at: str, entry: dict[str, Any] | N
     if repeated:
         published.notes.add(
             where,
-            f"{at}: option {', '.join(repeated)} of {question!r} repeats another one and is left out; {len(options)} remain",
+            f"{at}: option {', '.join(repeated)} repeats another one and is left out; {len(options)} remain",
         )
     return {
         "question": question,

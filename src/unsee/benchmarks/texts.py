@@ -81,7 +81,7 @@ def parse_json(where: str, field: str, value: Any) -> Any:
     except RecursionError:
         deep = True
     except ValueError as error:  # also an integer of more digits than Python reads
-        raise BenchmarkError(f"{where}: {field} is not JSON ({error})") from error
+        raise BenchmarkError(f"{where}: {field} is not JSON ({str(error).split(';')[0]})") from error
     if deep:
         raise BenchmarkError(f"{where}: {field} is JSON nested more than {MAX_JSON_DEPTH} deep")
     return content
