@@ -32,8 +32,9 @@ MAX_PICTURE_BYTES = 2 * 2**30
 MAX_GROUP_BYTES = 2**29
 #: What a row may unfold to, in bytes; a published one has at most a few megabytes.
 MAX_ROW_BYTES = 64 * 2**20
-#: Rows, and values of a list column, of a file. The largest published file has about 8,000.
-MAX_VALUES = 1_000_000
+#: Rows of a file, and values of a column with lists. The largest published file has about 8,000 of each.
+MAX_ROWS = 100_000
+MAX_VALUES = 200_000
 _ROWS = 8
 
 #: What a column must hold. A list of a kind, or a dictionary of field and kind for a struct, nests them.
@@ -259,7 +260,7 @@ def _check_size(file: Path, metadata: pq.FileMetaData, wanted: Mapping[str, Kind
         (sizes[False], MAX_PICTURE_BYTES, "bytes of pictures"),
         (largest, MAX_GROUP_BYTES, "bytes of pictures in one row group"),
         (max(values.values(), default=0), MAX_VALUES, "values in a column"),
-        (metadata.num_rows, MAX_VALUES, "rows"),
+        (metadata.num_rows, MAX_ROWS, "rows"),
     ):
         if found > limit:
             raise BenchmarkError(f"{file}: unfolds to {found} {what}, expected at most {limit}; {_OTHER_FILE}")
