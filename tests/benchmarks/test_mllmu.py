@@ -778,6 +778,22 @@ def test_other_encodings_of_text_are_the_same(tmp_path: Path, kind: str) -> None
     assert mllmu.load(tmp_path / "plain", [33]).people.equals(expected.people)
 
 
+def test_a_dictionary_counts_once_for_each_row_that_refers_to_it(tmp_path: Path) -> None:
+    published = Published()
+    people = [profile(number, About="x" * 100_000) for number in range(1, 41)]
+    published.rows |= {"Full_Set": people, "Test_Set": published.rows["Test_Set"][:1], "forget_33": [], "retain_67": []}
+    published.rows["Test_Set"][0]["ID"] = "001"
+    published.rows["ft_Data"] = published.rows["ft_Data"][:1]
+    del published.rows["forget_33"], published.rows["retain_67"]
+    folder = published.write(tmp_path)
+    file = folder / "Full_Set" / "train-00000-of-00001.parquet"
+    table = pq.read_table(file)
+    at = table.column_names.index("biography")
+    table = table.set_column(at, "biography", table["biography"].combine_chunks().dictionary_encode())
+    pq.write_table(table, file)  # a dictionary of 4 MB, of which 40 rows take 100 kB each
+    assert len(mllmu.load(folder, []).people) == 41
+
+
 def test_a_row_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     folder = Published().write(tmp_path)
     table = pa.table({"ID": pa.array([b"001", b"\xff02", b"093"]).cast(pa.binary())})

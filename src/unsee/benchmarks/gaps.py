@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
+from collections.abc import Container
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -67,12 +68,13 @@ def shown(members: list[str]) -> str:
     return f"{len(members)} ({', '.join(members[:_SHOWN])}{', ...' if len(members) > _SHOWN else ''})"
 
 
-def warn(notes: Findings, benchmark: Benchmark) -> None:
-    """Log what a loader noted and the gaps of what it read."""
+def warn(notes: Findings, benchmark: Benchmark, usual: Container[str] = ()) -> None:
+    """Log what a loader noted, and the gaps of what it read but those that its benchmark has as published."""
     for line in notes.lines():
         log.warning(line)
     for name, members in find(benchmark.people, benchmark.questions, benchmark.training_pairs).items():
-        log.warning("%s: %s", name.lower(), shown(members))
+        if name not in usual:
+            log.warning("%s: %s", name.lower(), shown(members))
 
 
 def check_sets(questions: pa.Table, training_pairs: pa.Table, splits: pa.Table) -> None:

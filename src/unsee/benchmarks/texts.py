@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections import Counter
 from typing import Any
 
 from unsee.benchmarks.schema import BenchmarkError
@@ -90,8 +91,8 @@ def parse_json(where: str, field: str, value: Any) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {show(next(key for key in keys if keys.count(key) > 1))} is there twice")
+        ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {show(key)} is there twice")
     return content
 
 
