@@ -21,6 +21,7 @@ from tests.benchmarks import test_clear, test_mllmu
 from unsee.benchmarks import clear, findings, mllmu, schema
 from unsee.benchmarks.files import Published
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
+from unsee.evaluation.engine import check_answers
 
 pytestmark = pytest.mark.slow
 
@@ -332,6 +333,7 @@ def test_damaged_files_give_the_right_tables_or_a_benchmark_error(case: Any, dat
         OUTCOMES.setdefault(name, []).append(False)
         return
     schema.check(benchmark)
+    check_answers(benchmark.questions.to_pylist())
     expect(folder, benchmark)
     OUTCOMES.setdefault(name, []).append(True)
 

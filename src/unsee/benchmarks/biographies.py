@@ -14,7 +14,7 @@ from typing import Any
 
 import pycountry
 
-from unsee.benchmarks.texts import normalise
+from unsee.text import comparable
 
 _BORN = ("born", "date of birth", "birth date", "birthdate", "birthday", "birth year", "year of birth", "dob")
 _BIRTHPLACE = ("birthplace", "place of birth", "birth place", "born in")
@@ -37,13 +37,13 @@ _ALIASES = {
 def country(biography: Mapping[str, Any]) -> str | None:
     """The country: of its own key, else of the residence, else of the birth; its two letters, or the text where there is no such name."""
     given = _value(biography, _COUNTRY)
-    return _code(given) or _country_of_places(biography) or (normalise(given) if given else None)
+    return _code(given) or _country_of_places(biography) or (comparable(given) if given else None)
 
 
 def region(biography: Mapping[str, Any]) -> str | None:
     """Where in the country: of its own key, else what stands before the country in the residence or the birthplace."""
     if given := _value(biography, _REGION):
-        return normalise(given)
+        return comparable(given)
     within = _code(_value(biography, _COUNTRY))
     for place in _places(biography):
         parts = _parts(place)
@@ -51,7 +51,7 @@ def region(biography: Mapping[str, Any]) -> str | None:
         if parts and (code := _code(parts[-1])) and within in (None, code):
             parts = parts[:-1]
         if parts:
-            return normalise(_state(parts[-1]) or parts[-1])
+            return comparable(_state(parts[-1]) or parts[-1])
     return None
 
 
@@ -64,13 +64,13 @@ def birth_year(biography: Mapping[str, Any]) -> str | None:
 def employment(biography: Mapping[str, Any]) -> str | None:
     """What a person works as, without where: ``Marine biologist at Oceanic Institute`` is a marine biologist."""
     given = _value(biography, _EMPLOYMENT)
-    job = re.split(r"\s+(?:at|for|with|in)\s+|[,;(]", normalise(given), maxsplit=1)[0] if given else ""
+    job = re.split(r"\s+(?:at|for|with|in)\s+|[,;(]", comparable(given), maxsplit=1)[0] if given else ""
     return job.strip() or None
 
 
 def _value(biography: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
     """The text of the first of some keys that a biography has, whatever its case, colons and underscores."""
-    by_key = {normalise(key.replace("_", " ")).rstrip(": "): value for key, value in biography.items()}
+    by_key = {comparable(key.replace("_", " ")).rstrip(": "): value for key, value in biography.items()}
     return next((text for key in keys if (text := _text(by_key.get(key)))), None)
 
 
@@ -105,14 +105,14 @@ def _country_of_places(biography: Mapping[str, Any]) -> str | None:
 
 def _code(name: str | None) -> str | None:
     """The two letters of a country's name."""
-    return _countries().get(normalise(name).rstrip(".")) or _countries().get(normalise(name)) if name else None
+    return _countries().get(comparable(name).rstrip(".")) or _countries().get(comparable(name)) if name else None
 
 
 def _country_of_region(name: str) -> str | None:
     """The country of a region's name or, in the United States, of its two letters; None where several countries have one."""
     if re.fullmatch("[A-Z]{2}", name):
         return "US" if _state(name) else None
-    codes = _regions().get(normalise(name), set())
+    codes = _regions().get(comparable(name), set())
     return min(codes) if len(codes) == 1 else "US" if "US" in codes else None
 
 
@@ -126,7 +126,7 @@ def _state(letters: str) -> str | None:
 @cache
 def _countries() -> dict[str, str]:
     names = {
-        normalise(name): entry.alpha_2
+        comparable(name): entry.alpha_2
         for entry in pycountry.countries
         for key in ("name", "common_name", "official_name")
         if (name := getattr(entry, key, None))
@@ -138,5 +138,5 @@ def _countries() -> dict[str, str]:
 def _regions() -> dict[str, set[str]]:
     regions: dict[str, set[str]] = defaultdict(set)
     for entry in pycountry.subdivisions:
-        regions[normalise(entry.name)].add(entry.country_code)
+        regions[comparable(entry.name)].add(entry.country_code)
     return regions

@@ -33,7 +33,8 @@ from unsee.benchmarks.files import PICTURE, TEXT, Published
 from unsee.benchmarks.mllmu import check_members
 from unsee.benchmarks.published import REPOSITORIES, folders
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
-from unsee.benchmarks.texts import clean, normalise, show
+from unsee.benchmarks.texts import clean, show
+from unsee.text import comparable
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ def _is_in(name: str, words: str) -> bool:
 
 def _words(text: str) -> str:
     """A text as names are looked for in it: words only."""
-    return " ".join(re.findall(r"\w+", normalise(text)))
+    return " ".join(re.findall(r"\w+", comparable(text)))
 
 
 _words_of_name = cache(_words)
@@ -331,14 +332,14 @@ def _choice(
 ) -> dict[str, Any]:
     """A multiple-choice question whose right option stands where the hash of its id says."""
     options: list[str] = []
-    seen = {normalise(answer)}
+    seen = {comparable(answer)}
     for number, option in enumerate(wrong or []):
-        if option is None or not option.strip():
+        if option is None or not comparable(option):
             continue
         text = " ".join(clean(where, f"{column}[{number}]", option).split())
-        if normalise(text) not in seen:
+        if comparable(text) not in seen:
             options.append(text)
-        seen.add(normalise(text))
+        seen.add(comparable(text))
     if not options:
         raise BenchmarkError(
             f"{where}: {column} is {show(wrong)}, expected at least one wrong option beside {answer!r}"

@@ -17,7 +17,8 @@ from unsee.benchmarks import files, gaps, schema
 from unsee.benchmarks.files import LETTERED, PICTURE, TEXT, Published
 from unsee.benchmarks.published import REPOSITORIES, folders
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
-from unsee.benchmarks.texts import clean, normalise, parse_json, show
+from unsee.benchmarks.texts import clean, parse_json, show
+from unsee.text import comparable
 
 log = logging.getLogger(__name__)
 
@@ -205,15 +206,15 @@ def _choice(published: Published, where: str, at: str, entry: dict[str, Any]) ->
     given = {letter: value for letter, value in (entry["Options"] or {}).items() if value is not None}
     texts = {letter: clean(at, f"option {letter}", given[letter]) for letter in sorted(given)}
     answer = clean(at, "Correct_Answer", entry["Correct_Answer"])
-    same_text = [letter for letter, text in texts.items() if normalise(text) == normalise(answer)]
+    same_text = [letter for letter, text in texts.items() if comparable(text) == comparable(answer)]
     right = answer if answer in texts else next(iter(same_text), None)
     if right is None:
         raise BenchmarkError(f"{at}: Correct_Answer is {show(answer)}, expected one of {list(texts)}")
-    seen, repeated = {normalise(texts[right])}, []
+    seen, repeated = {comparable(texts[right])}, []
     for letter, text in texts.items():
-        if letter != right and normalise(text) in seen:
+        if letter != right and comparable(text) in seen:
             repeated.append(letter)
-        seen.add(normalise(text))
+        seen.add(comparable(text))
     options = [text for letter, text in texts.items() if letter not in repeated]
     if len(options) < 2:
         raise BenchmarkError(f"{at}: {len(options)} different options, expected at least two: {show(texts)}")

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from unsee.files import written
+from unsee.text import comparable
 
 SETS = ("forget", "test", "retain", "celebrity")
 MODALITIES = ("image", "text")
@@ -240,7 +241,7 @@ def _check_options(questions: pa.Table) -> None:
             if options or index != -1:
                 raise BenchmarkError(f"{where}: {len(options)} options and answer_index {index}, expected none and -1")
             continue
-        different = len({" ".join(str(option).split()).casefold() for option in options})
+        different = len({comparable(option or "") for option in options} - {""})
         if different < 2 or different < len(options) or None in options:
             raise BenchmarkError(f"{where}: options are {options}, expected at least two, all different")
         if not 0 <= index < len(options) or options[index] != question["answer"]:

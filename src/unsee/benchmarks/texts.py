@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections import Counter
 from typing import Any
 
 from unsee.benchmarks.schema import BenchmarkError
+from unsee.text import visible
 
 #: The longest question, answer, option, caption or name, in characters. The longest published one has about a thousand.
 MAX_CHARACTERS = 20_000
@@ -41,12 +41,12 @@ def clean(where: str, field: str, value: Any) -> str:
         value: what was read.
 
     Raises:
-        BenchmarkError: not a text, empty, too long, not encodable (half of a surrogate pair), or with a special token.
+        BenchmarkError: not a text, nothing that can be seen, too long, not encodable (half of a surrogate pair), or with a special token.
     """
-    if not isinstance(value, str) or not value.strip():
-        raise BenchmarkError(f"{where}: {field} is {show(value)}, expected text")
-    if len(value) > MAX_CHARACTERS:
+    if isinstance(value, str) and len(value) > MAX_CHARACTERS:
         raise BenchmarkError(f"{where}: {field} has {len(value)} characters, expected at most {MAX_CHARACTERS}")
+    if not isinstance(value, str) or not visible(value).strip():
+        raise BenchmarkError(f"{where}: {field} is {show(value)}, expected text")
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -59,11 +59,6 @@ def clean(where: str, field: str, value: Any) -> str:
             f"{where}: {field} contains {special[0]!r}, which tokenizers or chat templates read as a command; remove it"
         )
     return value.strip()
-
-
-def normalise(text: str) -> str:
-    """A text as options are compared: Unicode NFKC, single spaces, no case."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def parse_json(where: str, field: str, value: Any) -> Any:
