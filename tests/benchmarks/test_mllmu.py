@@ -312,6 +312,15 @@ def _written_again(folder: str, file: str, name: str) -> Callable[[Published], N
     return lambda published: published.after.append(copy)
 
 
+def _in_place_of_a_shard(make: Callable[[Path], Any]) -> Callable[[Published], None]:
+    def replace(path: Path) -> None:
+        file = path / "Full_Set" / "train-00000-of-00001.parquet"
+        file.unlink()
+        make(file)
+
+    return lambda published: published.after.append(replace)
+
+
 def _question(published: Published) -> dict[str, Any]:
     found: dict[str, Any] = published.rows["Full_Set"][0]["Classification_Task"]["Pure_Text_Questions"][0]
     return found
@@ -468,7 +477,7 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
     ),
     "MLLMU-Bench: no options": (
         _options_are(None),
-        ["row 0", "Pure_Text_Questions[0] ('Person 1 t?'): Correct_Answer is 'D', expected one of []"],
+        ["row 0", "Pure_Text_Questions[0] ('Person 1 t?'): Options is None, expected the texts of A, B, C and D"],
     ),
     "MLLMU-Bench: an entry that is null": (
         _entry("Full_Set", "Generation_Task", None),
@@ -565,6 +574,18 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
     "MLLMU-Bench: questions without a type": (
         _retype("Test_Set", "Mask_Task", pa.list_(pa.struct([("Question", TEXT), ("Ground_Truth", TEXT)]))),
         ["Test_Set", "column 'Mask_Task'[] has no field 'Type'; it has ['Question', 'Ground_Truth']"],
+    ),
+    "MLLMU-Bench: a folder in place of a shard": (
+        _in_place_of_a_shard(Path.mkdir),
+        ["Full_Set/train-00000-of-00001.parquet: not a readable parquet file"],
+    ),
+    "MLLMU-Bench: a link that leads nowhere in place of a shard": (
+        _in_place_of_a_shard(lambda file: file.symlink_to("nowhere")),
+        ["Full_Set/train-00000-of-00001.parquet: not a readable parquet file"],
+    ),
+    "MLLMU-Bench: an empty file": (
+        _in_place_of_a_shard(Path.touch),
+        ["Full_Set/train-00000-of-00001.parquet: not a readable parquet file"],
     ),
     "MLLMU-Bench: IDs that are numbers": (
         _retype("forget_33", "ID", pa.int64()),

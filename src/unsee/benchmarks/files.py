@@ -126,7 +126,7 @@ class Published:
         except (pa.ArrowException, OSError) as error:
             where = f"{file}, row {number}" if number else str(file)
             kind = "parquet" if file.suffix == ".parquet" else "arrow"
-            reason = " ".join(str(error).split())[:200]
+            reason = " ".join(str(error).split())[:500]
             raise BenchmarkError(f"{where}: not a readable {kind} file ({reason}); download it again") from error
 
     def has(self, name: str, column: str) -> bool:

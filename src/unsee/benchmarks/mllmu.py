@@ -204,6 +204,8 @@ def _choice(published: Published, where: str, at: str, entry: dict[str, Any]) ->
     at = f"{at} ({show(question)})"
     # An option that the published object lacks comes back as null in every row of a parquet file.
     given = {letter: value for letter, value in (entry["Options"] or {}).items() if value is not None}
+    if not given:
+        raise BenchmarkError(f"{at}: Options is {show(entry['Options'])}, expected the texts of A, B, C and D")
     texts = {letter: clean(at, f"option {letter}", given[letter]) for letter in sorted(given)}
     answer = clean(at, "Correct_Answer", entry["Correct_Answer"])
     same_text = [letter for letter, text in texts.items() if comparable(text) == comparable(answer)]
