@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from dataclasses import replace
 from inspect import signature
@@ -39,9 +38,7 @@ def _cases() -> Iterator[Any]:
         defaults = {key: option.default for key, option in description.options.items()}
         yield pytest.param(name, defaults, id=name)
         for key, option in description.options.items():
-            node = ast.parse(option.annotation, mode="eval").body
-            choices = ast.literal_eval(node.slice) if isinstance(node, ast.Subscript) else ()
-            for choice in choices:
+            for choice in option._choices or ():
                 if choice not in (option.default, description.needs.whole_step.get(key)):
                     yield pytest.param(name, defaults | {key: choice}, id=f"{name}-{key}-{choice}")
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import error_page
+
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., Any]
 
@@ -105,6 +107,8 @@ def test_the_published_experiments_are_planned_without_data_or_weights(
     assert outcome.jobs["fetch_benchmark"] == outcome.jobs["fetch_model"] == outcome.jobs["load_benchmark"] == 1
     assert (outcome.jobs["finetune"], outcome.jobs["predict"]) == (1 + 3, 1 + 3 * 7)
     assert "write_benchmark" not in outcome.jobs
+    path = yaml.safe_load(files[0].read_text())["model"]["path"]
+    assert f"model.path {path} is no folder in {root}: it is fetched from the Hugging Face hub." in outcome.text
 
 
 def test_a_base_on_a_pretrained_decoder_is_planned_without_its_package(plan: Run, root: Path) -> None:
@@ -217,3 +221,6 @@ def test_a_spoiled_benchmark_is_found_before_anything_is_lost(
     assert outcome.code != 0
     assert f"Nothing was run.\n{shard}: not a readable parquet file" in outcome.text
     assert (folder / table).read_bytes() == before
+    line = next(line for line in outcome.text.splitlines() if line.startswith(str(shard)))
+    message = f"Nothing was run. {line.replace(str(published), 'FOLDER')}"
+    error_page.check("a published file that was cut short since the last run", "planning", message)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,7 +46,7 @@ def mmunlearner(
     retain: Scores,
     state: State,
     *,
-    threshold: float = 1.0,
+    threshold: Annotated[float, "> 0"] = 1.0,
     parameters: Literal["adapter", "full"] = "adapter",
 ) -> Tensor:
     """A loss whose gradient is ``- m * grad L(D_f) + grad L(D_r)`` (VL-Eraser supplement 8.3, MMUnlearner; ACL 2025 Findings).

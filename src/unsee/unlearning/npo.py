@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,7 +17,7 @@ def npo(
     forget: Scores,
     reference: Scores,
     *,
-    beta: float = 0.4,
+    beta: Annotated[float, "> 0"] = 0.4,
     level: Literal["sequence_sum", "sequence_mean", "token", "batch_mean"] = "sequence_sum",
     reference_model: Literal["retain", "vanilla"] = "retain",
 ) -> Tensor:
