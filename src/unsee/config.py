@@ -22,6 +22,7 @@ import yaml
 
 from unsee.benchmarks import published
 from unsee.evaluation import protocols
+from unsee.models import checkpoints
 from unsee.unlearning.catalogue import REQUIRED, Catalogue, Description
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
@@ -477,16 +478,7 @@ def _path_findings(config: Mapping[str, Any], root: Path) -> Iterator[tuple[Key,
             yield ("benchmark", "path"), f"is {_shown(path)}; expected the folder of the published files, or null"
         else:
             yield from _published_findings(benchmark["name"], path and root / path, benchmark["forget_percents"])
-    # "owner/name" may be a published checkpoint in a local cache; anything else is a folder.
-    published = re.fullmatch(r"[\w.-]+/[\w.-]+", model["path"]) and not os.path.isdir(root / model["path"])
-    if not model["build"] and not published and not os.path.isfile(root / model["path"] / "config.json"):
-        lacks = f"is {_shown(model['path'])}, which has no config.json"
-        yield ("model", "path"), f"{lacks}; expected a checkpoint folder"
-    files = sorted(os.listdir(root / model["path"])) if os.path.isdir(root / model["path"]) else []
-    pickled = [name for name in files if name.endswith(".bin")]
-    if not model["build"] and pickled and not any(name.endswith(".safetensors") for name in files):
-        lacks = f"is {_shown(model['path'])}, whose weights are pickled ({pickled[0]})"
-        yield ("model", "path"), f"{lacks}; expected *.safetensors, for unpickling can run anything"
+    yield from checkpoints.findings(model, root)
     if model["build"]:
         portraits = config["pretraining"]["bystanders"]
         if portraits is not None and not os.path.isfile(root / portraits):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ METHODS = {
 @pytest.fixture
 def config(tmp_path: Path) -> dict[str, Any]:
     """The project's own configuration, with a checkpoint that is there."""
-    (tmp_path / "config.json").write_text("{}")
+    shutil.copytree(ROOT / "src/unsee/data/tiny-llava", tmp_path, dirs_exist_ok=True)
     found = yaml.safe_load((ROOT / "config.yaml").read_text())
     found["model"]["path"] = str(tmp_path)
     return found
@@ -120,7 +121,8 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
         (
             "model.path",
             "no/such/folder",
-            "config.yaml: model.path is 'no/such/folder', which has no config.json; expected a checkpoint folder",
+            f"config.yaml: model.path is 'no/such/folder', which is not there (no folder {ROOT}/no/such/folder); "
+            "expected a checkpoint folder, or the owner/name of a published checkpoint",
         ),
         (
             "model.family",
@@ -285,6 +287,7 @@ def test_a_protocol_has_its_limits(config: dict[str, Any], values: dict[str, Any
 def test_a_published_protocol_passes(config: dict[str, Any], protocol: str, family: str, shots: int) -> None:
     put(config, "evaluation", {**config["evaluation"], "protocol": protocol, "shots": shots})
     put(config, "model.family", family)
+    put(config, "model.path", "owner/name")
     check(config, read(), ROOT)
 
 
@@ -298,15 +301,23 @@ def test_portraits_that_are_not_there_are_named(config: dict[str, Any]) -> None:
     )
 
 
-def test_pickled_weights_are_refused(config: dict[str, Any], tmp_path: Path) -> None:
+def test_a_checkpoint_that_says_nothing_of_itself_is_refused_when_planned(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
     (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "pytorch_model.bin").touch()
-    put(config, "model.path", str(tmp_path))
     assert complaint(config) == (
-        f"config.yaml: model.path is '{tmp_path}', whose weights are pickled (pytorch_model.bin); "
+        f"config.yaml: model.path is '{tmp_path}', which cannot be used: config.json has no model_type; expected 'llava'"
+    )
+
+
+def test_pickled_weights_are_refused(config: dict[str, Any], tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.rename(tmp_path / "pytorch_model.bin")
+    assert complaint(config) == (
+        f"config.yaml: model.path is '{tmp_path}', which cannot be used: has pytorch_model.bin; "
         "expected *.safetensors, for unpickling can run anything"
     )
-    (tmp_path / "model.safetensors").touch()
+    shutil.copy(tmp_path / "pytorch_model.bin", weights)
     check(config, METHODS, ROOT)
 
 

@@ -183,6 +183,8 @@ def model():
     return spec | {
         "path": config["model"]["path"],
         "revision": config["model"]["revision"],
+        # Says which commit was fetched, where the revision is null.
+        "record": f"{BASE}/published.json",
     }
 
 

@@ -90,5 +90,15 @@ def failed():
     ]
 
 
+def say_what_is_fetched():
+    """A path that is no folder is taken for the name of a published checkpoint: say so, for it may be a typing error."""
+    record = model().get("record")
+    if record and not exists(record):
+        logger.info(
+            f"model.path {config['model']['path']} is no folder in {ROOT.resolve()}: it is fetched from the Hugging Face hub."
+        )
+
+
 if workflow.is_main_process:
+    say_what_is_fetched()
     look_who_works()
