@@ -5,11 +5,8 @@ Everything that is wrong with one is said with its file and row.
 
 from __future__ import annotations
 
-import io
-import re
 import struct
 import tempfile
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,14 +14,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from unsee.benchmarks.findings import Findings
 from unsee.benchmarks.published import SHARDS, shard_problems, shards
 from unsee.benchmarks.schema import IMAGES, BenchmarkError
+from unsee.images import PictureError, decode
 
-#: Larger pictures are refused: a small file can unpack to gigabytes.
-MAX_PIXELS = 50_000_000
 #: What a file may unfold to, by its footer, in bytes: all its columns of text; all its pictures; and the pictures of a row group.
 #: The largest published file has about 5 MB of text and 0.5 GB of pictures.
 MAX_TEXT_BYTES = 64 * 2**20
@@ -309,23 +304,15 @@ def picture(where: str, value: Any) -> bytes:
     """The encoded file of a picture's cell, decoded once to see that it can be.
 
     Raises:
-        BenchmarkError: no bytes, no picture, or more than :data:`MAX_PIXELS` pixels.
+        BenchmarkError: no bytes, or a picture that is not accepted, see :mod:`unsee.images`.
     """
     data = value.get("bytes") if isinstance(value, dict) else None
     if not data:
         raise BenchmarkError(f"{where}: the picture has no bytes, expected an encoded file")
     try:
-        with warnings.catch_warnings(category=Image.DecompressionBombWarning, action="ignore"):
-            image = Image.open(io.BytesIO(data))
-        if small := image.width * image.height <= MAX_PIXELS:
-            image.load()
-    except Exception as error:  # a decoder may raise anything on bytes that are no picture
-        reason = re.sub(r" <_io\.BytesIO[^>]*>", "", str(error)) or type(error).__name__
-        raise BenchmarkError(f"{where}: the picture cannot be decoded ({reason}); replace it") from error
-    if not small:
-        raise BenchmarkError(
-            f"{where}: a picture of {image.width}x{image.height} pixels, expected at most {MAX_PIXELS}; replace it"
-        )
+        decode(data, where)
+    except PictureError as error:
+        raise BenchmarkError(str(error)) from error
     return bytes(data)
 
 
