@@ -43,7 +43,7 @@ def realistic_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[
 
 @pytest.fixture(scope="session")
 def realistic_mllmu(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A miniature of MLLMU-Bench: eight people and two celebrities."""
+    """A miniature of MLLMU-Bench: eight people, three of them to forget at 40 %, and a celebrity."""
     return published.mllmu(tmp_path_factory.mktemp("mllmu"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ PICTURES = [
 ]
 
 
-def mllmu(folder: Path, *, people: int = 8, celebrities: int = 2, percents: tuple[int, ...] = (25,)) -> Path:
+def mllmu(folder: Path, *, people: int = 8, celebrities: int = 1, percents: tuple[int, ...] = (40,)) -> Path:
     """MLLMU-Bench's folders, with fewer people.
 
     As published and unlike the synthetic benchmark: every training pair has a picture, ft_Data has no column ``ID``, and Test_Set shows
@@ -44,7 +45,7 @@ def mllmu(folder: Path, *, people: int = 8, celebrities: int = 2, percents: tupl
 
 
 def clear(folder: Path) -> Path:
-    """CLEAR's folders for a ratio of 5 %, with three authors, one of whom is to be forgotten."""
+    """CLEAR's folders with three authors, one of whom is to be forgotten."""
     published = Clear()
     seen: dict[bytes, dict[str, Any]] = {}
     for rows in published.rows.values():
@@ -53,6 +54,14 @@ def clear(folder: Path) -> Path:
                 data = row["image"]["bytes"]
                 row["image"] = seen.setdefault(data, _picture(row["image"], len(seen)))
     return published.write(folder)
+
+
+def ratio(folder: Path) -> int:
+    """The forget ratio of a miniature, in percent."""
+    (percent,) = {
+        int(found.group(1)) for path in folder.iterdir() if (found := re.fullmatch(r"forget_?(\d+)", path.name))
+    }
+    return percent
 
 
 def _as_published(row: dict[str, Any], *, celebrity: bool) -> dict[str, Any]:

@@ -47,7 +47,7 @@ PUBLISHED_TOKENS = {
 @pytest.fixture(scope="module")
 def tables(realistic_mllmu: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tables")
-    mllmu.load(realistic_mllmu, [25]).write(folder)
+    mllmu.load(realistic_mllmu, [40]).write(folder)
     return folder
 
 
@@ -60,7 +60,7 @@ def vlm(request: pytest.FixtureRequest, realistic_checkpoint: Callable[[str, str
 @pytest.fixture(scope="module")
 def opened(vlm: VisionLanguageModel, tables: Path) -> tuple[Pictures, list[dict[str, Any]]]:
     """Some questions about people with pictures of every kind, and the pictures."""
-    rows = plan(tables, [25], make(SETTINGS))
+    rows = plan(tables, [40], make(SETTINGS))
     people = sorted({row["person_id"] for row in rows})
     rows = [row for row in rows if row["person_id"] in people[:6] and row["task"] != "likelihood"]
     images = read_images(tables, {row["image_id"] for row in rows if row["image_id"]})
@@ -82,9 +82,7 @@ def test_the_model_is_as_large_as_its_vocabulary_and_pictures(vlm: VisionLanguag
     assert tokens == {"llava": 576, "qwen2_vl": 37 * 37}[vlm.family.name]
 
 
-def test_tokens_are_the_processors(
-    vlm: VisionLanguageModel, opened: tuple[Pictures, list[dict[str, Any]]]
-) -> None:
+def test_tokens_are_the_processors(vlm: VisionLanguageModel, opened: tuple[Pictures, list[dict[str, Any]]]) -> None:
     pictures, rows = opened
     protocol = make(SETTINGS)
     for row in rows[::3]:
@@ -146,10 +144,12 @@ def test_the_checkpoints_are_sharded_and_small(realistic_checkpoint: Callable[[s
 
 
 def test_the_miniature_of_mllmu_bench_has_the_published_layout(realistic_mllmu: Path) -> None:
-    files = {file.parent.name: sorted(f.name for f in file.parent.iterdir()) for file in realistic_mllmu.rglob("*.parquet")}
+    files = {
+        file.parent.name: sorted(f.name for f in file.parent.iterdir()) for file in realistic_mllmu.rglob("*.parquet")
+    }
     one = ["train-00000-of-00001.parquet"]
     two = ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
-    others = ("ft_Data", "Full_Set", "Retain_Set", "forget_25", "retain_75")
+    others = ("ft_Data", "Full_Set", "Retain_Set", "forget_40", "retain_60")
     assert files == {**dict.fromkeys(others, one), "Test_Set": two}
     training = pq.read_table(realistic_mllmu / "ft_Data").to_pylist()
     assert set(training[0]) == {"image", "metadata"}
@@ -161,8 +161,8 @@ def test_the_miniature_of_mllmu_bench_has_the_published_layout(realistic_mllmu: 
 
 def test_the_miniatures_have_pictures_of_every_kind(realistic_mllmu: Path, realistic_clear: Path) -> None:
     kinds = {(size, mode) for size, mode, _ in published.PICTURES}
-    for name, folder, percent in (("mllmu", realistic_mllmu, 25), ("clear", realistic_clear, 5)):
-        images = benchmarks.load(name, folder, [percent]).images
+    for name, folder in (("mllmu", realistic_mllmu), ("clear", realistic_clear)):
+        images = benchmarks.load(name, folder, [published.ratio(folder)]).images
         opened = [Image.open(io.BytesIO(data)) for data in images["bytes"].to_pylist()]
         assert {(picture.size, picture.mode) for picture in opened} == kinds
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from tests.realistic import published
 from unsee.benchmarks import synthetic
 from unsee.benchmarks.profiles import people
 from unsee.benchmarks.wording import training_pairs
@@ -41,7 +42,7 @@ def preset(*names: str) -> dict[str, Any]:
 
 
 def test_the_rules_that_load_the_model_are_these() -> None:
-    assert LOADING == {"finetune", "unlearn", "predict", "rescale", "ask_anchor"}
+    assert sorted(LOADING) == ["ask_anchor", "finetune", "predict", "rescale", "unlearn"]
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in PRESETS.glob("*.yaml")))
@@ -153,22 +154,23 @@ class Case:
 
 
 CASES = [
-    Case(("paper-llava-1.5-7b",), "llava", "2025", METHODS, "none"),
-    Case(("paper-qwen2-vl-7b",), "qwen2_vl", "2025", ("ga_diff", "mmunlearner", "vl_eraser"), "person"),
     Case(("clear-llava-1.5-7b",), "llava", "v5", ("npo", "vl_eraser"), "none"),
-    Case(("paper-llava-1.5-7b", "official-mllmu"), "llava", "2025", ("kl_min",), "none"),
-    Case(("paper-qwen2-vl-7b", "official-mmunlearner"), "qwen2_vl", "v5", ("mmunlearner",), "none"),
     Case(("paper-llava-1.5-7b", "ours-7b"), "llava", "v5", ("kl_min",), "person"),
+    Case(("paper-qwen2-vl-7b", "official-mmunlearner"), "qwen2_vl", "v5", ("mmunlearner",), "none"),
+    Case(("paper-qwen2-vl-7b",), "qwen2_vl", "2025", ("ga_diff", "mmunlearner", "vl_eraser"), "person"),
+    Case(("paper-llava-1.5-7b", "official-mllmu"), "llava", "2025", ("kl_min",), "none"),
+    Case(("paper-llava-1.5-7b",), "llava", "2025", METHODS, "none"),
 ]
 
 
-def small(case: Case, checkpoint: Path, data: Path, percent: int) -> dict[str, Any]:
+def small(case: Case, checkpoint: Path, data: Path) -> dict[str, Any]:
     """What stands in for weights, data and a GPU."""
     known = set(preset(*case.presets)["methods"])
+    percent = published.ratio(data)
     methods: dict[str, Any] = {name: {"epochs": 1} if name in case.methods else False for name in known}
     return {
         "benchmark": {"path": str(data), "forget_percents": [percent]},
-        "model": {"path": str(checkpoint), "revision": None, "dtype": "float32"},
+        "model": {"path": str(checkpoint), "revision": None},
         "finetune": {"epochs": 1, "packing": case.packing},
         "unlearning": {"epochs": 1, "packing": case.packing},
         "methods": methods,
@@ -187,9 +189,9 @@ def test_a_preset_runs_whole(
     tmp_path: Path,
 ) -> None:
     config = preset(*case.presets)
-    data, percent = (realistic_clear, 5) if config["benchmark"]["name"] == "clear" else (realistic_mllmu, 25)
+    data = realistic_clear if config["benchmark"]["name"] == "clear" else realistic_mllmu
     overlay = tmp_path / "small.yaml"
-    overlay.write_text(yaml.safe_dump(small(case, realistic_checkpoint(case.family, case.layout), data, percent)))
+    overlay.write_text(yaml.safe_dump(small(case, realistic_checkpoint(case.family, case.layout), data)))
     files = ["--configfile", *(str(PRESETS / f"{name}.yaml") for name in case.presets), str(overlay)]
     outcome = snakemake(tmp_path, *files, "--", "results/table3.csv")
     assert outcome.code == 0, outcome.text
@@ -197,7 +199,9 @@ def test_a_preset_runs_whole(
     assert set(table["method"]) == {"vanilla", "retain", *case.methods}
     assert set(table["model"]) == {config["model"]["name"]}
     scored = table.filter(regex="_(classification|rouge_l|cloze)$").dropna(axis="columns", how="all")
-    assert list(scored.columns) == [f"{name}_{task}" for name, tasks in SCORED[config["benchmark"]["name"]] for task in tasks]
+    assert list(scored.columns) == [
+        f"{name}_{task}" for name, tasks in SCORED[config["benchmark"]["name"]] for task in tasks
+    ]
     assert not scored.filter(regex="^(forget|retain)_rouge_l").isna().any().any()
 
     # Asked by another protocol, nothing is trained again.
@@ -219,7 +223,8 @@ def test_the_anchor_is_asked(
     tmp_path: Path,
 ) -> None:
     case = Case(("anchor-llava-vanilla",), "llava", "2025", (), "none")
-    overlay = small(case, realistic_checkpoint("llava", "2025"), realistic_mllmu, 25) | {"anchor": {"forget_percent": 25}}
+    overlay = small(case, realistic_checkpoint("llava", "2025"), realistic_mllmu)
+    overlay["anchor"] = {"forget_percent": published.ratio(realistic_mllmu)}
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(overlay))
     files = ["--configfile", str(PRESETS / "anchor-llava-vanilla.yaml"), str(tmp_path / "small.yaml")]
     outcome = snakemake(tmp_path, *files, "--", "results/anchor_check.csv")
