@@ -16,6 +16,7 @@ from PIL import Image
 from tests.realistic import checkpoints, published
 from unsee.benchmarks import mllmu
 from unsee.benchmarks import published as benchmarks
+from unsee.evaluation import protocols
 from unsee.evaluation.engine import answer, plan
 from unsee.evaluation.protocols import make
 from unsee.models.model import VisionLanguageModel, load
@@ -102,6 +103,24 @@ def test_answers_equal_generate(vlm: VisionLanguageModel, opened: tuple[Pictures
         tokens = vlm.base.generate(**inputs, max_new_tokens=6, do_sample=False)
         new = tokens[0, inputs["input_ids"].shape[1] :]
         assert given["output"] == vlm.tokenizer.decode(new, skip_special_tokens=True).strip()
+
+
+def test_a_published_protocols_tokens_are_the_processors(vlm: VisionLanguageModel, tables: Path) -> None:
+    """Behind examples a prompt has up to six pictures of 576 tokens each."""
+    protocol = make({"protocol": "mllmu-official" if vlm.written_turns else "mmunlearner"})
+    kinds = {(row["origin"], row["task"], row["modality"]): row for row in plan(tables, [40], protocol)}
+    shown = {image_id for row in kinds.values() for image_id in protocols.pictures(row)}
+    pictures = Pictures(vlm.family, vlm.base, vlm.processor, read_images(tables, shown))
+    most = 0
+    for row in kinds.values():
+        prompt, image_ids = protocol.prompt(row, vlm), protocols.pictures(row)
+        (request,) = vlm.requests(prompt, [None], pictures, image_ids)
+        text = {"text": prompt, "return_tensors": "pt", "add_special_tokens": False}
+        images = [pictures.image(image_id) for image_id in image_ids]
+        theirs = vlm.processor(images=images, **text) if images else vlm.tokenizer(**text)
+        assert list(request.tokens) == theirs["input_ids"][0].tolist()
+        most = max(most, len(images))
+    assert most == (6 if vlm.written_turns else 1)
 
 
 @pytest.mark.parametrize("family", checkpoints.FAMILIES)

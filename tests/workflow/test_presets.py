@@ -17,7 +17,7 @@ from tests.realistic import published
 from unsee.benchmarks import synthetic
 from unsee.benchmarks.profiles import people
 from unsee.benchmarks.wording import training_pairs
-from unsee.config import resolve
+from unsee.config import check, resolve
 from unsee.unlearning.catalogue import read
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +100,29 @@ def test_what_the_papers_presets_share_is_the_same() -> None:
 )
 def test_who_asks_how(names: list[str], protocol: str) -> None:
     assert preset(*names)["evaluation"]["protocol"] == protocol
+
+
+@pytest.mark.parametrize("ours", [(), ("ours-7b",)])
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [
+        ("paper-llava-1.5-7b", "unsee"),
+        ("paper-llava-1.5-7b", "mllmu-official"),
+        ("paper-llava-1.5-7b", "mmunlearner"),
+        ("paper-qwen2-vl-7b", "unsee"),
+        ("paper-qwen2-vl-7b", "mmunlearner"),
+        ("clear-llava-1.5-7b", "unsee"),
+    ],
+)
+def test_a_protocol_may_be_laid_over_every_preset(
+    name: str, ours: tuple[str, ...], protocol: str, tmp_path: Path
+) -> None:
+    config = preset(name, *ours)
+    asked = {"evaluation": {"protocol": protocol}}
+    (tmp_path / "asked.yaml").write_text(yaml.safe_dump(asked))
+    update_config(config, asked)
+    files = [ROOT / "config.yaml", *(PRESETS / f"{layer}.yaml" for layer in (name, *ours)), tmp_path / "asked.yaml"]
+    check(config, read(), ROOT, files)
 
 
 def test_ours_clips_and_compares_likelihoods() -> None:
