@@ -15,7 +15,7 @@ from PIL import Image
 from tests.benchmarks.test_clear import Published as Clear
 from unsee.benchmarks import synthetic
 
-#: Size, mode and file format of pictures; the first, of the size of generated faces, is the celebrity's only, for it takes long to train on.
+#: Size, mode and file format of pictures. The first, as large as a generated face, is the celebrity's only: it takes long to train on.
 PICTURES = [
     ((1024, 1024), "RGB", "JPEG"),
     ((336, 336), "RGB", "PNG"),
