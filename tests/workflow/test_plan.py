@@ -107,6 +107,8 @@ def test_the_published_experiments_are_planned_without_data_or_weights(
     vanilla = 1 if preset.startswith("clear") else 3
     assert (outcome.jobs["finetune"], outcome.jobs["predict"]) == (1 + 3, vanilla + 3 * 7)
     assert "write_benchmark" not in outcome.jobs
+    path = yaml.safe_load(files[0].read_text())["model"]["path"]
+    assert f"model.path {path} is no folder in {root}: it is fetched from the Hugging Face hub." in outcome.text
 
 
 def test_a_base_on_a_pretrained_decoder_is_planned_without_its_package(plan: Run, root: Path) -> None:
