@@ -1,0 +1,655 @@
+"""How much memory a job needs, from shapes alone: nothing is loaded, and torch is not imported.
+
+Bytes on the device are counted at the moment when a job holds the most of them: the weights as they are stored, the float32 copy of a piece
+of a matrix while it is multiplied, adapters with gradients and Adam's moments, what autograd keeps of the forward pass, and
+what a method keeps besides. docs/memory.md has the results, and tests/test_memory_arithmetic.py compares them with measured peaks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from unsee.unlearning.method import Needs
+
+GB = 10**9
+#: Bytes of a number that is computed with, and of one that is stored, by ``model.dtype``.
+FLOAT = 4
+STORED = {"float32": 4, "bfloat16": 2, "float16": 2}
+#: Elements of a matrix that are held in float32 at a time, where it is stored in half precision (unsee.models.half).
+PIECE = 2**26
+#: Of a card, for the CUDA context and the libraries' own buffers; and the share of a job's need added for fragmentation.
+CONTEXT = 8 * GB // 10
+MARGIN = 0.1
+#: Host memory of a process besides the weights: Python, its libraries, tables and encoded pictures; with a GPU also CUDA's libraries.
+PROCESS = 3 * GB // 2
+PROCESS_WITH_GPU = 3 * GB
+
+
+# --- the shapes of a model ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tower:
+    """A vision tower and what joins it to the decoder.
+
+    Attributes:
+        layers, width, feed_forward: of its blocks.
+        patches: tokens that a picture has inside the tower.
+        attention: (in, out) of the linear layers of a block's attention that make queries, keys and values.
+        other: (in, out) of the block's other linear layers.
+        joins: (in, out) of the projector or merger.
+        joined_tokens: how many tokens a picture has in the projector or merger.
+        keeps_layers: every layer's output is held until the last is computed.
+    """
+
+    layers: int
+    width: int
+    feed_forward: int
+    patches: int
+    attention: tuple[tuple[int, int], ...]
+    other: tuple[tuple[int, int], ...]
+    joins: tuple[tuple[int, int], ...]
+    joined_tokens: int
+    keeps_layers: bool
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What the arithmetic must know of a checkpoint.
+
+    Attributes:
+        layers, width, feed_forward, heads, key_value_heads, head_width: of the decoder.
+        vocabulary, tied: rows of the embedding table; whether the output projection is the same table.
+        tower: the vision tower.
+        picture_tokens: of the largest picture.
+        context: tokens that the decoder was made for.
+        stored: bytes of a stored weight.
+        counted: parameters of the checkpoint's files, where they are on this disk.
+    """
+
+    layers: int
+    width: int
+    feed_forward: int
+    heads: int
+    key_value_heads: int
+    head_width: int
+    vocabulary: int
+    tied: bool
+    tower: Tower
+    picture_tokens: int
+    context: int
+    stored: int
+    counted: int | None = None
+
+    @property
+    def query_width(self) -> int:
+        return self.heads * self.head_width
+
+    @property
+    def key_value_width(self) -> int:
+        return self.key_value_heads * self.head_width
+
+    @property
+    def attention(self) -> tuple[tuple[int, int], ...]:
+        """(in, out) of q, k, v and o."""
+        queries, keys = self.query_width, self.key_value_width
+        return ((self.width, queries), (self.width, keys), (self.width, keys), (queries, self.width))
+
+    @property
+    def mlp(self) -> tuple[tuple[int, int], ...]:
+        """(in, out) of gate, up and down."""
+        return ((self.width, self.feed_forward), (self.width, self.feed_forward), (self.feed_forward, self.width))
+
+    @property
+    def parameters(self) -> int:
+        """How many weights the checkpoint has."""
+        if self.counted is not None:
+            return self.counted
+        decoder = self.layers * _elements((*self.attention, *self.mlp))
+        vocabulary = (1 if self.tied else 2) * self.vocabulary * self.width
+        tower = self.tower.layers * _elements((*self.tower.attention, *self.tower.other)) + _elements(self.tower.joins)
+        return decoder + vocabulary + tower
+
+    @property
+    def largest_matrix(self) -> int:
+        """Elements of the largest matrix that is multiplied with."""
+        return max(self.vocabulary * self.width, *(a * b for a, b in (*self.mlp, *self.tower.joins)))
+
+
+def _elements(linears: tuple[tuple[int, int], ...]) -> int:
+    return sum(a * b for a, b in linears)
+
+
+#: What config.json may leave to transformers' defaults.
+_DEFAULTS: dict[str, dict[str, int]] = {
+    "llama": {
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "vocab_size": 32000,
+        "max_position_embeddings": 2048,
+    },
+    "mistral": {
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "vocab_size": 32000,
+        "max_position_embeddings": 4096 * 32,
+    },
+    "qwen2_vl_vision": {"depth": 32, "embed_dim": 1280, "mlp_ratio": 4, "patch_size": 14, "spatial_merge_size": 2},
+    "qwen2_vl_pictures": {"longest_edge": 12845056},
+}
+
+#: What the config.json of published checkpoints says, until their files are on this disk.
+_LLAVA_15: dict[str, Any] = {
+    "model_type": "llava",
+    "text_config": {"model_type": "llama", "vocab_size": 32064, "max_position_embeddings": 4096},
+    "vision_config": {
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "image_size": 336,
+        "patch_size": 14,
+    },
+}
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "llava-hf/llava-1.5-7b-hf": _LLAVA_15,
+    "MLLMMU/LLaVA_Vanilla": _LLAVA_15,  # the same model, fine-tuned
+    "Qwen/Qwen2-VL-7B-Instruct": {
+        "model_type": "qwen2_vl",
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "vocab_size": 152064,
+        "max_position_embeddings": 32768,
+        "tie_word_embeddings": False,
+        "vision_config": {
+            "depth": 32,
+            "embed_dim": 1280,
+            "mlp_ratio": 4,
+            "hidden_size": 3584,
+            "patch_size": 14,
+            "spatial_merge_size": 2,
+        },
+    },
+}
+
+
+def shapes_of(model: Mapping[str, Any], root: Path, picture: tuple[int, int]) -> Shapes | None:
+    """The shapes of the configuration's model; ``None`` where nothing on this disk or in :data:`PUBLISHED` tells them.
+
+    Args:
+        model: the configuration's ``model`` section.
+        root: the folder that a relative path is seen from.
+        picture: width and height in pixels of the largest picture that it will be shown.
+    """
+    if model["build"]:
+        return None
+    folder = root / model["path"]
+    if not folder.is_dir():
+        cached = _cached(model["path"], model.get("revision"))
+        if cached is None:
+            published = PUBLISHED.get(model["path"])
+            return None if published is None else read_shapes(published, {}, model["dtype"], picture)
+        folder = cached
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        pictures = _picture_settings(folder)
+        found = read_shapes(settings, pictures, model["dtype"], picture)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # a checkpoint that cannot be read is refused elsewhere, in its own words
+    return found and replace(found, counted=_count(folder))
+
+
+def _cached(repository: str, revision: str | None) -> Path | None:
+    """The folder of a published checkpoint in this machine's cache."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(repository, "config.json", revision=revision)
+    return Path(path).parent if isinstance(path, str) else None
+
+
+def _picture_settings(folder: Path) -> dict[str, Any]:
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if (folder / name).is_file():
+            settings = json.loads((folder / name).read_text(encoding="utf-8"))
+            return dict(settings.get("image_processor", settings))
+    return {}
+
+
+def _count(folder: Path) -> int | None:
+    """The parameters in a folder's safetensors files, from their headers; ``None`` where a part is missing."""
+    wanted = sorted(folder.glob("*.safetensors"))
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        wanted = sorted({folder / name for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
+    if not wanted or not all(path.is_file() for path in wanted):
+        return None
+    total = 0
+    for path in wanted:
+        with path.open("rb") as file:
+            header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return total
+
+
+def read_shapes(
+    config: Mapping[str, Any], pictures: Mapping[str, Any], dtype: str, picture: tuple[int, int]
+) -> Shapes | None:
+    """The shapes that a config.json describes; ``None`` for a kind of model that is not known here.
+
+    Args:
+        config: its content, of 2024's layout (one level) or a later one.
+        pictures: what the checkpoint says of pictures (preprocessor_config.json).
+        dtype: ``model.dtype``.
+        picture: width and height of the largest picture.
+    """
+    kind = config.get("model_type")
+    text = {"model_type": "qwen2_vl" if kind == "qwen2_vl" else "llama", **(config.get("text_config") or config)}
+    decoder = {**_DEFAULTS.get(text["model_type"], {}), **text}
+    heads = decoder["num_attention_heads"]
+    if kind == "qwen2_vl":
+        tower, tokens = _qwen2_vl_tower(config["vision_config"], decoder["hidden_size"], pictures, picture)
+    elif kind in ("llava", "llava_next"):
+        tower, tokens = _clip_tower(config, decoder["hidden_size"], tiled=kind == "llava_next")
+    else:
+        return None
+    tied = config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))
+    return Shapes(
+        layers=decoder["num_hidden_layers"],
+        width=decoder["hidden_size"],
+        feed_forward=decoder["intermediate_size"],
+        heads=heads,
+        key_value_heads=decoder.get("num_key_value_heads") or heads,
+        head_width=decoder.get("head_dim") or decoder["hidden_size"] // heads,
+        vocabulary=decoder["vocab_size"],
+        tied=bool(tied),
+        tower=tower,
+        picture_tokens=tokens,
+        context=decoder["max_position_embeddings"],
+        stored=STORED[dtype],
+    )
+
+
+def _clip_tower(config: Mapping[str, Any], decoder_width: int, *, tiled: bool) -> tuple[Tower, int]:
+    vision = config["vision_config"]
+    width, feed_forward, side = vision["hidden_size"], vision["intermediate_size"], vision["image_size"]
+    rows = side // vision["patch_size"]
+    tokens = rows * rows + (config.get("vision_feature_select_strategy", "default") != "default")
+    tiles = 1
+    if tiled:  # the whole picture, and a grid of tiles whose rows end in a token of their own
+        grids = [(h // side, w // side) for h, w in config["image_grid_pinpoints"]]
+        tiles += max(h * w for h, w in grids)
+        tokens += max(h * rows * (w * rows + 1) for h, w in grids)
+    square = (width, width)
+    tower = Tower(
+        layers=vision["num_hidden_layers"],
+        width=width,
+        feed_forward=feed_forward,
+        patches=tiles * (rows * rows + 1),
+        attention=(square, square, square),
+        other=(square, (width, feed_forward), (feed_forward, width)),
+        joins=((width, decoder_width), (decoder_width, decoder_width)),
+        joined_tokens=tokens,
+        keeps_layers=True,
+    )
+    return tower, tokens
+
+
+def _qwen2_vl_tower(
+    vision: Mapping[str, Any], decoder_width: int, pictures: Mapping[str, Any], picture: tuple[int, int]
+) -> tuple[Tower, int]:
+    vision = {**_DEFAULTS["qwen2_vl_vision"], **vision}
+    width, merged = vision["embed_dim"], vision["spatial_merge_size"]
+    feed_forward = int(width * vision["mlp_ratio"])
+    side = vision["patch_size"] * merged
+    limits = {**_DEFAULTS["qwen2_vl_pictures"], **(pictures.get("size") or {})}
+    most = pictures.get("max_pixels") or limits["longest_edge"]
+    tokens = min(round(picture[0] / side) * round(picture[1] / side), most // side**2)
+    joined = width * merged**2
+    tower = Tower(
+        layers=vision["depth"],
+        width=width,
+        feed_forward=feed_forward,
+        patches=tokens * merged**2,
+        attention=((width, 3 * width),),
+        other=((width, width), (width, feed_forward), (feed_forward, width)),
+        joins=((joined, joined), (joined, decoder_width)),
+        joined_tokens=tokens,
+        keeps_layers=False,
+    )
+    return tower, tokens
+
+
+# --- the lengths of a benchmark ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """The longest sequences of a benchmark, in tokens, besides the pictures'.
+
+    Attributes:
+        words, answer: of a training pair with its chat template; of its answer alone.
+        pairs: training pairs of a person.
+        asked: words of all questions behind one picture, with their options.
+        options: words of the options of these.
+        open: questions among them that are answered in words.
+        picture: width and height of the largest picture.
+        people, pictures: fictitious people, and training pictures a person.
+    """
+
+    words: int
+    answer: int
+    pairs: int
+    asked: int
+    options: int
+    open: int
+    picture: tuple[int, int]
+    people: int
+    pictures: int = 1
+
+
+#: Upper bounds for the published data (the longest answers are captions and biographies of a few sentences), and what the synthetic
+#: benchmark has.
+LENGTHS = {
+    "synthetic": Lengths(words=160, answer=64, pairs=14, asked=1000, options=400, open=8, picture=(96, 96), people=100),
+    "mllmu": Lengths(words=256, answer=128, pairs=14, asked=1200, options=400, open=8, picture=(1024, 1024), people=500),
+    "clear": Lengths(
+        words=256, answer=192, pairs=40, asked=1200, options=400, open=8, picture=(1024, 1024), people=200, pictures=19
+    ),
+}
+
+
+# --- what jobs need ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes on the device at the moment when a job holds the most, by what they are for."""
+
+    parts: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        return round(sum(self.parts.values()))
+
+    @property
+    def largest(self) -> str:
+        """The part that takes the most."""
+        return max(self.parts, key=lambda name: self.parts[name])
+
+    def fits(self, card: float) -> bool:
+        """Whether it fits a card of so many GB, with room for CUDA's context and fragmentation."""
+        return self.card <= card
+
+    @property
+    def card(self) -> float:
+        """The memory that a card must have, in GB."""
+        return (self.bytes * (1 + MARGIN) + CONTEXT) / GB
+
+
+def training(
+    shapes: Shapes,
+    lengths: Lengths,
+    settings: Mapping[str, Any],
+    *,
+    needs: Needs | None = None,
+    method: str = "",
+    options: Mapping[str, Any] | None = None,
+    beside: int = 0,
+    retained: int = 0,
+    on_gpu: bool = True,
+) -> Need:
+    """What a job of ``finetune`` or ``unlearn`` needs.
+
+    Args:
+        shapes, lengths: of model and benchmark.
+        settings: of the training, with defaults where a key is missing.
+        needs: of the method; ``None``: fine-tuning.
+        method: its name, for what ``prepare`` keeps: of ``mmunlearner`` and ``vl_eraser``.
+        options: of the method.
+        beside: rank of the adapter that lies beside weights in half precision (vanilla).
+        retained: pictures of the people to keep, which VL-Eraser looks at.
+        on_gpu: a CPU keeps dropout's masks in four bytes an element and does not repeat grouped keys.
+    """
+    needs, options = needs or Needs(), options or {}
+    whole = "packing" in settings and settings["packing"] == "person"
+    pairs = lengths.pairs if whole else 1
+    processes = settings.get("num_processes", 1)
+    accumulation = settings.get("gradient_accumulation", 1)
+    rows = math.ceil(math.ceil(settings["batch_size"] / processes) / accumulation)
+    tokens = rows * (shapes.picture_tokens + pairs * lengths.words)
+    scored = rows * pairs * (lengths.words if settings.get("loss_tokens") == "all" else lengths.answer)
+    joint = settings.get("alternation", "joint") == "joint"
+    groups = 1 + (needs.retain and joint)
+    checkpointing = settings.get("gradient_checkpointing", False)
+    lora = {"rank": 8, "dropout": 0.05, "scope": "language", **settings.get("lora", {})}
+    eraser = method == "vl_eraser"
+    scope = "feed_forward" if eraser else lora["scope"]
+    block = _Block(shapes, scope, lora["rank"], lora["dropout"], on_gpu, distances=eraser and options.get("distil", True))
+
+    decoder_trained = scope != "vision"
+    first = scope in ("language", "feed_forward") and not checkpointing  # the first block's input asks for no gradient
+    moment = block.moment(tokens)
+    if checkpointing:
+        kept = shapes.layers * tokens * shapes.width * FLOAT
+        kept_by_groups = groups * kept + block.saved(tokens)
+    else:
+        kept_by_groups = groups * ((shapes.layers - first) * block.saved(tokens) + first * block.saved(tokens, first=True))
+    final = groups * tokens * (shapes.width + 2 * shapes.head_width) * FLOAT  # the last norm's input; sines and cosines
+    tower = _tower(shapes, rows, scope, lora["rank"], lora["dropout"], checkpointing, on_gpu)
+    kept_by_groups += final + groups * tower
+
+    logits = scored * shapes.vocabulary * FLOAT
+    piece = upcast(shapes)
+    others = (groups - 1) * logits  # the probabilities that another group's loss keeps until the backward pass
+    if needs.vocabulary and joint:
+        # Of the retained: log-probabilities, the reference's, their exponential, difference and product.
+        head, others = 6 * logits, 5 * logits
+    else:
+        head = others + max(3 * logits, 2 * logits if shapes.stored == FLOAT else logits + piece)
+    at_head = kept_by_groups - (block.saved(tokens) if checkpointing else 0) + head
+    in_block = kept_by_groups + others + moment
+    blocks_hold_more = in_block + piece >= at_head
+    trained = _trained(shapes, scope, lora["rank"])
+    parts = {
+        "weights": shapes.parameters * shapes.stored,
+        "adapters": trained * FLOAT * _copies(settings, method),
+        "vanilla beside them": _beside(shapes, beside),
+        "upcast": piece if blocks_hold_more else 0,
+        "activations": in_block - others if blocks_hold_more else at_head - head,
+        "vocabulary": others if blocks_hold_more else head,
+    }
+    if not decoder_trained:
+        parts["vanilla beside them"] = _beside(shapes, beside)
+    if eraser and options.get("vacuum", True):
+        parts["bases"] = bases(shapes, retained)
+    if method == "mmunlearner" and options.get("parameters") == "full":
+        # Copies of the weights, with gradients, moments and the products of the loss; while the masks are found, two sums of squares.
+        parts["adapters"] = _linears_of(shapes, scope) * (FLOAT * (_copies(settings, method)))
+    return Need({name: size for name, size in parts.items() if size})
+
+
+def answering(
+    shapes: Shapes,
+    lengths: Lengths,
+    settings: Mapping[str, Any],
+    *,
+    beside: int = 0,
+) -> Need:
+    """What a job of ``predict``, ``rescale`` or ``ask_anchor`` needs.
+
+    Args:
+        shapes, lengths: of model and benchmark.
+        settings: the configuration's ``evaluation`` section.
+        beside: rank of all adapters that lie beside weights in half precision.
+    """
+    # A published protocol shows examples, up to what the model takes.
+    shown = shapes.context if settings["protocol"] == "mllmu-official" else shapes.picture_tokens
+    tokens = shown + lengths.asked
+    waits = tokens - lengths.options
+    packs = settings["batch_size"]
+    a_token = shapes.layers * 2 * shapes.key_value_width * FLOAT
+    repeated = 2 * (shapes.query_width - shapes.key_value_width) * FLOAT
+    # Gate, up, and what adapters beside them add; the residual stream, its norm, a product and its sum.
+    products = 2 if beside and shapes.stored != FLOAT else 0
+    forward = tokens * (2 + products) * shapes.feed_forward * FLOAT + tokens * 4 * shapes.width * FLOAT + tokens**2 * 5
+    logits = lengths.options * shapes.vocabulary * FLOAT
+    reading = (packs - 1) * waits * a_token + tokens * a_token + max(forward + tokens * repeated, 2 * logits)
+    setting_aside = packs * waits * a_token + tokens * a_token
+    written = waits + lengths.open * settings["max_new_tokens"]
+    # The cache of a layer is copied for each new word, and repeated for each head.
+    writing = packs * written * (a_token + 2 * shapes.key_value_width * FLOAT + repeated)
+    piece = upcast(shapes)
+    moments = {"reading": reading + piece, "setting aside": setting_aside, "writing": writing + piece}
+    largest = max(moments, key=lambda name: moments[name])
+    cache = {
+        "reading": ((packs - 1) * waits + tokens) * a_token,
+        "setting aside": setting_aside,
+        "writing": packs * written * a_token,
+    }[largest]
+    with_upcast = piece if largest != "setting aside" else 0
+    parts = {
+        "weights": shapes.parameters * shapes.stored,
+        "vanilla beside them": _beside(shapes, beside),
+        "upcast": with_upcast,
+        "keys and values": cache,
+        "activations": moments[largest] - cache - with_upcast,
+    }
+    return Need({name: size for name, size in parts.items() if size})
+
+
+def host(shapes: Shapes, *, gpu: bool) -> int:
+    """Bytes of host memory that loading the model takes: each weight once, before it goes to a GPU, and the process around them."""
+    return shapes.parameters * shapes.stored + (PROCESS_WITH_GPU if gpu else PROCESS)
+
+
+def upcast(shapes: Shapes) -> int:
+    """Bytes of a piece of a matrix in float32; none where weights are stored so."""
+    if shapes.stored == FLOAT:
+        return 0
+    return FLOAT * min(PIECE, shapes.largest_matrix)
+
+
+def bases(shapes: Shapes, pictures: int) -> int:
+    """Bytes of VL-Eraser's projections: for each feed-forward layer the thinner of a space and its complement."""
+    columns = {width: min(pictures, max(width - pictures, 0)) for width, _ in shapes.mlp}
+    return shapes.layers * sum(width * columns[width] for width, _ in shapes.mlp) * FLOAT
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What a decoder block costs in training, in bytes."""
+
+    shapes: Shapes
+    scope: str
+    rank: int
+    dropout: float
+    on_gpu: bool
+    distances: bool
+
+    def saved(self, tokens: int, *, first: bool = False) -> float:
+        """What autograd keeps of one block: inputs of norms and adapters, queries, keys, values, and what the gate multiplies.
+
+        A frozen product keeps nothing but its weight.
+        """
+        s, width, feed_forward = self.shapes, self.shapes.width, self.shapes.feed_forward
+        in_attention = self.scope in ("language", "both", "language_and_tower_attention")
+        in_mlp = in_attention or self.scope == "feed_forward"
+        floats = 0.0
+        if not first:
+            floats += width  # the first norm's input
+        asks = not first or in_attention
+        if asks:
+            keys = s.query_width if self.on_gpu else s.key_value_width
+            floats += 2 * s.query_width + 2 * keys + s.heads + width  # the other width: the second norm's input
+        if in_attention:
+            floats += self._inputs(width, 3, asks=not first)
+            floats += self._inputs(s.query_width, 1, asks=True) if self.dropout else 0
+        floats += 3 * feed_forward
+        if in_mlp:
+            floats += self._inputs(width, 2, asks=asks) + self._inputs(feed_forward, 1, asks=True)
+        if self.distances:
+            floats += 2 * feed_forward + width
+        floats += self.rank * (4 * in_attention + 3 * in_mlp)
+        return tokens * floats * FLOAT
+
+    def moment(self, tokens: int) -> float:
+        """What a block holds for a moment, on top of what is saved: the last product's input and output, and gradients."""
+        products = 2 if self.on_gpu else 1
+        return tokens * (products * self.shapes.feed_forward + 5 * self.shapes.width) * FLOAT
+
+    def _inputs(self, width: int, layers: int, *, asks: bool) -> float:
+        """Inputs of adapters: after dropout each its own, with the mask where the input asks for a gradient."""
+        if not self.dropout:
+            return width
+        mask = (0.25 if self.on_gpu else 1.0) if asks else 0.0
+        return layers * width * (1 + mask)
+
+
+def _tower(
+    shapes: Shapes, rows: int, scope: str, rank: int, dropout: float, checkpointing: bool, on_gpu: bool
+) -> float:
+    """What autograd keeps of the vision tower, where adapters are on it."""
+    if scope not in ("vision", "both", "language_and_tower_attention"):
+        return 0.0
+    tower, mask = shapes.tower, (0.25 if on_gpu else 1.0) if dropout else 0.0
+    adapted = (*tower.attention, *tower.other) if scope != "language_and_tower_attention" else tower.attention
+    # Inputs of two norms, queries, keys, values and result; the activation's input, sigmoid and result.
+    block = 6 * tower.width + 3 * tower.feed_forward + sum((1 + mask) * a + rank for a, _ in adapted)
+    joined = 2 * sum(b for _, b in tower.joins) + sum((1 + mask) * a for a, _ in tower.joins)
+    patches = rows * tower.patches * FLOAT
+    blocks = patches * (tower.layers * tower.width + block) if checkpointing else patches * tower.layers * block
+    return blocks + rows * tower.joined_tokens * joined * FLOAT
+
+
+def _linears(shapes: Shapes, scope: str) -> Iterator[tuple[int, int, int]]:
+    """(how many, in, out) of the linear layers that adapters are on."""
+    decoder: tuple[tuple[int, int], ...] = ()
+    if scope in ("language", "both", "language_and_tower_attention"):
+        decoder = (*shapes.attention, *shapes.mlp)
+    elif scope == "feed_forward":
+        decoder = shapes.mlp
+    yield from ((shapes.layers, a, b) for a, b in decoder)
+    tower = shapes.tower
+    if scope in ("vision", "both"):
+        yield from ((tower.layers, a, b) for a, b in (*tower.attention, *tower.other))
+        yield from ((1, a, b) for a, b in tower.joins)
+    elif scope == "language_and_tower_attention":
+        yield from ((tower.layers, a, b) for a, b in tower.attention)
+
+
+def _trained(shapes: Shapes, scope: str, rank: int) -> int:
+    """Weights of the adapters."""
+    return sum(n * rank * (a + b) for n, a, b in _linears(shapes, scope))
+
+
+def _linears_of(shapes: Shapes, scope: str) -> int:
+    return sum(n * a * b for n, a, b in _linears(shapes, scope))
+
+
+def _copies(settings: Mapping[str, Any], method: str) -> float:
+    """Float32 numbers a trained weight: itself, its gradient, the optimizer's moments, and what MMUnlearner keeps."""
+    moments = 0 if settings.get("optimizer", "adam") == "sgd" else 2
+    # A mask of a byte; the masked gradient and its product with the weight, in the loss.
+    more = 0.25 + 3 if method == "mmunlearner" else 0
+    return 2 + moments + more
+
+
+def _beside(shapes: Shapes, rank: int) -> int:
+    """Bytes of adapters of this rank beside the decoder's weights; merged where weights are float32."""
+    return 0 if shapes.stored == FLOAT else _trained(shapes, "language", rank) * FLOAT
