@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import torch
 from huggingface_hub import snapshot_download
-from peft import PeftModel
+from peft import PeftConfig, PeftModel
 from peft.tuners.lora import LoraLayer
 from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from unsee.failures import JobError
 from unsee.files import sha256
 from unsee.models import attention
 from unsee.models.family import Family, family
+from unsee.models.half import HalfLinear, compute_in_float32
 from unsee.models.packing import Batch, Request
 from unsee.models.pictures import Pictures
 
@@ -236,6 +237,8 @@ def load(
 ) -> VisionLanguageModel:
     """Load a base model and merge adapters into it, in order.
 
+    Whatever ``dtype`` the weights are stored in, the model computes in float32 (:mod:`unsee.models.half`).
+
     Args:
         spec: the ``model`` section of the configuration: ``family``, ``path``, ``dtype``, and ``revision`` of a published
             checkpoint, if it is one.
@@ -259,6 +262,8 @@ def load(
         raise FileNotFoundError(f"model.path {path}: has {found}; expected *.safetensors (a pickle can run anything)")
     revision = spec.get("revision")
     model: Any = kind.load(path, DTYPES[spec["dtype"]], revision)
+    if spec["dtype"] != "float32":
+        compute_in_float32(model)
     for adapter in adapters:
         model = merge(model, adapter)
     model.eval().requires_grad_(False)
@@ -271,10 +276,12 @@ def load(
 
 @torch.no_grad()
 def merge(model: Any, adapter: Path, scale: float = 1.0, *, done: float = 0.0) -> Any:
-    """The model with an adapter's update, times ``scale``, in its weights; in place, never a second copy of the model.
+    """The model with an adapter's update, times ``scale``; in place, never a second copy of the model.
+
+    The update is added to float32 weights. Beside weights in half precision, which would round it away, it is kept as it is.
 
     Args:
-        model: a transformers model that has the update times ``done`` in its weights already.
+        model: a transformers model that has the update times ``done`` already.
         adapter: a PEFT adapter folder: low-rank matrices, or whole modules that take the place of the model's.
         scale: 1 for the adapter as it was trained.
 
@@ -285,15 +292,25 @@ def merge(model: Any, adapter: Path, scale: float = 1.0, *, done: float = 0.0) -
     if not (adapter / "adapter_model.safetensors").is_file():
         raise FileNotFoundError(f"{adapter}: no adapter_model.safetensors; expected a PEFT adapter folder")
     _check_adapter(adapter)
+    replaced = PeftConfig.from_pretrained(str(adapter)).modules_to_save or []
+    for module in map(model.get_submodule, replaced):
+        if isinstance(module, HalfLinear):
+            module.widen()
     wrapped = PeftModel.from_pretrained(model, str(adapter))
+    beside = False
     for module in wrapped.modules():
         if isinstance(module, LoraLayer):
             module.scaling = {name: value * (scale - done) for name, value in module.scaling.items()}
+            if isinstance(layer := module.get_base_layer(), HalfLinear):
+                beside = True
+                for name, scaling in module.scaling.items():
+                    down, up = (cast(Tensor, part[name].weight) for part in (module.lora_A, module.lora_B))
+                    layer.add(down, up * scaling)
         elif isinstance(module, ModulesToSaveWrapper):
             before, after = module.original_module, module.modules_to_save[module.active_adapters[0]]
             for old, new in zip(before.parameters(), after.parameters(), strict=True):
                 new.copy_(torch.lerp(old, new, (scale - done) / (1 - done)))
-    return wrapped.merge_and_unload()
+    return wrapped.unload() if beside else wrapped.merge_and_unload()
 
 
 def _check_adapter(adapter: Path) -> None:

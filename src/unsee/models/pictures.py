@@ -172,9 +172,9 @@ class Pictures:
 
     def _encode(self, keys: Sequence[tuple[str, int]]) -> list[Tensor]:
         pixels = self._family.preprocess(self._processor, [self.image(*key) for key in keys])
-        weight = next(self._model.parameters())
+        device = next(self._model.parameters()).device
         moved = {
-            name: value.to(weight.device, weight.dtype if value.is_floating_point() else None)
+            name: value.to(device, torch.float32 if value.is_floating_point() else None)
             for name, value in pixels.items()
         }
         return self._family.image_features(self._model, moved)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from unsee.files import written
 from unsee.models.family import Scope
+from unsee.models.half import HalfLinear
 from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Batch
 from unsee.training.loop import Step, add_lora
@@ -118,10 +119,11 @@ def prepare(context: Context, *, threshold: float, parameters: Literal["adapter"
 
 def _add_copies(vlm: VisionLanguageModel, scope: Scope) -> None:
     """Put trainable copies beside the linear modules of a scope; PEFT stores them whole, as an adapter without low ranks."""
-    if vlm.base.dtype != torch.float32:
-        log.warning("parameters: full in %s: steps below its precision are lost; train in float32", vlm.base.dtype)
     pattern = re.compile(vlm.family.linear_pattern(scope))
     names = [name for name, _ in vlm.base.named_modules() if pattern.fullmatch(name)]
+    for module in map(vlm.base.get_submodule, names):
+        if isinstance(module, HalfLinear):  # half precision could not hold the steps of training
+            module.widen()
     vlm.model = get_peft_model(vlm.base, LoraConfig(target_modules=DUMMY_TARGET_MODULES, modules_to_save=names))
 
 

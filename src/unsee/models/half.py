@@ -1,0 +1,131 @@
+"""Weights stored in half precision, computed with in float32.
+
+Unlearning at a published rate changes a weight by less than bfloat16 can hold, and an activation by less than it can show: a model that
+is computed in half precision rounds most of the update away (docs/precision.md has the numbers). Here ``model.dtype`` says only how the
+base model's large matrices are stored. Every product is taken in float32, and adapters are kept beside a matrix, never added to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+#: Elements of a matrix that are held in float32 at a time (256 MB).
+PIECE = 2**26
+
+
+class HalfLinear(nn.Linear):
+    """A frozen linear layer: ``x W' + b + (x D') U'`` for float32 rows x.
+
+    Attributes:
+        weight: W, (out, in), in half precision.
+        bias: b, (out,), float32, or ``None``.
+        down, up: D, (rank, in), and U, (out, rank), float32: the sum of all updates added with :meth:`add`; ``None`` without any.
+    """
+
+    down: nn.Parameter | None
+    up: nn.Parameter | None
+
+    @classmethod
+    def convert(cls, layer: nn.Linear) -> None:
+        """Turn a linear layer, in place, into one that keeps its weight as it is and computes in float32."""
+        layer.__class__ = cls
+        layer.register_parameter("down", None)
+        layer.register_parameter("up", None)
+
+    @torch.no_grad()
+    def add(self, down: Tensor, up: Tensor) -> None:
+        """Add the update ``up @ down`` to what the layer computes; the stored weight stays as it is.
+
+        Args:
+            down, up: (rank, in) and (out, rank); any scaling is part of ``up``.
+        """
+        device = self.weight.device
+        down, up = down.detach().to(device, torch.float32), up.detach().to(device, torch.float32)
+        if self.down is not None and self.up is not None:
+            down, up = torch.cat([self.down, down]), torch.cat([self.up, up], dim=1)
+        self.down = nn.Parameter(down.contiguous(), requires_grad=False)
+        self.up = nn.Parameter(up.contiguous(), requires_grad=False)
+
+    @torch.no_grad()
+    def widen(self) -> None:
+        """Become an ordinary float32 layer, in place, with all updates in its weight: for a layer that is trained whole."""
+        weight = self.weight.float()
+        if self.down is not None and self.up is not None:
+            weight.addmm_(self.up, self.down)
+        del self.down, self.up
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.__class__ = nn.Linear  # type: ignore[assignment]
+
+    def forward(self, input: Tensor) -> Tensor:
+        out: Tensor = _Product.apply(input, self.weight)  # type: ignore[no-untyped-call]
+        if self.bias is not None:
+            out = out + self.bias
+        if self.down is not None and self.up is not None:
+            out = out + (input @ self.down.T) @ self.up.T
+        return out
+
+
+class HalfEmbedding(nn.Embedding):
+    """An embedding table in half precision that gives float32 vectors."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input).float()
+
+
+class _Product(torch.autograd.Function):
+    """x W' for float32 rows x and a frozen W; the backward pass keeps W as it is stored, not its float32 copy."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        rows = x.reshape(-1, x.shape[-1])
+        out = rows.new_empty(len(rows), len(weight))
+        for piece in _pieces(weight):
+            torch.mm(rows, weight[piece].float().T, out=out[:, piece])
+        return out.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (weight,) = ctx.saved_tensors
+        rows = gradient.reshape(-1, gradient.shape[-1])
+        back = rows.new_zeros(len(rows), weight.shape[1])
+        for piece in _pieces(weight):
+            back.addmm_(rows[:, piece], weight[piece].float())
+        return back.view(*gradient.shape[:-1], -1), None
+
+
+def _pieces(weight: Tensor) -> Iterator[slice]:
+    """Rows of a matrix, so many at a time as :data:`PIECE` allows."""
+    step = max(1, PIECE // weight.shape[1])
+    yield from (slice(start, start + step) for start in range(0, len(weight), step))
+
+
+def compute_in_float32(model: nn.Module) -> None:
+    """Make a model that was loaded in half precision compute in float32, in place.
+
+    Linear layers and embeddings keep their weights as they are stored. Everything else (norms, convolutions, biases,
+    positions) is small and becomes float32. On an Ampere GPU or later the products use TF32, which holds a half-precision
+    weight exactly and rounds an activation to 11 bits on its way into a product; sums, and what is passed on, are float32.
+    """
+    stored: set[int] = set()
+    for module in list(model.modules()):
+        if isinstance(module, nn.Linear):
+            HalfLinear.convert(module)
+            stored.add(id(module.weight))
+        elif isinstance(module, nn.Embedding):
+            module.__class__ = HalfEmbedding
+            stored.add(id(module.weight))
+    for parameter in model.parameters():
+        if id(parameter) not in stored and parameter.is_floating_point():
+            parameter.data = parameter.data.float()
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            if buffer is not None and buffer.dtype in (torch.bfloat16, torch.float16):
+                module.register_buffer(name, buffer.float(), name not in module._non_persistent_buffers_set)
+    torch.set_float32_matmul_precision("high")
