@@ -17,6 +17,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from unsee import memory
 from unsee.benchmarks import published
 from unsee.unlearning.catalogue import REQUIRED, Catalogue, Description
 
@@ -63,7 +64,9 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
     if not found:
         found += _length_findings(config)
         found += _process_findings(config)
-        found += _twin_findings(resolve(config, methods, files))
+        entries = resolve(config, methods, files)
+        found += _twin_findings(entries)
+        found += memory.findings(config, entries, root)
     if found:
         places = [(yaml.safe_load(file.read_text(encoding="utf-8")), file) for file in reversed(files)]
         raise ConfigError("\n".join(f"{_place(key, config, places)} {message}" for key, message in found))

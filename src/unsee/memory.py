@@ -14,11 +14,15 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unsee.unlearning.method import Needs
 
-GB = 10**9
+if TYPE_CHECKING:
+    from unsee.config import Entry, Key
+
+#: As the memory of cards is sold.
+GB = 2**30
 #: Bytes of a number that is computed with, and of one that is stored, by ``model.dtype``.
 FLOAT = 4
 STORED = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -236,7 +240,9 @@ def _count(folder: Path) -> int | None:
     wanted = sorted(folder.glob("*.safetensors"))
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        wanted = sorted({folder / name for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
+        wanted = sorted(
+            {folder / name for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+        )
     if not wanted or not all(path.is_file() for path in wanted):
         return None
     total = 0
@@ -367,7 +373,9 @@ class Lengths:
 #: benchmark has.
 LENGTHS = {
     "synthetic": Lengths(words=160, answer=64, pairs=14, asked=1000, options=400, open=8, picture=(96, 96), people=100),
-    "mllmu": Lengths(words=256, answer=128, pairs=14, asked=1200, options=400, open=8, picture=(1024, 1024), people=500),
+    "mllmu": Lengths(
+        words=256, answer=128, pairs=14, asked=1200, options=400, open=8, picture=(1024, 1024), people=500
+    ),
     "clear": Lengths(
         words=256, answer=192, pairs=40, asked=1200, options=400, open=8, picture=(1024, 1024), people=200, pictures=19
     ),
@@ -427,8 +435,7 @@ def training(
         on_gpu: a CPU keeps dropout's masks in four bytes an element and does not repeat grouped keys.
     """
     needs, options = needs or Needs(), options or {}
-    whole = "packing" in settings and settings["packing"] == "person"
-    pairs = lengths.pairs if whole else 1
+    pairs = lengths.pairs if settings.get("packing") == "person" else 1
     processes = settings.get("num_processes", 1)
     accumulation = settings.get("gradient_accumulation", 1)
     rows = math.ceil(math.ceil(settings["batch_size"] / processes) / accumulation)
@@ -440,47 +447,66 @@ def training(
     lora = {"rank": 8, "dropout": 0.05, "scope": "language", **settings.get("lora", {})}
     eraser = method == "vl_eraser"
     scope = "feed_forward" if eraser else lora["scope"]
-    block = _Block(shapes, scope, lora["rank"], lora["dropout"], on_gpu, distances=eraser and options.get("distil", True))
-
-    decoder_trained = scope != "vision"
+    distances = eraser and options.get("distil", True)
+    block = _Block(shapes, scope, lora["rank"], lora["dropout"], on_gpu, distances)
     first = scope in ("language", "feed_forward") and not checkpointing  # the first block's input asks for no gradient
-    moment = block.moment(tokens)
     if checkpointing:
-        kept = shapes.layers * tokens * shapes.width * FLOAT
-        kept_by_groups = groups * kept + block.saved(tokens)
+        blocks, again = shapes.layers * tokens * shapes.width * FLOAT, block.saved(tokens)
     else:
-        kept_by_groups = groups * ((shapes.layers - first) * block.saved(tokens) + first * block.saved(tokens, first=True))
-    final = groups * tokens * (shapes.width + 2 * shapes.head_width) * FLOAT  # the last norm's input; sines and cosines
-    tower = _tower(shapes, rows, scope, lora["rank"], lora["dropout"], checkpointing, on_gpu)
-    kept_by_groups += final + groups * tower
-
-    logits = scored * shapes.vocabulary * FLOAT
-    piece = upcast(shapes)
+        blocks, again = (shapes.layers - first) * block.saved(tokens) + first * block.saved(tokens, first=True), 0
+    # Besides the blocks: the last norm's input, sines and cosines.
+    kept = groups * (blocks + tokens * (shapes.width + 2 * shapes.head_width) * FLOAT)
+    kept += groups * _tower(shapes, rows, lora, scope, checkpointing=checkpointing, on_gpu=on_gpu)
+    logits, piece = scored * shapes.vocabulary * FLOAT, upcast(shapes)
     others = (groups - 1) * logits  # the probabilities that another group's loss keeps until the backward pass
+    head = others + max(3 * logits, 2 * logits if shapes.stored == FLOAT else logits + piece)
+    moments = {"blocks": (kept + again + block.moment(tokens), piece, others), "head": (kept, 0, head)}
     if needs.vocabulary and joint:
         # Of the retained: log-probabilities, the reference's, their exponential, difference and product.
-        head, others = 6 * logits, 5 * logits
-    else:
-        head = others + max(3 * logits, 2 * logits if shapes.stored == FLOAT else logits + piece)
-    at_head = kept_by_groups - (block.saved(tokens) if checkpointing else 0) + head
-    in_block = kept_by_groups + others + moment
-    blocks_hold_more = in_block + piece >= at_head
+        moments["head"] = (kept, 0, 6 * logits)
+        moments["reference"] = (kept + block.moment(tokens), piece, 2 * logits)
+    activations, copied, vocabulary = max(moments.values(), key=sum)
+
     trained = _trained(shapes, scope, lora["rank"])
-    parts = {
-        "weights": shapes.parameters * shapes.stored,
-        "adapters": trained * FLOAT * _copies(settings, method),
-        "vanilla beside them": _beside(shapes, beside),
-        "upcast": piece if blocks_hold_more else 0,
-        "activations": in_block - others if blocks_hold_more else at_head - head,
-        "vocabulary": others if blocks_hold_more else head,
-    }
-    if not decoder_trained:
-        parts["vanilla beside them"] = _beside(shapes, beside)
-    if eraser and options.get("vacuum", True):
-        parts["bases"] = bases(shapes, retained)
-    if method == "mmunlearner" and options.get("parameters") == "full":
-        # Copies of the weights, with gradients, moments and the products of the loss; while the masks are found, two sums of squares.
-        parts["adapters"] = _linears_of(shapes, scope) * (FLOAT * (_copies(settings, method)))
+    if options.get("parameters") == "full":  # MMUnlearner's: copies of the weights themselves
+        trained = sum(n * a * b for n, a, b in _linears(shapes, scope))
+    adapters: float = trained * FLOAT * (2 if settings.get("optimizer", "adam") == "sgd" else 4)
+    if method == "mmunlearner":
+        adapters += trained * (1 + FLOAT)  # a mask of a byte, and the masked gradient in the loss
+        # Before training, squared gradients are gathered: two sums of them, no gradients and no moments, and random matrices for B.
+        of_saliency = _saliency(shapes, lengths, rows, block, scope, checkpointing=checkpointing)
+        if 3.5 * trained * FLOAT + sum(of_saliency) > adapters + activations + copied + vocabulary:
+            adapters = 3.5 * trained * FLOAT
+            activations, copied, vocabulary = of_saliency
+    return _need(
+        {
+            "weights": shapes.parameters * shapes.stored,
+            "adapters": adapters,
+            "vanilla's adapter": _beside(shapes, beside),
+            "float32 copies": copied,
+            "activations": activations,
+            "vocabulary": vocabulary,
+            "bases": bases(shapes, retained) if eraser and options.get("vacuum", True) else 0,
+        }
+    )
+
+
+def _saliency(
+    shapes: Shapes, lengths: Lengths, rows: int, block: _Block, scope: str, *, checkpointing: bool
+) -> tuple[float, float, float]:
+    """What MMUnlearner's squared gradients take: activations, float32 copies, vocabulary."""
+    # As many examples as a part of a step has of both groups; one by one where the tower is trained.
+    examples = 2 * rows if scope == "language" else 1
+    tokens = examples * (shapes.picture_tokens + lengths.words)
+    logits, piece = examples * lengths.answer * shapes.vocabulary * FLOAT, upcast(shapes)
+    again = block.tapped(tokens)
+    blocks = shapes.layers * tokens * shapes.width * FLOAT if checkpointing else shapes.layers * again
+    moment = tokens * (2 * shapes.feed_forward + shapes.width) * FLOAT
+    in_block = (blocks + checkpointing * again + moment, piece, 0.0)
+    return max(in_block, (blocks, 0.0, max(3 * logits, logits + piece)), key=sum)
+
+
+def _need(parts: Mapping[str, float]) -> Need:
     return Need({name: size for name, size in parts.items() if size})
 
 
@@ -498,10 +524,12 @@ def answering(
         settings: the configuration's ``evaluation`` section.
         beside: rank of all adapters that lie beside weights in half precision.
     """
-    # A published protocol shows examples, up to what the model takes.
-    shown = shapes.context if settings["protocol"] == "mllmu-official" else shapes.picture_tokens
-    tokens = shown + lengths.asked
-    waits = tokens - lengths.options
+    published = settings["protocol"] != "unsee"
+    shots = settings["protocol"] == "mllmu-official" or (published and settings["shots"])
+    # A person's examples of multiple choice: five pictures and their words, before the person's own picture; and the words once more.
+    tokens = (1 + 5 * bool(shots)) * shapes.picture_tokens + lengths.asked * (1 + bool(shots))
+    waits = tokens if published else tokens - lengths.options
+    new_words = lengths.open * (50 if published else settings["max_new_tokens"])
     packs = settings["batch_size"]
     a_token = shapes.layers * 2 * shapes.key_value_width * FLOAT
     repeated = 2 * (shapes.query_width - shapes.key_value_width) * FLOAT
@@ -510,27 +538,24 @@ def answering(
     forward = tokens * (2 + products) * shapes.feed_forward * FLOAT + tokens * 4 * shapes.width * FLOAT + tokens**2 * 5
     logits = lengths.options * shapes.vocabulary * FLOAT
     reading = (packs - 1) * waits * a_token + tokens * a_token + max(forward + tokens * repeated, 2 * logits)
-    setting_aside = packs * waits * a_token + tokens * a_token
-    written = waits + lengths.open * settings["max_new_tokens"]
+    written = waits + new_words
     # The cache of a layer is copied for each new word, and repeated for each head.
     writing = packs * written * (a_token + 2 * shapes.key_value_width * FLOAT + repeated)
     piece = upcast(shapes)
-    moments = {"reading": reading + piece, "setting aside": setting_aside, "writing": writing + piece}
-    largest = max(moments, key=lambda name: moments[name])
-    cache = {
-        "reading": ((packs - 1) * waits + tokens) * a_token,
-        "setting aside": setting_aside,
-        "writing": packs * written * a_token,
-    }[largest]
-    with_upcast = piece if largest != "setting aside" else 0
-    parts = {
-        "weights": shapes.parameters * shapes.stored,
-        "vanilla beside them": _beside(shapes, beside),
-        "upcast": with_upcast,
-        "keys and values": cache,
-        "activations": moments[largest] - cache - with_upcast,
+    moments = {
+        "reading": (((packs - 1) * waits + tokens) * a_token, reading),
+        "writing": (packs * written * a_token, writing),
     }
-    return Need({name: size for name, size in parts.items() if size})
+    cache, largest = max(moments.values(), key=lambda moment: moment[1])
+    return _need(
+        {
+            "weights": shapes.parameters * shapes.stored,
+            "adapters": _beside(shapes, beside),
+            "float32 copies": piece,
+            "keys and values": cache,
+            "activations": largest - cache,
+        }
+    )
 
 
 def host(shapes: Shapes, *, gpu: bool) -> int:
@@ -588,6 +613,12 @@ class _Block:
         floats += self.rank * (4 * in_attention + 3 * in_mlp)
         return tokens * floats * FLOAT
 
+    def tapped(self, tokens: int) -> float:
+        """The same without adapters, where the input of every layer is kept too."""
+        s, keys = self.shapes, self.shapes.query_width if self.on_gpu else self.shapes.key_value_width
+        floats = 4 * s.width + 2 * s.query_width + 2 * keys + s.heads + 4 * s.feed_forward
+        return tokens * floats * FLOAT
+
     def moment(self, tokens: int) -> float:
         """What a block holds for a moment, on top of what is saved: the last product's input and output, and gradients."""
         products = 2 if self.on_gpu else 1
@@ -602,15 +633,15 @@ class _Block:
 
 
 def _tower(
-    shapes: Shapes, rows: int, scope: str, rank: int, dropout: float, checkpointing: bool, on_gpu: bool
+    shapes: Shapes, rows: int, lora: Mapping[str, Any], scope: str, *, checkpointing: bool, on_gpu: bool
 ) -> float:
     """What autograd keeps of the vision tower, where adapters are on it."""
     if scope not in ("vision", "both", "language_and_tower_attention"):
         return 0.0
-    tower, mask = shapes.tower, (0.25 if on_gpu else 1.0) if dropout else 0.0
+    tower, mask = shapes.tower, (0.25 if on_gpu else 1.0) if lora["dropout"] else 0.0
     adapted = (*tower.attention, *tower.other) if scope != "language_and_tower_attention" else tower.attention
     # Inputs of two norms, queries, keys, values and result; the activation's input, sigmoid and result.
-    block = 6 * tower.width + 3 * tower.feed_forward + sum((1 + mask) * a + rank for a, _ in adapted)
+    block = 6 * tower.width + 3 * tower.feed_forward + sum((1 + mask) * a + lora["rank"] for a, _ in adapted)
     joined = 2 * sum(b for _, b in tower.joins) + sum((1 + mask) * a for a, _ in tower.joins)
     patches = rows * tower.patches * FLOAT
     blocks = patches * (tower.layers * tower.width + block) if checkpointing else patches * tower.layers * block
@@ -638,18 +669,121 @@ def _trained(shapes: Shapes, scope: str, rank: int) -> int:
     return sum(n * rank * (a + b) for n, a, b in _linears(shapes, scope))
 
 
-def _linears_of(shapes: Shapes, scope: str) -> int:
-    return sum(n * a * b for n, a, b in _linears(shapes, scope))
-
-
-def _copies(settings: Mapping[str, Any], method: str) -> float:
-    """Float32 numbers a trained weight: itself, its gradient, the optimizer's moments, and what MMUnlearner keeps."""
-    moments = 0 if settings.get("optimizer", "adam") == "sgd" else 2
-    # A mask of a byte; the masked gradient and its product with the weight, in the loss.
-    more = 0.25 + 3 if method == "mmunlearner" else 0
-    return 2 + moments + more
-
-
 def _beside(shapes: Shapes, rank: int) -> int:
     """Bytes of adapters of this rank beside the decoder's weights; merged where weights are float32."""
     return 0 if shapes.stored == FLOAT else _trained(shapes, "language", rank) * FLOAT
+
+
+# --- what a configuration needs ----------------------------------------------------------------------------------
+
+#: Rules that load the base model.
+LOADING = ("finetune", "unlearn", "predict", "rescale", "ask_anchor")
+
+
+def needs_of(
+    config: Mapping[str, Any], entries: Mapping[str, Entry], shapes: Shapes
+) -> Iterator[tuple[tuple[str, ...], str, Need]]:
+    """(key of the configuration, rule, need) of fine-tuning, of each entry of ``methods``, and of answering.
+
+    Weights that are shared out among processes are left out.
+    """
+    lengths = LENGTHS[config["benchmark"]["name"]]
+    if config["benchmark"]["name"] == "synthetic":
+        lengths = replace(lengths, people=config["benchmark"]["people"])
+    if not config["finetune"].get("shard"):
+        yield ("finetune",), "finetune", training(shapes, lengths, config["finetune"])
+    vanilla = rank_of(config["finetune"])
+    retained = round(lengths.people * (1 - min(config["benchmark"]["forget_percents"]) / 100)) * lengths.pictures
+    for entry in entries.values():
+        if not entry.settings.get("shard"):
+            need = training(
+                shapes,
+                lengths,
+                entry.settings,
+                needs=entry.method.needs,
+                method=entry.method.name,
+                options=entry.settings,
+                beside=vanilla,
+                retained=retained,
+            )
+            yield ("methods", entry.name), "unlearn", need
+    rank = vanilla + max((rank_of(entry.settings) for entry in entries.values()), default=0)
+    yield ("evaluation", "batch_size"), "predict", answering(shapes, lengths, config["evaluation"], beside=rank)
+
+
+def rank_of(settings: Mapping[str, Any]) -> int:
+    """The rank of the adapter that a training run makes."""
+    return int(settings.get("lora", {}).get("rank", 8))
+
+
+def ways_to_train(batch_size: int) -> Iterator[dict[str, Any]]:
+    """Settings with the same gradient, the fastest first: a step in more parts, then without what can be computed again."""
+    for checkpointing in (False, True):
+        parts = 1
+        while parts <= batch_size:
+            yield {"gradient_accumulation": parts, "gradient_checkpointing": checkpointing}
+            parts *= 2
+
+
+def findings(config: Mapping[str, Any], entries: Mapping[str, Entry], root: Path) -> Iterator[tuple[Key, str]]:
+    """What does not fit the host memory that rules ask for, or the card of ``cluster.gpu_gb``."""
+    lengths = LENGTHS[config["benchmark"]["name"]]
+    shapes = shapes_of(config["model"], root, lengths.picture)
+    if shapes is None:
+        return
+    for rule in LOADING:
+        entry = config["resources"][rule]
+        least = math.ceil(host(shapes, gpu=entry["gpu"] > 0) / 10**6)
+        if entry["mem_mb"] < least:
+            weights = round(shapes.parameters * shapes.stored / 10**6)
+            message = (
+                f"is {entry['mem_mb']}; expected at least {least}: the weights take {weights} while they are loaded"
+            )
+            yield ("resources", rule, "mem_mb"), message
+    cards = {
+        rule: {**config["cluster"], **config["resources"][rule]}.get("gpu_gb")
+        for rule in LOADING
+        if config["resources"][rule]["gpu"]
+    }
+    if not any(cards.values()):
+        return
+    for key, rule, need in needs_of(config, entries, shapes):
+        card = cards.get(rule)
+        if card is not None and not need.fits(card):
+            part = f"{need.parts[need.largest] / GB:.1f} of them for {need.largest}"
+            lacks = f"a GPU of {need.card:.1f} GB in rule {rule}, {part}, and cluster.gpu_gb is {card}"
+            yield key, f"{_needing(config, key)} {lacks}; expected {_remedy(config, entries, key, shapes, card)}"
+
+
+def _needing(config: Mapping[str, Any], key: tuple[str, ...]) -> str:
+    return f"is {config['evaluation']['batch_size']}, and that needs" if key[0] == "evaluation" else "needs"
+
+
+def _remedy(
+    config: Mapping[str, Any], entries: Mapping[str, Entry], key: tuple[str, ...], shapes: Shapes, card: float
+) -> str:
+    """What to set so that it fits, or the smallest card that will do."""
+    smallest = math.inf
+    if key[0] == "evaluation":
+        for packs in range(config["evaluation"]["batch_size"], 0, -1):
+            smaller = {**config, "evaluation": {**config["evaluation"], "batch_size": packs}}
+            need = dict((k, n) for k, _, n in needs_of(smaller, entries, shapes))[key]
+            smallest = min(smallest, need.card)
+            if need.fits(card):
+                return f"at most {packs}"
+    else:
+        settings = config["finetune"] if key[0] == "finetune" else entries[key[1]].settings
+        for way in ways_to_train(settings["batch_size"]):
+            if key[0] == "finetune":
+                changed, others = {**config, "finetune": {**settings, **way}}, entries
+            else:
+                entry = entries[key[1]]
+                changed, others = config, {key[1]: replace(entry, settings={**settings, **way})}
+            need = dict((k, n) for k, _, n in needs_of(changed, others, shapes))[key]
+            smallest = min(smallest, need.card)
+            if need.fits(card):
+                checkpointing = str(way["gradient_checkpointing"]).lower()
+                return (
+                    f"gradient_accumulation: {way['gradient_accumulation']} and gradient_checkpointing: {checkpointing}"
+                )
+    return f"a GPU of at least {math.ceil(smallest)} GB, or another model"
