@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
@@ -167,8 +167,8 @@ class Case:
     words: int
     answer: int
     checkpointing: bool = False
-    piece: int = 2**22
-    settings: dict[str, Any] = field(default_factory=dict)
+    piece: int = 2**20
+    optimizer: str = "sgd"
 
     @property
     def name(self) -> str:
@@ -181,16 +181,16 @@ class Case:
 
 CASES = [
     Case("finetune", "llava", 1, 576, 64, 32, piece=memory.PIECE),
-    Case("finetune", "llava", 2, 0, 128, 32, checkpointing=True),
-    Case("ga", "llava", 2, 0, 128, 32),
-    Case("ga_diff", "llava", 1, 0, 128, 32),
-    Case("kl_min", "llava", 1, 0, 128, 96),
-    Case("mmunlearner", "llava", 1, 0, 96, 32),
+    Case("finetune", "llava", 2, 0, 64, 32, checkpointing=True, optimizer="adam"),
+    Case("ga", "llava", 2, 0, 64, 32),
+    Case("ga_diff", "llava", 1, 0, 64, 32),
+    Case("kl_min", "llava", 1, 0, 64, 48),
+    Case("mmunlearner", "llava", 1, 0, 64, 32),
     Case("mmunlearner", "llava", 2, 0, 64, 32, checkpointing=True),
-    Case("vl_eraser", "llava", 1, 64, 64, 32),
-    Case("vl_eraser", "llava", 2, 64, 64, 32, checkpointing=True),
-    Case("finetune", "qwen2_vl", 1, 0, 128, 32),
-    Case("kl_min", "qwen2_vl", 1, 0, 64, 32, checkpointing=True),
+    Case("vl_eraser", "llava", 1, 32, 32, 16),
+    Case("vl_eraser", "llava", 2, 32, 32, 16, checkpointing=True),
+    Case("finetune", "qwen2_vl", 1, 0, 64, 16),
+    Case("kl_min", "qwen2_vl", 1, 0, 64, 16, checkpointing=True),
 ]
 
 
@@ -223,14 +223,16 @@ def unit(case: Case, group: int) -> Unit:
 
 
 def train_under(case: Case, output: Path) -> tuple[float, float]:
-    """(predicted, measured) bytes above the weights of a training job of two steps."""
+    """(predicted, measured) bytes above the weights of a training job: a step, and with Adam one more, which finds its moments there."""
     processor = SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=0, eos_token_id=2, bos_token=None))
     vlm = load(case.kind, build(case.kind, case.layers), processor)
     width = vlm.base.config.get_text_config().hidden_size
     pictures: Any = NoPictures(torch.full((case.picture, width), 0.01))
     lora = {"rank": 8, "alpha": 8, "dropout": 0.05, "scope": "language"}
-    shared = {"batch_size": 1, "gradient_checkpointing": case.checkpointing}
-    settings = TrainingSettings(learning_rate=1e-5, steps=2, lora=LoraSettings(**lora), **shared)  # type: ignore[arg-type]
+    shared = {"batch_size": 1, "gradient_checkpointing": case.checkpointing, "optimizer": case.optimizer}
+    settings = TrainingSettings(
+        learning_rate=1e-5, steps=1 + (case.optimizer == "adam"), lora=LoraSettings(**lora), **shared
+    )  # type: ignore[arg-type]
     groups = {"forget": [unit(case, 0)], "retain": [unit(case, 1)]}
     objective: Callable[..., torch.Tensor]
     resident = [*vlm.base.parameters(), *vlm.base.buffers(), pictures._features]
@@ -284,8 +286,8 @@ def test_training_takes_what_the_arithmetic_says(case: Case, tmp_path: Path, mon
 def test_answering_takes_what_the_arithmetic_says(
     packs: int, mini_benchmark: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unsee.models.half.PIECE", 2**22)
-    monkeypatch.setattr(memory, "PIECE", 2**22)
+    monkeypatch.setattr("unsee.models.half.PIECE", 2**20)
+    monkeypatch.setattr(memory, "PIECE", 2**20)
     monkeypatch.setattr(packing, "blocks", lambda ends: None)  # a GPU has a mask instead
     processor = tiny.build_processor(wording.vocabulary(), vocabulary_size=1000)
     model = build("llava", 2, side=96, pixels=24)
@@ -293,7 +295,7 @@ def test_answering_takes_what_the_arithmetic_says(
     vlm = load("llava", model, processor)
     rows = [row for row in read_table(mini_benchmark, "questions").to_pylist() if row["origin"] == "profile"]
     people = sorted({row["person_id"] for row in rows})[:packs]
-    asked = [row for row in rows if row["person_id"] in people]
+    asked = [row for row in rows if row["person_id"] in people and row["image_id"]]
     images = read_images(mini_benchmark, {row["image_id"] for row in asked if row["image_id"]})
     pictures = Pictures(vlm.family, vlm.base, processor, images)
     lengths: list[tuple[int, int]] = []
