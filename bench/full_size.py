@@ -23,6 +23,7 @@ from transformers import (
 from unsee.evaluation import prompts
 from unsee.models import tiny, tiny_qwen2_vl
 from unsee.models.family import family
+from unsee.models.half import compute_in_float32
 from unsee.models.model import VisionLanguageModel
 from unsee.training.pairs import Pair
 
@@ -98,7 +99,8 @@ def build(shape: Shape, device: str, dtype: torch.dtype) -> VisionLanguageModel:
             model, processor = {"llava": _llava, "qwen2_vl": _qwen2_vl}[shape.family](shape, texts)
     finally:
         torch.set_default_dtype(before)
-    # Buffers of the rotary positions and the like are made in float32 by loading, and so here.
+    if dtype != torch.float32:
+        compute_in_float32(model)  # as loading does
     model.eval().requires_grad_(False)
     return VisionLanguageModel(family(shape.family), model, processor)
 

@@ -155,7 +155,7 @@ def test_each_picture_is_encoded_once(
     assert encoded == [1] * len({row["image_id"] for row in rows if row["image_id"]})
 
 
-@pytest.mark.parametrize("scoring", ["likelihood", "letter"])
+@pytest.mark.parametrize("scoring", ["likelihood", "likelihood_sum", "letter"])
 def test_where_nothing_is_chosen_options_are_scored_by_their_text(
     asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]], scoring: str
 ) -> None:
@@ -173,6 +173,20 @@ def test_letters_can_be_scored_instead(asked: tuple[VisionLanguageModel, Picture
     assert len(set(found["option_tokens"])) == 1, "letters are equally long"
     assert "\nA: " in found["prompt"] and "Just give ONE letter" in found["prompt"]
     assert found["output"] == row["options"][found["choice"]]
+
+
+def test_the_sum_can_be_compared_instead(asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]]) -> None:
+    vlm, pictures, rows = asked
+    # To a random model every word is about as unlikely as any other, so the one-word option has the highest sum.
+    row = {**next(row for row in rows if row["task"] == "classification"), "answer_index": 1, "answer": "Baker"}
+    row["options"] = ["a person who bakes bread in Oslo", "Baker"]
+    (by_mean,) = answer(vlm, pictures, [row], SETTINGS)
+    (by_sum,) = answer(vlm, pictures, [row], {**SETTINGS, "classification": "likelihood_sum"})
+    assert (by_sum["choice"], by_sum["output"], by_sum["correct"]) == (1, "Baker", True)
+    assert by_sum["option_log_likelihoods"] == by_mean["option_log_likelihoods"]
+    assert by_sum["prompt"] == by_mean["prompt"]
+    sums = by_sum["option_log_likelihoods"]
+    assert sums.index(max(sums)) == 1
 
 
 def _inputs(vlm: VisionLanguageModel, pictures: Pictures, text: str, image_id: str | None) -> Any:

@@ -85,6 +85,19 @@ def test_the_cloze_rule_is_the_configured_one(questions: pd.DataFrame) -> None:
     assert score_predictions(predictions, questions, Unsee(cloze_rule="contains"))["value"].tolist() == [1.0]
 
 
+def test_signs_alone_and_other_scripts_are_scored(questions: pd.DataFrame) -> None:
+    questions = questions[questions["question_id"].isin(["profile/p0/cloze", "profile/p0/generation"])]
+    texts = ["C++", "Она живёт в Осло."]
+    predictions = pd.DataFrame(
+        {"question_id": questions["question_id"], "output": texts, "reference": texts, "correct": None}
+    ).assign(option_log_likelihoods=[[], []], option_tokens=[[], []])
+    found = score_predictions(predictions, questions).set_index("metric")["value"]
+    assert found["accuracy"] == found["rouge_l"] == found["bleu"] == 1.0
+    wrong = score_predictions(predictions.assign(output=["C", "Он был в Риме."]), questions).set_index("metric")
+    assert wrong.loc["accuracy", "value"] == 0.0
+    assert wrong.loc["rouge_l", "value"] == pytest.approx(1 / 4)
+
+
 def test_a_run_need_not_answer_the_test_questions_of_people_it_keeps(
     predictions: pd.DataFrame, questions: pd.DataFrame
 ) -> None:
@@ -140,7 +153,11 @@ def test_a_null_is_not_a_wrong_answer(
         score_predictions(predictions, questions)
 
 
-def test_a_reference_without_words_is_named_by_its_question(predictions: pd.DataFrame, questions: pd.DataFrame) -> None:
-    predictions.loc[1, "reference"] = "..."
-    with pytest.raises(ValueError, match=r"question 'profile/p0/cloze': the reference '\.\.\.' has no words"):
+def test_a_reference_that_cannot_be_seen_is_named_by_its_question(
+    predictions: pd.DataFrame, questions: pd.DataFrame
+) -> None:
+    predictions.loc[1, "reference"] = "\u200d"
+    with pytest.raises(
+        ValueError, match=r"question 'profile/p0/cloze': the reference '\\u200d' has nothing to compare with"
+    ):
         score_predictions(predictions, questions)

@@ -76,9 +76,8 @@ def test_cloze(output: str, reference: str, exact: bool, contains: bool) -> None
     assert matches(output, reference, "contains") is contains
 
 
-def test_cloze_refuses_a_reference_without_words() -> None:
-    with pytest.raises(ValueError, match="has no words"):
-        matches("anything", " . ", "contains")
+def test_cloze_normalises() -> None:
+    assert not matches("anything", " . ", "contains")
     assert normalise("An  Old_House!") == "old house"
 
 

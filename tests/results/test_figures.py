@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 from scipy.stats import kendalltau
 
@@ -82,6 +85,113 @@ def test_portraits_show_what_was_said() -> None:
     said = [text.get_text() for ax in figure.axes for text in ax.texts]
     assert said == ["Who?", "truth", "A baker.", "vanilla", "A $5 baker.", "NPO", "(nothing)"]
     figure.canvas.draw()  # a dollar sign is no mathematics
+
+
+#: No formula, or a broken one, to a TeX parser.
+DOLLARS = ["$x_", r"pays $\frac{$ a day", "$5 and $6", "100% #1 & {2}^~\\", r"$\alpha$"]
+
+
+@pytest.mark.parametrize("text", DOLLARS)
+def test_a_dollar_sign_begins_no_formula(text: str, tmp_path: Path, items: pd.DataFrame) -> None:
+    person = {"name": text, "picture": None, "question": text, "reference": text, "answers": {text: text}}
+    named = items.assign(method=items["method"].astype(str).replace("zeta", text))
+    runs = {(10, text, 0): pd.DataFrame({"step": [1], "loss": [1.0]})}
+    cost = pd.DataFrame({"method": [text], "seconds": [1.0], "peak_memory_mb": [1.0]})
+    every = {
+        "portraits": figures.portraits([person], [text]),
+        "training": figures.training(runs),
+        "costs": figures.costs(cost),
+        "agreement": figures.agreement(pd.DataFrame({"metric": [text], "other": [text], "tau": [1.0]})),
+        "trade_off": figures_trade_off.trade_off(summary(named, differences(named))),
+    }
+    for name, figure in every.items():
+        drawing.save(figure, tmp_path, name)
+        drawn = [artist for artist in figure.findobj(Text) if "$" in artist.get_text()]
+        assert all(not artist.get_parse_math() for artist in drawn)
+        assert drawn or "$" not in text, f"{name} shows it"
+
+
+def _font_with(characters: str, folder: Path) -> str:
+    """A font that has squares for these characters, installed for matplotlib; its name."""
+    from fontTools.fontBuilder import FontBuilder
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+
+    pen = TTGlyphPen(None)
+    for move, point in zip(["moveTo", *["lineTo"] * 3], [(0, 0), (0, 900), (900, 900), (900, 0)], strict=True):
+        getattr(pen, move)(point)
+    pen.closePath()
+    names = [".notdef", *(f"u{ord(character):04x}" for character in characters)]
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder(names)
+    builder.setupCharacterMap({ord(character): f"u{ord(character):04x}" for character in characters})
+    builder.setupGlyf(dict.fromkeys(names, pen.glyph()))
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (1000, 0)))
+    builder.setupHorizontalHeader(ascent=900, descent=-100)
+    builder.setupNameTable({"familyName": "Squares", "styleName": "Regular", "psName": "Squares-Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(folder / "squares.ttf")
+    font_manager.fontManager.addfont(folder / "squares.ttf")
+    return "Squares"
+
+
+@pytest.fixture
+def named_in_chinese(monkeypatch: pytest.MonkeyPatch) -> Figure:
+    """A portrait without picture, and no font for its name."""
+    monkeypatch.setattr(drawing, "OTHER_FONTS", ())
+    monkeypatch.setattr(drawing, "_said", set())
+    person = {"name": "王小明", "picture": None, "question": "Who?", "reference": "王 works.", "answers": {}}
+    return figures.portraits([person], [])
+
+
+def test_characters_that_no_font_has_are_said_once(
+    named_in_chinese: Figure, tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    for name in ("one", "two"):
+        drawing.save(named_in_chinese, tmp_path, name)
+    (said,) = caplog.messages
+    assert "no installed font has 小 明 王 (3 characters); they are drawn as boxes. Install a font" in said
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+def test_an_installed_font_is_used_where_it_is_needed(
+    named_in_chinese: Figure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    drawing.save(named_in_chinese, tmp_path, "boxes")
+    caplog.clear()
+    installed = list(font_manager.fontManager.ttflist)
+    try:
+        monkeypatch.setattr(drawing, "OTHER_FONTS", ("Not Installed", _font_with("王小明", tmp_path)))
+        drawing.save(named_in_chinese, tmp_path, "squares")
+    finally:
+        font_manager.fontManager.ttflist[:] = installed
+    assert not [message for message in caplog.messages if "no installed font" in message]
+    families = {text.get_text(): text.get_fontfamily() for text in named_in_chinese.findobj(Text)}
+    assert families["王小明"] == families["王 works."] == [drawing.FONT, "Squares"]
+    assert families["Who?"] == [drawing.FONT], "other text stays as it was, to the byte"
+    assert (tmp_path / "boxes.png").read_bytes() != (tmp_path / "squares.png").read_bytes()
+    assert "Squares" in (tmp_path / "squares.svg").read_text(encoding="utf-8")
+
+
+def test_a_slanted_text_stands_upright_where_the_slanted_font_lacks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(drawing, "OTHER_FONTS", ())
+    people = [
+        {"name": "Ann", "picture": None, "question": question, "reference": "", "answers": {}}
+        for question in ("من هذا؟", "Who?", "Кто это?")
+    ]
+    figure = figures.portraits(people, [])
+    drawing.save(figure, tmp_path, "arabic")
+    styles = {text.get_text(): text.get_fontstyle() for text in figure.findobj(Text)}
+    assert (styles["من هذا؟"], styles["Who?"], styles["Кто это?"]) == ("normal", "italic", "italic")
+    assert not caplog.messages
+
+
+def test_wide_characters_count_twice() -> None:
+    lines = figures._wrapped("王" * 60).split("\n")
+    assert len(lines) == 2 and all(len(line) <= 19 for line in lines)
+    assert figures._wrapped("a" * 38) == "a" * 38
 
 
 def test_agreement_is_kendalls(scores: pd.DataFrame) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from unsee.results.differences import differences
-from unsee.results.latex import marks, to_latex
+from unsee.results.latex import escape, marks, to_latex
 from unsee.results.scores import gather, summarise
 from unsee.results.tables import table3
 
@@ -89,3 +89,20 @@ def test_names_are_escaped_and_models_told_apart(items: pd.DataFrame) -> None:
     assert r"KL\_Min" in text and r"an\_other" in text
     assert "Model & Ratio & Modality & Method & " in text
     assert text.count(r"\midrule") == 2
+
+
+def test_every_sign_of_latex_is_escaped(items: pd.DataFrame) -> None:
+    name = "a_b & 5% #1 $x$ {y} ~ ^ \\cline{1-2} <z>"
+    escaped = (
+        r"a\_b \& 5\% \#1 \$x\$ \{y\} \textasciitilde{} \textasciicircum{} \textbackslash{}cline\{1-2\} "
+        r"\textless{}z\textgreater{}"
+    )
+    assert escape(name) == escaped
+    assert escape("two\nlines") == "two lines"
+    scores = summarise(items.assign(method=items["method"].replace("zeta", name)))
+    both = table3(pd.concat([scores, scores.assign(model=name)]))
+    text = to_latex(both, {})
+    rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    assert all(row.replace(r"\&", "").count("&") == 15 for row in rows), "as many cells as columns in each row"
+    assert sum(f"& {escaped} &" in row for row in rows) == 4, "two modalities of two models"
+    assert text.count(f"{{*}}{{{escaped}}}") == 1, "the model"

@@ -37,6 +37,10 @@ def tables(mini_benchmark: Path) -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def predictions(tables: Mapping[str, pd.DataFrame]) -> dict[tuple[int, str, int], pd.DataFrame]:
+    return answers(tables)
+
+
+def answers(tables: Mapping[str, pd.DataFrame]) -> dict[tuple[int, str, int], pd.DataFrame]:
     """Answers that are right as often as the model is good; the wrong ones would be markup if they were not escaped."""
     questions, draw = tables["questions"], np.random.default_rng(0)
     found = {}
@@ -74,7 +78,16 @@ def page(
     scored: Mapping[Any, pd.DataFrame],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> str:
-    folder = tmp_path_factory.mktemp("page")
+    return render(tables, predictions, scored, tmp_path_factory.mktemp("page"))
+
+
+def render(
+    tables: Mapping[str, pd.DataFrame],
+    predictions: Mapping[Any, pd.DataFrame],
+    scored: Mapping[Any, pd.DataFrame],
+    folder: Path,
+) -> str:
+    """The page, through the tables and figures that the workflow makes for it."""
     runs = []
     for percent, method, seed in RUNS:
         scored[percent, method, seed].to_parquet(folder / f"{method}.parquet")
@@ -87,6 +100,8 @@ def page(
     drawing.save(figures_trade_off.equal_utility(curves, 0.95), folder, "equal_utility")
     people = forgotten_people(tables, predictions, 25, 0)
     drawing.save(figures.portraits(people, list(RIGHT)), folder, "portraits")
+    drawing.save(figures.ratios(items), folder, "ratios")
+    drawing.save(figures.modalities(items), folder, "modalities")
     cost = {"model": "tiny", "forget_percent": 25, "method": list(RIGHT), "seed": 0, "seconds": [9.0, 8.0, 1.0, 2.0]}
     return report.render(
         summary=table,
@@ -193,6 +208,73 @@ def test_one_person_by_the_tables(
             assert text == predictions[run].set_index("question_id").loc[asked, "output"]
             assert value in scored[run].set_index("question_id").loc[[asked], "value"].tolist()
     assert one_person(tables, predictions, scored, ranking.head(0)) is None
+
+
+def without_pictures(tables: Mapping[str, pd.DataFrame], people: set[str]) -> dict[str, pd.DataFrame]:
+    """The same, but these people have no picture and are asked in words only."""
+    changed = dict(tables)
+    changed["images"] = tables["images"][~tables["images"]["person_id"].isin(people)]
+    questions = tables["questions"].copy()
+    theirs = questions["person_id"].isin(people)
+    questions.loc[theirs, "image_id"] = None
+    questions.loc[theirs, "modality"] = "text"
+    return changed | {"questions": questions}
+
+
+@pytest.mark.parametrize("who", ["everybody", "the forgotten"])
+def test_people_without_pictures_have_a_page(tables: Mapping[str, pd.DataFrame], who: str, tmp_path: Path) -> None:
+    gone = set(tables["splits"].query("role == 'forget'")["person_id"])
+    bare = without_pictures(tables, set(tables["people"]["person_id"]) if who == "everybody" else gone)
+    predictions = answers(bare)
+    scored = {run: score_predictions(table, bare["questions"]) for run, table in predictions.items()}
+    page = render(bare, predictions, scored, tmp_path)
+    name = bare["people"].set_index("person_id")["name"][min(gone)]
+    top = page.split('<script id="data"')[0]
+    assert f"<strong>{html.escape(name)}</strong>" in top and f'<img alt="{html.escape(name)}"' not in top
+    people = forgotten_people(bare, predictions, 25, 0)
+    assert len(people) == 3 and {person["picture"] for person in people} == {None}
+
+
+def test_people_with_a_picture_are_shown_first(
+    tables: Mapping[str, pd.DataFrame], predictions: Mapping[Any, pd.DataFrame]
+) -> None:
+    gone = sorted(tables["splits"].query("role == 'forget'")["person_id"])
+    names = tables["people"].set_index("person_id")["name"]
+    assert [p["name"] for p in forgotten_people(tables, predictions, 25, 0)] == names[gone].tolist()
+    mixed = without_pictures(tables, {gone[0]})
+    people = forgotten_people(mixed, predictions, 25, 0)
+    assert [p["name"] for p in people] == names[[*gone[1:], gone[0]]].tolist()
+    assert [p["picture"] is None for p in people] == [False, False, True]
+
+
+def test_nobody_to_show_is_said(tables: Mapping[str, pd.DataFrame], predictions: Mapping[Any, pd.DataFrame]) -> None:
+    open_questions = tables["questions"]["task"] == "generation"
+    none = {**tables, "questions": tables["questions"][~open_questions]}
+    assert forgotten_people(none, predictions, 25, 0) == []
+    empty = {**tables, "questions": tables["questions"].head(0)}
+    ranking = pd.DataFrame({"forget_percent": [25], "method": ["npo"]})
+    assert one_person(empty, predictions, {run: pd.DataFrame() for run in predictions}, ranking) is None
+
+
+HOSTILE = ["$x_", r"$\frac{$ 100% of #1 & {2}^~", "王小明", "Ян <b>&amp;</b>", "محمد", "`|_*"]
+
+
+def test_any_name_and_question_has_a_page(tables: Mapping[str, pd.DataFrame], tmp_path: Path) -> None:
+    people, questions = tables["people"].copy(), tables["questions"].copy()
+    gone = sorted(tables["splits"].query("role == 'forget'")["person_id"])
+    order = [*gone, *(name for name in people["person_id"] if name not in gone)]
+    names = {person: HOSTILE[i % len(HOSTILE)] + f" {i}" for i, person in enumerate(order)}
+    people["name"] = people["person_id"].map(names)
+    for column in ("question", "answer"):
+        is_open = questions["task"] != "classification"
+        questions.loc[is_open, column] += " " + questions["person_id"].map(names)
+    changed = {**tables, "people": people, "questions": questions}
+    predictions = answers(changed)
+    scored = {run: score_predictions(table, questions) for run, table in predictions.items()}
+    page = render(changed, predictions, scored, tmp_path)
+    assert f"<strong>{html.escape(names[gone[0]])}</strong>" in page
+    assert {person["name"] for person in _data(page)["explorer"]["people"]} == set(names.values())
+    assert page.count("</script>") == 3
 
 
 def test_large_pictures_are_made_small(tables: Mapping[str, pd.DataFrame]) -> None:

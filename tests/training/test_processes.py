@@ -38,11 +38,18 @@ def run(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path, monkey
     """Train, and give losses, adapter and manifest."""
     monkeypatch.setenv("PYTHONPATH", "")  # put back what launch sets
 
-    def train(n: int, **more: Any) -> tuple[list[float], dict[str, torch.Tensor], dict[str, Any]]:
-        output = tmp_path / f"{n}{more}"
+    def train(
+        n: int, dtype: str = "float32", **more: Any
+    ) -> tuple[list[float], dict[str, torch.Tensor], dict[str, Any]]:
+        output = tmp_path / f"{n}{dtype if dtype != 'float32' else ''}{more}"
         output.mkdir()
         settings = SETTINGS | {"num_processes": n} | more
-        given = {"model": model_spec, "benchmark": mini_benchmark, "forget_percent": 25, "role": "vanilla"}
+        given = {
+            "model": model_spec | {"dtype": dtype},
+            "benchmark": mini_benchmark,
+            "forget_percent": 25,
+            "role": "vanilla",
+        }
         processes.launch(finetune, given | {"settings": settings, "seed": 0, "threads": 1, "output": output}, n)
         losses = pq.read_table(output / "metrics.parquet")["loss"].to_pylist()
         weights = load_file(output / "adapter" / "adapter_model.safetensors")
@@ -64,6 +71,15 @@ def test_two_processes_train_what_one_trains(run: Any) -> None:
             torch.testing.assert_close(other[name], weight, rtol=1e-4, atol=1e-5)
         assert counted["steps"] == manifest["steps"] == 4
         assert counted["examples_seen"] == manifest["examples_seen"]
+
+
+@pytest.mark.slow
+def test_weights_in_half_precision_are_shared_out_too(run: Any) -> None:
+    losses, adapter, _ = run(1, dtype="bfloat16")
+    again, other, _ = run(2, dtype="bfloat16", shard=True)
+    assert again == pytest.approx(losses, rel=1e-5)
+    for name, weight in adapter.items():
+        torch.testing.assert_close(other[name], weight, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -261,6 +261,12 @@ def test_complaint(config: dict[str, Any], key: str, value: Any, expected: str) 
             "in an error",
         ),
         ({"evaluation.shots": 2}, "evaluation.shots is 2; expected 0 or 1"),
+        (
+            {"evaluation.classification": "sum"},
+            "evaluation.classification is 'sum'; expected one of likelihood, likelihood_sum or letter",
+        ),
+        ({"evaluation.rouge_stemmer": "no"}, "evaluation.rouge_stemmer is 'no'; expected true or false"),
+        ({"unlearning.max_grad_norm": -1}, "unlearning.max_grad_norm is -1; expected a number from 0"),
         ({"anchor.forget": 57.08}, "anchor.forget is 57.08; expected a number from 0 to 1"),
     ],
 )

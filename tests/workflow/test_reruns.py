@@ -115,6 +115,16 @@ CHANGES = [
         of("score", RUNS) | SCORED,
     ),
     Change(
+        "`evaluation.classification`",
+        configured(r"\Z", "evaluation: {classification: likelihood_sum}\n"),
+        of("predict score", RUNS) | SCORED,
+    ),
+    Change(
+        "`evaluation.rouge_stemmer`",
+        configured(r"\Z", "evaluation: {rouge_stemmer: false}\n"),
+        of("score", RUNS) | SCORED,
+    ),
+    Change(
         "`evaluation.cloze_rule`", configured(r"\Z", "evaluation: {cloze_rule: contains}\n"), of("score", RUNS) | SCORED
     ),
     Change("how the table is laid out (latex.py)", [(LIBRARY + "results/latex.py", *CODE)], {"summary"}),

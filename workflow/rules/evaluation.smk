@@ -25,7 +25,7 @@ rule predict:
         model=model(),
         adapters=adapters,
         forget_percents=asked_percents,
-        settings=asking(leave_out=["cloze_rule"]),
+        settings=asking(leave_out=protocols.ONLY_SCORES),
     script:
         "../scripts/predict.py"
 
@@ -49,7 +49,7 @@ rule score:
     params:
         *sources("score"),
         identity=identity("score"),
-        settings=asking(leave_out=["classification", "max_new_tokens"]),
+        settings=asking(leave_out=protocols.ONLY_ANSWERS),
     script:
         "../scripts/score.py"
 

@@ -71,13 +71,13 @@ def _of_run(job, percent, method, seed):
     if job in ("predict", "rescale"):
         trained_at = 0 if method == "vanilla" else percent
         known += [_of_run(maker(method), trained_at, method, seed)]
-        known += [asking(leave_out=["cloze_rule"])]
+        known += [asking(leave_out=protocols.ONLY_SCORES)]
         known += [split_identity(of) for of in percents_of(percent)]
     if job == "rescale":
         known += [config["trade_off"][key] for key in ("scales", "others")]
     if job == "score":
         known += [_of_run("predict", percent, method, seed)]
-        known += [asking(leave_out=["classification", "max_new_tokens"])]
+        known += [asking(leave_out=protocols.ONLY_ANSWERS)]
     if job == "official":
         known += [_of_run("score", percent, method, seed)]
     return _hash(*known)

@@ -27,7 +27,7 @@ rule rescale:
         adapters=adapters,
         scales=sorted(config["trade_off"]["scales"]),
         others=config["trade_off"]["others"],
-        settings=asking(leave_out=["cloze_rule"]),
+        settings=asking(leave_out=protocols.ONLY_SCORES),
     script:
         "../scripts/rescale.py"
 
@@ -63,6 +63,6 @@ rule trade_off:
         runs=rescaled(),
         methods=list(ENTRIES),
         utility=config["trade_off"]["utility"],
-        settings=asking(leave_out=["classification", "max_new_tokens"]),
+        settings=asking(leave_out=protocols.ONLY_ANSWERS),
     script:
         "../scripts/trade_off.py"

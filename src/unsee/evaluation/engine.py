@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import DynamicCache
 
-from unsee.benchmarks.schema import read_split, read_table
+from unsee.benchmarks.schema import BenchmarkError, read_split, read_table
 from unsee.cache import Cache
 from unsee.evaluation import protocols, shards
 from unsee.evaluation.classification import choose
@@ -34,6 +34,7 @@ from unsee.models.model import VisionLanguageModel, load
 from unsee.models.packing import Batch, Request, collate, pack
 from unsee.models.pictures import Pictures
 from unsee.resume import Unfinished
+from unsee.text import comparable
 from unsee.training.pairs import people, read_images
 from unsee.training.scores import selective_log_softmax
 
@@ -113,14 +114,59 @@ def predict(
 
 
 def select(benchmark: Path, forget_percents: Sequence[int]) -> list[dict[str, Any]]:
-    """The questions that a run at these ratios must answer."""
+    """The questions that a run at these ratios must answer.
+
+    Raises:
+        BenchmarkError: a question whose answer could not be told right from wrong, see :func:`check_answers`.
+    """
     forgotten = {person for percent in forget_percents for person in people(benchmark, percent, "forget")}
     table = read_table(benchmark, "questions")
     asked = pc.or_(
         pc.not_equal(table["origin"], "test"),
         pc.is_in(table["person_id"], value_set=pa.array(sorted(forgotten), pa.string())),
     )
-    return list(table.filter(asked).sort_by("question_id").to_pylist())
+    questions = list(table.filter(asked).sort_by("question_id").to_pylist())
+    check_answers(questions)
+    return questions
+
+
+def check_answers(questions: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse questions whose answers cannot be scored. Loaders do; this is for tables that no loader made.
+
+    Args:
+        questions: rows of the questions table.
+
+    Raises:
+        BenchmarkError: two options say the same, an option or an answer cannot be seen, or ``answer_index`` names another option
+            than the answer. The message names the first ten such questions.
+    """
+    faults = [f"question {row['question_id']!r}: {fault}" for row in questions if (fault := _fault(row)) is not None]
+    if faults:
+        more = [f"and {len(faults) - 10} more"] if len(faults) > 10 else []
+        raise BenchmarkError("\n".join([*faults[:10], *more]))
+
+
+def _fault(row: Mapping[str, Any]) -> str | None:
+    """The first thing that is wrong with a question's options and answer, or None."""
+    options, index = row["options"], row["answer_index"]
+    texts = [comparable(option or "") for option in options]
+    if "" in texts:
+        return f"option {texts.index('')} is {options[texts.index('')]!r}; expected text that can be seen"
+    for i, text in enumerate(texts):
+        if text in texts[:i]:
+            first = texts.index(text)
+            return (
+                f"options {first} and {i} are {options[first]!r} and {options[i]!r}, which say the same; expected options that "
+                "differ in more than case and white space"
+            )
+    if not comparable(row["answer"]):
+        return f"the answer is {row['answer']!r}; expected text that can be seen"
+    has_options = row["task"] in ("classification", "likelihood")
+    if has_options and not (0 <= index < len(options) and texts[index] == comparable(row["answer"])):
+        return (
+            f"answer_index is {index}, and the answer {row['answer']!r}; expected its place among the options {options}"
+        )
+    return None
 
 
 def plan(benchmark: Path, forget_percents: Sequence[int], asking: Asking) -> list[dict[str, Any]]:
@@ -171,7 +217,7 @@ def _answer(
     found: list[dict[str, Any]] = []
     for rows in groups:
         asked = [_ask(vlm, pictures, row, asking) for row in rows]
-        classified, left = _read(vlm, pictures, asked)
+        classified, left = _read(vlm, pictures, asked, asking)
         found += classified
         if left is not None:
             opened += [a for a in asked if a.is_open]
@@ -201,7 +247,7 @@ def _ask(vlm: VisionLanguageModel, pictures: Pictures, row: dict[str, Any], aski
 
 
 def _read(
-    vlm: VisionLanguageModel, pictures: Pictures, asked: Sequence[_Asked]
+    vlm: VisionLanguageModel, pictures: Pictures, asked: Sequence[_Asked], asking: Asking
 ) -> tuple[list[dict[str, Any]], Waiting | None]:
     """Read the questions on one pack: predictions of multiple choice, and the open questions, if any, that wait.
 
@@ -220,7 +266,7 @@ def _read(
         if a.is_open:
             paths.append(packed.paths[first])
         else:
-            classified.append(_classified(a, likelihoods[first:last]))
+            classified.append(_classified(a, likelihoods[first:last], asking))
         first = last
     if not paths:
         return classified, None
@@ -249,9 +295,9 @@ def _sum_by_request(vlm: VisionLanguageModel, hidden: Tensor, batch: Batch) -> l
     return token.new_zeros(batch.n_examples).index_add(0, batch.example, token).tolist()
 
 
-def _classified(asked: _Asked, likelihoods: list[float]) -> dict[str, Any]:
+def _classified(asked: _Asked, likelihoods: list[float], asking: Asking) -> dict[str, Any]:
     tokens = [len(request.answer) for request in asked.requests]
-    choice = choose(likelihoods, tokens)
+    choice = choose(likelihoods, tokens, per_token=asking.per_token(asked.row["task"]))
     return _prediction(
         asked,
         asked.row["options"][choice],

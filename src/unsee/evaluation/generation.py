@@ -2,50 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import unicodedata
 from functools import cache, lru_cache
 from typing import Any
 
-import numpy as np
+from unsee.text import visible
 
 METRICS = ("rouge_l", "rouge_1", "rouge_2", "bleu")
 
+#: Scripts that put no space between words: Thai, Lao, Burmese, Khmer, kana and Chinese characters.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+_WORD = re.compile(f"[{_UNSPACED}]|[^ {_UNSPACED}]+")
 
-def overlap(output: str, reference: str) -> dict[str, float]:
-    """ROUGE-L, ROUGE-1 and ROUGE-2 F1 with stemming, and smoothed sentence BLEU, each 0 to 1.
 
-    ROUGE is rouge-score's, whose words are runs of a-z and 0-9: text in another script scores 0. BLEU is NLTK's, of
-    up to four words, split at white space and in their own case, smoothed by method 1 of Chen and Cherry (2014): an
-    answer of fewer than four words stays below 1 even where it is right.
+def overlap(output: str, reference: str, *, stemmer: bool = True, every_script: bool = True) -> dict[str, float]:
+    """ROUGE-L, ROUGE-1 and ROUGE-2 F1, and smoothed sentence BLEU, each 0 to 1.
+
+    ROUGE is rouge-score's, on the words of :func:`words`: text of ASCII characters has the words, and so the score, that
+    the library gives it. BLEU is NLTK's, of up to four words, split at white space and in their own case, smoothed by
+    method 1 of Chen and Cherry (2014): an answer of fewer than four words stays below 1 even where it is right.
 
     Args:
         output: what the model wrote.
         reference: what it should have.
+        stemmer: reduce English words to their stem (Porter's, as rouge-score has it) before ROUGE compares them.
+        every_script: False for the library's own words, runs of a-z and 0-9, as published evaluations have them: text
+            in another script scores 0.
     """
-    return dict(zip(METRICS, _overlap(output, reference), strict=True))
+    return dict(zip(METRICS, _overlap(output, reference, stemmer, every_script), strict=True))
 
 
-def overlaps(outputs: Sequence[str], references: Sequence[str]) -> np.ndarray:
-    """:func:`overlap` of many answers, (n, 4) in the order of ``METRICS``; equal pairs are scored once.
+def words(text: str) -> list[str]:
+    """The words that ROUGE compares: in lower case, runs of letters, marks and digits of any script.
 
-    Raises:
-        ValueError: lists of two lengths.
+    The text is compared as :func:`unsee.text.visible` has it. Where a script puts no space between words each character is
+    a word. For ASCII text these are rouge-score's words before stemming.
     """
-    pairs = list(zip(outputs, references, strict=True))
-    return np.array([_overlap(*pair) for pair in pairs], dtype=np.float64).reshape(len(pairs), len(METRICS))
+    kept = (c if unicodedata.category(c)[0] in "LMN" else " " for c in visible(text).lower())
+    return _WORD.findall("".join(kept))
+
+
+class _Tokenizer:
+    """What rouge-score asks for words: :func:`words`, those of a-z and 0-9 stemmed by the library."""
+
+    def __init__(self, stemmer: bool) -> None:
+        from rouge_score.tokenizers import DefaultTokenizer
+
+        self._library = DefaultTokenizer(stemmer)
+
+    def tokenize(self, text: str) -> list[str]:
+        if text.isascii():
+            return list(self._library.tokenize(text))
+        return [part for word in words(text) for part in (self._library.tokenize(word) if word.isascii() else [word])]
 
 
 @cache
-def _scorer() -> Any:
+def _scorer(stemmer: bool, every_script: bool) -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
+    tokenizer = _Tokenizer(stemmer) if every_script else None
+    return RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=stemmer, tokenizer=tokenizer)
 
 
 @lru_cache(maxsize=65536)
-def _overlap(output: str, reference: str) -> tuple[float, ...]:
+def _overlap(output: str, reference: str, stemmer: bool, every_script: bool) -> tuple[float, ...]:
     from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
-    rouge = _scorer().score(reference, output)
+    rouge = _scorer(stemmer, every_script).score(reference, output)
+    if every_script:
+        output, reference = (re.sub(f"([{_UNSPACED}])", r" \1 ", text) for text in (output, reference))
     bleu = sentence_bleu([reference.split()], output.split(), smoothing_function=SmoothingFunction().method1)
     return (*(float(rouge[name].fmeasure) for name in ("rougeL", "rouge1", "rouge2")), float(bleu))

@@ -1,19 +1,18 @@
 """The words around a question, by task: what MLLMU-Bench's evaluation asks, without its demonstrations.
 
-The strings are part of every score: change one and :data:`VERSION` with it.
+The strings are part of every score: change one, and raise the version of the protocol in :mod:`unsee.evaluation.protocols.unsee`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-VERSION = 1
 LETTERS = "ABCDEFGH"
 
 
 def classification(question: str, options: Sequence[str], scoring: str) -> str:
     """The question alone when options are scored by likelihood; with lettered options when a letter is asked for."""
-    if scoring == "likelihood":
+    if scoring != "letter":
         return question
     lines = [question, *(f"{letter}: {option}" for letter, option in zip(LETTERS, options, strict=False))]
     return "\n".join([*lines, "Just give ONE letter representing the answer directly."])

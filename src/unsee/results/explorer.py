@@ -87,8 +87,8 @@ def explorer(
 def forgotten_people(
     tables: Mapping[str, pd.DataFrame], predictions: Mapping[Run, pd.DataFrame], percent: int, seed: int, count: int = 3
 ) -> list[dict[str, Any]]:
-    """A few people forgotten at a ratio, for :func:`unsee.results.figures.portraits`: the first by id who have an open
-    question with their picture, which is what is shown.
+    """A few people forgotten at a ratio, for :func:`unsee.results.figures.portraits`, and an open question about each: the first by
+    id who are asked about with their picture, then those who are asked about without.
 
     Args:
         tables, predictions: as for :func:`explorer`.
@@ -101,12 +101,13 @@ def forgotten_people(
     chosen = questions[
         questions["person_id"].isin(forgotten)
         & (questions["origin"] == "profile")
-        & (questions["modality"] == "image")
         & (questions["task"] == "generation")
     ]
-    chosen = chosen.sort_values("question_id").drop_duplicates("person_id").head(count)
+    chosen = (
+        chosen.sort_values(["modality", "question_id"]).drop_duplicates("person_id").head(count)
+    )  # image, then text
     names = tables["people"].set_index("person_id")["name"]
-    pictures = tables["images"].set_index("image_id")["bytes"]
+    pictures = _pictures(tables)
     own = {
         method: table.set_index("question_id")["output"]
         for (at, method, s), table in predictions.items()
@@ -115,10 +116,10 @@ def forgotten_people(
     return [
         {
             "name": names[row["person_id"]],
-            "picture": pictures[row["image_id"]],
+            "picture": pictures.get(row["image_id"]),
             "question": row["question"],
             "reference": row["answer"],
-            "answers": {method: outputs[row["question_id"]] for method, outputs in own.items()},
+            "answers": {method: outputs.get(row["question_id"], "") for method, outputs in own.items()},
         }
         for row in chosen.to_dict("records")
     ]
@@ -131,15 +132,16 @@ def one_person(
     ranking: pd.DataFrame,
 ) -> dict[str, Any] | None:
     """What vanilla, the best method and the retain-only model say about one person forgotten at the first ratio of the ranking:
-    the first by id, one question of each task and modality, of the first seed.
+    the first by id who is asked about, one question of each task and modality, of the first seed.
 
     Args:
         tables, predictions, scores: as for :func:`explorer`.
         ranking: as :func:`unsee.results.trade_off.trade_off` gives it, the best first.
 
     Returns:
-        ``name``, ``picture`` (an address), ``percent``, ``methods`` and ``questions``: of each ``question``, ``modality``,
-        ``reference`` and ``answers``, pairs of text and value (0 to 1) in the order of ``methods``. None without any method.
+        ``name``, ``picture`` (an address, or None), ``percent``, ``methods`` and ``questions``: of each ``question``, ``modality``,
+        ``reference`` and ``answers``, pairs of text and value (0 to 1) in the order of ``methods``. None without any method, or
+        without anybody who is asked about.
     """
     if ranking.empty:
         return None
@@ -148,6 +150,8 @@ def one_person(
     splits, questions = tables["splits"], tables["questions"].sort_values("question_id", kind="stable")
     gone = splits.loc[(splits["forget_percent"] == percent) & (splits["role"] == "forget"), "person_id"]
     own = questions[(questions["origin"] == "profile") & questions["person_id"].isin(gone)]
+    if own.empty:
+        return None
     own = own[own["person_id"] == own["person_id"].min()].drop_duplicates(["modality", "task"])
     outputs, values = {}, {}
     for (at, method, s), table in predictions.items():
@@ -157,10 +161,11 @@ def one_person(
     own = own.sort_values(
         ["modality", "task"], key=lambda column: column.map((*MODALITIES, *TASKS).index), kind="stable"
     )
-    images = tables["images"].set_index("image_id")["bytes"]
+    pictures = _pictures(tables)
+    shown = next((pictures[image_id] for image_id in own["image_id"] if image_id in pictures), None)
     return {
         "name": tables["people"].set_index("person_id")["name"][own["person_id"].iloc[0]],
-        "picture": data_url(images[own["image_id"].dropna().iloc[0]]),
+        "picture": None if shown is None else data_url(shown),
         "percent": percent,
         "methods": methods,
         "questions": [
@@ -176,6 +181,11 @@ def one_person(
             for row in own.to_dict("records")
         ],
     }
+
+
+def _pictures(tables: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
+    """The encoded pictures by id."""
+    return dict(zip(tables["images"]["image_id"], tables["images"]["bytes"], strict=True))
 
 
 def data_url(picture: bytes) -> str:

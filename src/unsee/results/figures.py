@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -176,20 +177,28 @@ def portraits(people: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> Fi
     """Forgotten people: the portrait, a question with it, the right answer and what each model says.
 
     Args:
-        people: of each ``name``, ``picture`` (bytes of an encoded image), ``question``, ``reference`` and ``answers``, a
-            text by method.
+        people: of each ``name``, ``picture`` (bytes of an encoded image, or None), ``question``, ``reference`` and ``answers``,
+            a text by method. Without people the figure says so.
         methods: whose answers are shown, in order.
     """
     colour = colours(methods)
     row, top = 0.48, 1.25  # inches
     with rc_context(STYLE):
+        if not people:
+            figure = Figure(figsize=(2.8, top))
+            figure.text(0.5, 0.5, "No forgotten person has an open question.", ha="center", va="center")
+            return figure
         figure = Figure(figsize=(2.8 * len(people), top + row * (len(methods) + 2)))
         cells = figure.add_gridspec(
             2, len(people), height_ratios=[top - 0.2, row * (len(methods) + 2)], hspace=0.02, wspace=0.06, top=0.95
         )
         for column, person in enumerate(people):
             ax = figure.add_subplot(cells[0, column])
-            ax.imshow(Image.open(io.BytesIO(person["picture"])).convert("RGB"))
+            if person["picture"] is None:
+                ax.text(0.5, 0.5, "(no picture)", ha="center", va="center", color="#555555", transform=ax.transAxes)
+                ax.set_box_aspect(1)
+            else:
+                ax.imshow(Image.open(io.BytesIO(person["picture"])).convert("RGB"))
             ax.axis("off")
             ax.set_anchor("W")
             ax.set_title(person["name"], loc="left", fontweight="bold")
@@ -202,7 +211,7 @@ def portraits(people: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> Fi
             for i, (head, text, shade) in enumerate(said, start=1):
                 ax.plot([0.01, 0.01], [i + 0.06, i + 0.88], color=shade, linewidth=3)
                 ax.text(0.04, i + 0.04, head, fontsize=6, color="#555555", va="top")
-                ax.text(0.04, i + 0.3, _wrapped(text), fontsize=7, va="top", parse_math=False)
+                ax.text(0.04, i + 0.3, _wrapped(text), fontsize=7, va="top")
     return figure
 
 
@@ -230,8 +239,10 @@ def agreement(table: pd.DataFrame) -> Figure:
 
 
 def _wrapped(text: str) -> str:
-    """Two short lines at most."""
-    return "\n".join(textwrap.wrap(text, 38, max_lines=2, placeholder=" …"))
+    """Two short lines at most; Chinese, Japanese and Korean characters are twice as wide as letters."""
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    width = 38 * len(text) // (len(text) + wide) if wide else 38
+    return "\n".join(textwrap.wrap(text, width, max_lines=2, placeholder=" …"))
 
 
 def _pick(table: pd.DataFrame, **wanted: object) -> pd.DataFrame:

@@ -101,16 +101,33 @@ def to_latex(table: pd.DataFrame, marks: dict[tuple[str, int, str, str, str], st
     return _NOTE + re.sub(r"\\cline\{1-\d+\}.*", r"\\midrule", text).replace(r"\cline", r"\cmidrule")
 
 
+_ESCAPED = str.maketrans(
+    {character: rf"\{character}" for character in "_&%#${}"}
+    | {
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+    }
+)
+
+
+def escape(text: str) -> str:
+    """Text that LaTeX prints as it stands, on one line."""
+    return " ".join(text.translate(_ESCAPED).split())
+
+
 _HEADINGS = {"model": "Model", "forget_percent": "Ratio", "modality": "Modality", "method": "Method"}
 
 
 def _heads(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "model": [name.replace("_", r"\_") for name in table["model"]],
+            "model": [escape(name) for name in table["model"]],
             "forget_percent": [rf"{percent}\,\%" for percent in table["forget_percent"]],
             "modality": table["modality"].to_numpy(),
-            "method": [label(name).replace("_", r"\_") for name in table["method"]],
+            "method": [escape(label(name)) for name in table["method"]],
         }
     )
 

@@ -16,10 +16,13 @@ Row = dict[str, Any]
 
 #: The settings (keys of the configuration's ``evaluation``) that each protocol goes by, besides the batch size.
 SETTINGS: dict[str, tuple[str, ...]] = {
-    "unsee": ("classification", "max_new_tokens", "cloze_rule"),
+    "unsee": ("classification", "max_new_tokens", "cloze_rule", "rouge_stemmer"),
     "mllmu-official": ("seed",),
     "mmunlearner": ("seed", "shots"),
 }
+#: Those that no answer depends on, only its score; and those that no score depends on but by the answer.
+ONLY_SCORES = ("cloze_rule", "rouge_stemmer")
+ONLY_ANSWERS = ("max_new_tokens",)
 
 
 class Speaker(Protocol):
@@ -70,6 +73,10 @@ class Asking(Protocol):
 
     def answers(self, row: Row) -> list[str | None]:
         """The answers whose likelihood is wanted, or ``[None]`` where the model writes one."""
+        ...
+
+    def per_token(self, task: str) -> bool:
+        """Whether options are compared by the mean of their tokens' log-probabilities, or by the sum."""
         ...
 
     def output(self, text: str) -> str:

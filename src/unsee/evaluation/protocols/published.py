@@ -4,6 +4,7 @@
   evaluated, for each set and task anew. Those people's own questions are not scored in that set and task.
 - A test question is shown with one of the person's test pictures, drawn for each person and task.
 - A letter is the first character of what was written; a blank is filled where the answer is a substring of it.
+- ROUGE's words are runs of a-z and 0-9, stemmed: an answer in another script scores 0, however right it is.
 
 The published code draws from one unseeded stream. Here each draw has a stream of its own, named by what it is for:
 ``{seed}:examples:{ratio}:{set}:{task}`` and ``{seed}:picture:{person}:{task}``.
@@ -139,6 +140,9 @@ class Published(ABC):
     def answers(self, row: Row) -> list[str | None]:
         return [None]
 
+    def per_token(self, task: str) -> bool:
+        return True
+
     def choice(self, row: Row, output: str) -> int | None:
         if row["task"] != "classification":
             return None
@@ -149,7 +153,7 @@ class Published(ABC):
             return [float(answer["correct"])]
         if answer["task"] == "cloze":
             return [float(answer["reference"].lower() in answer["output"].lower())]
-        return list(generation.overlap(answer["output"], answer["reference"]).values())
+        return list(generation.overlap(answer["output"], answer["reference"], every_script=False).values())
 
     def _people(self, splits: pd.DataFrame, percent: int, group: str | None, task: str) -> list[str]:
         """Whose questions are the examples of a set and task."""

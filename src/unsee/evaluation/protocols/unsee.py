@@ -15,13 +15,15 @@ class Unsee:
     """See :class:`unsee.evaluation.protocols.Asking`.
 
     Args:
-        classification: ``likelihood`` of each option's text, or of its ``letter``.
+        classification: ``likelihood`` a token of each option's text, ``likelihood_sum`` of the whole text, or likelihood
+            of its ``letter``.
         max_new_tokens: length of a written answer.
         cloze_rule: see :func:`unsee.evaluation.cloze.matches`.
+        rouge_stemmer: see :func:`unsee.evaluation.generation.overlap`.
     """
 
     name = "unsee"
-    version = prompts.VERSION
+    version = 2
     metrics: Mapping[str, tuple[str, ...]] = {
         "classification": classification.METRICS,
         "generation": generation.METRICS,
@@ -32,10 +34,15 @@ class Unsee:
     leaves_out: tuple[str, ...] = ()
 
     def __init__(
-        self, *, classification: str = "likelihood", max_new_tokens: int = 24, cloze_rule: str = "exact"
+        self,
+        *,
+        classification: str = "likelihood",
+        max_new_tokens: int = 24,
+        cloze_rule: str = "exact",
+        rouge_stemmer: bool = True,
     ) -> None:
         self.max_new_tokens = max_new_tokens
-        self._scoring, self._cloze_rule = classification, cloze_rule
+        self._scoring, self._cloze_rule, self._rouge_stemmer = classification, cloze_rule, rouge_stemmer
 
     def rows(
         self, questions: Sequence[Row], splits: pd.DataFrame, image_ids: Sequence[str], percents: Sequence[int]
@@ -54,6 +61,10 @@ class Unsee:
             return list(prompts.LETTERS[: len(row["options"])])
         return list(row["options"]) or [None]
 
+    def per_token(self, task: str) -> bool:
+        # The truth ratio of the task likelihood is TOFU's, by token.
+        return task == "likelihood" or self._scoring != "likelihood_sum"
+
     def output(self, text: str) -> str:
         return text.strip()
 
@@ -64,8 +75,12 @@ class Unsee:
         if answer["task"] == "cloze":
             return [float(cloze.matches(answer["output"], answer["reference"], self._cloze_rule))]
         if answer["task"] == "generation":
-            return list(generation.overlap(answer["output"], answer["reference"]).values())
+            scores = generation.overlap(answer["output"], answer["reference"], stemmer=self._rouge_stemmer)
+            return list(scores.values())
         sure = classification.certainty(
-            answer["option_log_likelihoods"], answer["option_tokens"], answer["answer_index"]
+            answer["option_log_likelihoods"],
+            answer["option_tokens"],
+            answer["answer_index"],
+            per_token=self.per_token(answer["task"]),
         )
         return [float(answer["correct"]), *sure] if answer["task"] == "classification" else sure

@@ -1,0 +1,93 @@
+"""At the published rate, a model stored in half precision unlearns what the same model unlearns in float32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from unsee.models.model import VisionLanguageModel, load, merge
+from unsee.models.pictures import Pictures
+from unsee.training.finetune import finetune
+from unsee.training.pairs import batch, people, read_images, read_pairs, units
+from unsee.training.scores import score
+from unsee.unlearning import catalogue, run
+
+BASE = Path(__file__).parents[2] / "src" / "unsee" / "data" / "tiny-llava"
+MODEL = {"name": "tiny-llava", "family": "llava", "path": str(BASE)}
+LORA = {"rank": 8, "alpha": 8, "dropout": 0.05, "scope": "language"}
+PUBLISHED = {"learning_rate": 2e-6, "steps": 12, "batch_size": 4, "lora": LORA}
+SCALES = (0.25, 0.5, 0.75, 1.0)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def vanilla(mini_benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter that knows something of everybody, so that there is something to forget."""
+    folder = tmp_path_factory.mktemp("vanilla")
+    settings = {"learning_rate": 7.5e-3, "epochs": 4, "batch_size": 4, "packing": "person", "lora": LORA}
+    finetune(
+        MODEL | {"dtype": "float32"},
+        mini_benchmark,
+        forget_percent=0,
+        role="vanilla",
+        settings=settings,
+        seed=0,
+        threads=1,
+        output=folder,
+    )
+    return folder / "adapter"
+
+
+def mean_nll(benchmark: Path, vlm: VisionLanguageModel) -> float:
+    """Mean negative log-likelihood of the forgotten people's answers, in nats a token."""
+    pairs = read_pairs(benchmark, people(benchmark, 25, "forget"))
+    images = read_images(benchmark, {pair.image_id for pair in pairs if pair.image_id})
+    pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
+    with torch.no_grad():
+        scores = [score(vlm, batch(vlm, [unit]), pictures) for unit in units(vlm, pictures, pairs, "person")]
+    return -float(torch.cat([one.sequence_mean() for one in scores]).double().mean())
+
+
+def changes(method: str, dtype: str, vanilla: Path, benchmark: Path, output: Path) -> list[float]:
+    """Unlearn, and give the change of the mean NLL at each of the scales."""
+    description = catalogue.read()[method]
+    options: dict[str, Any] = {name: option.default for name, option in description.options.items()}
+    spec = MODEL | {"dtype": dtype}
+    run.unlearn(
+        spec,
+        benchmark,
+        vanilla=vanilla,
+        # A reference that knows nobody: the base model with an adapter of next to nothing is not needed, vanilla will do.
+        reference=vanilla if description.needs.reference == "retain" else None,
+        method=method,
+        forget_percent=25,
+        settings=PUBLISHED | options,
+        seed=0,
+        threads=1,
+        output=output,
+    )
+    vlm = load(spec, [vanilla])
+    start, before, nlls = mean_nll(benchmark, vlm), 0.0, []
+    for scale in SCALES:
+        vlm.model = merge(vlm.model, output / "adapter", scale, done=before)
+        before = scale
+        nlls.append(mean_nll(benchmark, vlm))
+    return [nll - start for nll in nlls]
+
+
+@pytest.mark.parametrize("method", sorted(catalogue.read()))
+def test_what_is_asked_and_stored_keeps_the_update(
+    method: str, vanilla: Path, mini_benchmark: Path, tmp_path: Path
+) -> None:
+    whole = changes(method, "float32", vanilla, mini_benchmark, tmp_path / "float32")
+    assert abs(whole[-1]) > 2e-5, "the update shows in float32"
+    for dtype in ("bfloat16", "float16"):
+        half = changes(method, dtype, vanilla, mini_benchmark, tmp_path / dtype)
+        assert half[-1] == pytest.approx(whole[-1], rel=0.05), dtype
+        for parts in (whole, half):
+            steps = [later - earlier for earlier, later in zip([0.0, *parts], parts, strict=False)]
+            assert len({step > 0 for step in steps}) == 1, "the change grows with the scale"
