@@ -369,8 +369,7 @@ class Lengths:
     pictures: int = 1
 
 
-#: Upper bounds for the published data (the longest answers are captions and biographies of a few sentences), and what the synthetic
-#: benchmark has.
+#: Assumed, on the long side: answers of the published data are captions and a few sentences, and a plan is made before any are fetched.
 LENGTHS = {
     "synthetic": Lengths(words=160, answer=64, pairs=14, asked=1000, options=400, open=8, picture=(96, 96), people=100),
     "mllmu": Lengths(
@@ -431,7 +430,7 @@ def training(
         method: its name, for what ``prepare`` keeps: of ``mmunlearner`` and ``vl_eraser``.
         options: of the method.
         beside: rank of the adapter that lies beside weights in half precision (vanilla).
-        retained: pictures of the people to keep, which VL-Eraser looks at.
+        retained: pictures, or pairs, of the people to keep that VL-Eraser looks at.
         on_gpu: a CPU keeps dropout's masks in four bytes an element and does not repeat grouped keys.
     """
     needs, options = needs or Needs(), options or {}
@@ -457,20 +456,29 @@ def training(
     # Besides the blocks: the last norm's input, sines and cosines.
     kept = groups * (blocks + tokens * (shapes.width + 2 * shapes.head_width) * FLOAT)
     kept += groups * _tower(shapes, rows, lora, scope, checkpointing=checkpointing, on_gpu=on_gpu)
+    if settings.get("packing") == "person":  # who sees whom, as booleans and as numbers
+        kept += groups * tokens * (tokens / rows) * (1 + FLOAT)
     logits, piece = scored * shapes.vocabulary * FLOAT, upcast(shapes)
     others = (groups - 1) * logits  # the probabilities that another group's loss keeps until the backward pass
     head = others + max(3 * logits, 2 * logits if shapes.stored == FLOAT else logits + piece)
-    moments = {"blocks": (kept + again + block.moment(tokens), piece, others), "head": (kept, 0, head)}
+    momentary, copied = block.moment(tokens, piece, checkpointing=checkpointing)
+    moments = {"blocks": (kept + again + momentary, copied, others), "head": (kept, 0, head)}
     if needs.vocabulary and joint:
         # Of the retained: log-probabilities, the reference's, their exponential, difference and product.
         moments["head"] = (kept, 0, 6 * logits)
-        moments["reference"] = (kept + block.moment(tokens), piece, 2 * logits)
+        moments["reference"] = (kept + momentary, copied, 2 * logits)
+    if eraser and options.get("vacuum", True):
+        moments["decomposition"] = (_decomposition(shapes, retained), 0, 0)
     activations, copied, vocabulary = max(moments.values(), key=sum)
 
     trained = _trained(shapes, scope, lora["rank"])
     if options.get("parameters") == "full":  # MMUnlearner's: copies of the weights themselves
         trained = sum(n * a * b for n, a, b in _linears(shapes, scope))
-    adapters: float = trained * FLOAT * (2 if settings.get("optimizer", "adam") == "sgd" else 4)
+    # The optimizer's moments; gradients, while a further part of the step is computed.
+    more = (0 if settings.get("optimizer", "adam") == "sgd" else 2) + (
+        accumulation > 1 and rows < settings["batch_size"]
+    )
+    adapters: float = trained * FLOAT * (1 + more)
     if method == "mmunlearner":
         adapters += trained * (1 + FLOAT)  # a mask of a byte, and the masked gradient in the loss
         # Before training, squared gradients are gathered: two sums of them, no gradients and no moments, and random matrices for B.
@@ -576,6 +584,13 @@ def bases(shapes: Shapes, pictures: int) -> int:
     return shapes.layers * sum(width * columns[width] for width, _ in shapes.mlp) * FLOAT
 
 
+def _decomposition(shapes: Shapes, rows: int) -> int:
+    """Bytes of the singular value decomposition of one layer's inputs, in double precision: input, copy, vectors, work space."""
+    width = shapes.feed_forward
+    vectors = width**2 if rows > width // 2 else width * min(rows, width)
+    return 8 * (vectors + 3 * width * rows)
+
+
 @dataclass(frozen=True)
 class _Block:
     """What a decoder block costs in training, in bytes."""
@@ -619,10 +634,15 @@ class _Block:
         floats = 4 * s.width + 2 * s.query_width + 2 * keys + s.heads + 4 * s.feed_forward
         return tokens * floats * FLOAT
 
-    def moment(self, tokens: int) -> float:
-        """What a block holds for a moment, on top of what is saved: the last product's input and output, and gradients."""
-        products = 2 if self.on_gpu else 1
-        return tokens * (products * self.shapes.feed_forward + 5 * self.shapes.width) * FLOAT
+    def moment(self, tokens: int, piece: int, *, checkpointing: bool) -> tuple[float, float]:
+        """What a block holds for a moment on top of what is saved: activations, and float32 copies of weights.
+
+        That is while the last product is taken (its input, and a piece of its matrix) or just after it (its parts and their sum).
+        """
+        products = (2 if self.on_gpu else 1) * self.shapes.feed_forward
+        while_taken = tokens * (products + (2 if checkpointing else 3) * self.shapes.width) * FLOAT
+        after = tokens * (products + (2 if checkpointing else 5) * self.shapes.width) * FLOAT
+        return max((while_taken, float(piece)), (after, 0.0), key=sum)
 
     def _inputs(self, width: int, layers: int, *, asks: bool) -> float:
         """Inputs of adapters: after dropout each its own, with the mask where the input asks for a gradient."""
@@ -693,7 +713,7 @@ def needs_of(
     if not config["finetune"].get("shard"):
         yield ("finetune",), "finetune", training(shapes, lengths, config["finetune"])
     vanilla = rank_of(config["finetune"])
-    retained = round(lengths.people * (1 - min(config["benchmark"]["forget_percents"]) / 100)) * lengths.pictures
+    retained = round(lengths.people * (1 - min(config["benchmark"]["forget_percents"]) / 100))
     for entry in entries.values():
         if not entry.settings.get("shard"):
             need = training(
@@ -704,11 +724,16 @@ def needs_of(
                 method=entry.method.name,
                 options=entry.settings,
                 beside=vanilla,
-                retained=retained,
+                retained=retained * _inputs_a_person(lengths, entry.settings.get("vacuum_inputs", "image")),
             )
             yield ("methods", entry.name), "unlearn", need
     rank = vanilla + max((rank_of(entry.settings) for entry in entries.values()), default=0)
     yield ("evaluation", "batch_size"), "predict", answering(shapes, lengths, config["evaluation"], beside=rank)
+
+
+def _inputs_a_person(lengths: Lengths, which: str) -> int:
+    """Inputs that VL-Eraser keeps clear of, for each person to keep."""
+    return lengths.pictures * (which != "text") + lengths.pairs * (which != "image")
 
 
 def rank_of(settings: Mapping[str, Any]) -> int:
@@ -751,7 +776,7 @@ def findings(config: Mapping[str, Any], entries: Mapping[str, Entry], root: Path
         card = cards.get(rule)
         if card is not None and not need.fits(card):
             part = f"{need.parts[need.largest] / GB:.1f} of them for {need.largest}"
-            lacks = f"a GPU of {need.card:.1f} GB in rule {rule}, {part}, and cluster.gpu_gb is {card}"
+            lacks = f"a GPU of {need.card:.1f} GB in rule {rule}, {part}, and gpu_gb is {card}"
             yield key, f"{_needing(config, key)} {lacks}; expected {_remedy(config, entries, key, shapes, card)}"
 
 
