@@ -131,7 +131,7 @@ def shapes_of(vlm: VisionLanguageModel, resident: int, picture_tokens: int) -> m
         head_width=text.hidden_size // text.num_attention_heads,
         vocabulary=text.vocab_size,
         tied=False,
-        tower=memory.Tower(2, 1024, 4096, picture_tokens + 1, (), (), (), picture_tokens, True),
+        tower=memory.Tower(2, 1024, 4096, picture_tokens + 1, (), (), (), picture_tokens),
         picture_tokens=picture_tokens,
         context=4096,
         stored=2,

@@ -50,7 +50,7 @@ class Tower:
         other: (in, out) of the block's other linear layers.
         joins: (in, out) of the projector or merger.
         joined_tokens: how many tokens a picture has in the projector or merger.
-        keeps_layers: every layer's output is held until the last is computed.
+        reads_pixels: weights of the convolution that makes patches of pixels.
     """
 
     layers: int
@@ -61,7 +61,7 @@ class Tower:
     other: tuple[tuple[int, int], ...]
     joins: tuple[tuple[int, int], ...]
     joined_tokens: int
-    keeps_layers: bool
+    reads_pixels: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Shapes:
         decoder = self.layers * _elements((*self.attention, *self.mlp))
         vocabulary = (1 if self.tied else 2) * self.vocabulary * self.width
         tower = self.tower.layers * _elements((*self.tower.attention, *self.tower.other)) + _elements(self.tower.joins)
-        return decoder + vocabulary + tower
+        return decoder + vocabulary + tower + self.tower.reads_pixels
 
     @property
     def largest_matrix(self) -> int:
@@ -311,7 +311,7 @@ def _clip_tower(config: Mapping[str, Any], decoder_width: int, *, tiled: bool) -
         other=(square, (width, feed_forward), (feed_forward, width)),
         joins=((width, decoder_width), (decoder_width, decoder_width)),
         joined_tokens=tokens,
-        keeps_layers=True,
+        reads_pixels=3 * vision["patch_size"] ** 2 * width,
     )
     return tower, tokens
 
@@ -336,7 +336,7 @@ def _qwen2_vl_tower(
         other=((width, width), (width, feed_forward), (feed_forward, width)),
         joins=((joined, joined), (joined, decoder_width)),
         joined_tokens=tokens,
-        keeps_layers=False,
+        reads_pixels=3 * 2 * vision["patch_size"] ** 2 * width,
     )
     return tower, tokens
 
@@ -661,7 +661,8 @@ def _tower(
     tower, mask = shapes.tower, (0.25 if on_gpu else 1.0) if lora["dropout"] else 0.0
     adapted = (*tower.attention, *tower.other) if scope != "language_and_tower_attention" else tower.attention
     # Inputs of two norms, queries, keys, values and result; the activation's input, sigmoid and result.
-    block = 6 * tower.width + 3 * tower.feed_forward + sum((1 + mask) * a + lora["rank"] for a, _ in adapted)
+    rank = int(lora["rank"])
+    block = 6 * tower.width + 3 * tower.feed_forward + sum((1 + mask) * a + rank for a, _ in adapted)
     joined = 2 * sum(b for _, b in tower.joins) + sum((1 + mask) * a for a, _ in tower.joins)
     patches = rows * tower.patches * FLOAT
     blocks = patches * (tower.layers * tower.width + block) if checkpointing else patches * tower.layers * block
@@ -789,26 +790,26 @@ def _remedy(
 ) -> str:
     """What to set so that it fits, or the smallest card that will do."""
     smallest = math.inf
+    for said, changed, others in _alternatives(config, entries, key):
+        need = next(need for found, _, need in needs_of(changed, others, shapes) if found == key)
+        if need.fits(card):
+            return said
+        smallest = min(smallest, need.card)
+    return f"a GPU of at least {math.ceil(smallest)} GB, or another model"
+
+
+def _alternatives(
+    config: Mapping[str, Any], entries: Mapping[str, Entry], key: tuple[str, ...]
+) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Entry]]]:
+    """(in words, configuration, entries) of other settings with the same result, the fastest first."""
     if key[0] == "evaluation":
         for packs in range(config["evaluation"]["batch_size"], 0, -1):
-            smaller = {**config, "evaluation": {**config["evaluation"], "batch_size": packs}}
-            need = dict((k, n) for k, _, n in needs_of(smaller, entries, shapes))[key]
-            smallest = min(smallest, need.card)
-            if need.fits(card):
-                return f"at most {packs}"
-    else:
-        settings = config["finetune"] if key[0] == "finetune" else entries[key[1]].settings
-        for way in ways_to_train(settings["batch_size"]):
-            if key[0] == "finetune":
-                changed, others = {**config, "finetune": {**settings, **way}}, entries
-            else:
-                entry = entries[key[1]]
-                changed, others = config, {key[1]: replace(entry, settings={**settings, **way})}
-            need = dict((k, n) for k, _, n in needs_of(changed, others, shapes))[key]
-            smallest = min(smallest, need.card)
-            if need.fits(card):
-                checkpointing = str(way["gradient_checkpointing"]).lower()
-                return (
-                    f"gradient_accumulation: {way['gradient_accumulation']} and gradient_checkpointing: {checkpointing}"
-                )
-    return f"a GPU of at least {math.ceil(smallest)} GB, or another model"
+            yield f"at most {packs}", {**config, "evaluation": {**config["evaluation"], "batch_size": packs}}, entries
+        return
+    settings = config["finetune"] if key[0] == "finetune" else entries[key[1]].settings
+    for way in ways_to_train(settings["batch_size"]):
+        said = " and ".join(f"{name}: {str(value).lower()}" for name, value in way.items())
+        if key[0] == "finetune":
+            yield said, {**config, "finetune": {**settings, **way}}, entries
+        else:
+            yield said, config, {key[1]: replace(entries[key[1]], settings={**settings, **way})}
