@@ -264,12 +264,13 @@ def test_a_method_that_does_not_fit_is_refused_with_what_to_set() -> None:
 
 
 def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does() -> None:
-    config = laid_over("paper-llava-1.5-7b", "gpu-24gb", evaluation={"batch_size": 9})
+    asked = {"protocol": "mllmu-official"}
+    config = laid_over("paper-llava-1.5-7b", "gpu-40gb", evaluation={**asked, "batch_size": 9})
     (line,) = complaints(config)
     error_page.check("an evaluation.batch_size that does not fit a GPU", "planning", line)
     largest = int(line.rsplit(" ", 1)[1])
-    assert complaints(laid_over("paper-llava-1.5-7b", "gpu-24gb", evaluation={"batch_size": largest})) == []
-    assert complaints(laid_over("paper-llava-1.5-7b", "gpu-24gb", evaluation={"batch_size": largest + 1})) != []
+    assert complaints(laid_over("paper-llava-1.5-7b", "gpu-40gb", evaluation={**asked, "batch_size": largest})) == []
+    assert complaints(laid_over("paper-llava-1.5-7b", "gpu-40gb", evaluation={**asked, "batch_size": largest + 1}))
 
 
 def test_a_card_that_holds_no_settings_is_refused_with_the_smallest_that_does() -> None:
@@ -356,5 +357,6 @@ def test_the_page_has_the_needs_of_today() -> None:
 
 def test_every_entry_of_the_paper_is_in_the_table() -> None:
     config = laid_over("paper-llava-1.5-7b")
-    for name in ("finetune", *resolve(config, catalogue.read()), "predict"):
-        assert f"| LLaVA-1.5-7B | {name} |" in memory_page.table()
+    for model in memory_page.MODELS:
+        for name in ("finetune", *resolve(config, catalogue.read()), "predict, protocol unsee"):
+            assert f"| {model} | {name} |" in memory_page.table()

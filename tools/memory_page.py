@@ -8,7 +8,7 @@ tests/test_memory.py fails where a file differs from what this writes.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -27,13 +27,13 @@ from unsee.unlearning import catalogue  # noqa: E402
 PAGE = ROOT / "docs" / "memory.md"
 CARDS = (24, 40, 80)
 BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-#: The presets that an overlay of a card is laid over.
 MODELS = {"LLaVA-1.5-7B": "paper-llava-1.5-7b", "Qwen2-VL-7B": "paper-qwen2-vl-7b"}
+#: The protocols of ``evaluation`` that a model can be asked by.
+PROTOCOLS = {"LLaVA-1.5-7B": ("unsee", "mllmu-official", "mmunlearner"), "Qwen2-VL-7B": ("unsee", "mmunlearner")}
+#: The presets that an overlay of a card is laid over, alone and with other settings between them.
 LAID_OVER = [
-    (name, *ours)
-    for name in (*MODELS.values(), "clear-llava-1.5-7b", "anchor-llava-vanilla")
-    for ours in ((), ("ours-7b",))
-    if not (ours and name.startswith("anchor"))
+    *((name,) for name in (*MODELS.values(), "clear-llava-1.5-7b", "anchor-llava-vanilla")),
+    *((name, ours.stem) for name in MODELS.values() for ours in sorted((ROOT / "presets").glob("ours-*.yaml"))),
 ]
 HEAD = """\
 # Laid over a preset of a 7B model, on a card of {card} GB:
@@ -115,22 +115,28 @@ def table() -> str:
 
 
 def _rows() -> Iterator[tuple[str, str, list[str], str]]:
-    cases = [
-        *((model, (preset,), "") for model, preset in MODELS.items()),
-        *((model, (preset, "ours-7b"), "our protocol") for model, preset in MODELS.items()),
-        ("LLaVA-1.5-7B", ("clear-llava-1.5-7b",), "CLEAR"),
-    ]
-    for model, presets, label in cases:
-        by_card = {card: needs(_laid_over(configuration(*presets), overlay(card))) for card in CARDS}
-        for job in by_card[CARDS[0]]:
-            if label == "our protocol" and job != "predict" or label == "CLEAR" and job not in ("vl_eraser", "predict"):
-                continue  # as without the label
-            found = {card: by_card[card][job] for card in CARDS}
-            cells = [f"{need.card:.1f}{'' if need.fits(card) else ' (refused)'}" for card, need in found.items()]
-            parts = found[CARDS[0]].parts
-            first, second = sorted(parts, key=lambda name: -parts[name])[:2]
-            most = f"{first} {parts[first] / memory.GB:.1f}, {second} {parts[second] / memory.GB:.1f}"
-            yield model, f"{job}{f' ({label})' if label else ''}", cells, most
+    for model, preset in MODELS.items():
+        yield from _rows_of(model, configuration(preset), lambda job: job != "predict", "")
+    clear = configuration("clear-llava-1.5-7b")
+    yield from _rows_of("LLaVA-1.5-7B", clear, lambda job: job == "vl_eraser", ", CLEAR")
+    for model, protocols in PROTOCOLS.items():
+        for protocol in protocols:
+            asked = {"evaluation": {"protocol": protocol, "shots": 0, "max_new_tokens": 50}}
+            config = _laid_over(configuration(MODELS[model]), asked)
+            yield from _rows_of(model, config, lambda job: job == "predict", f", protocol {protocol}")
+
+
+def _rows_of(
+    model: str, config: dict[str, Any], wanted: Callable[[str], bool], label: str
+) -> Iterator[tuple[str, str, list[str], str]]:
+    by_card = {card: needs(_laid_over(config, overlay(card))) for card in CARDS}
+    for job in filter(wanted, by_card[CARDS[0]]):
+        found = {card: by_card[card][job] for card in CARDS}
+        cells = [f"{need.card:.1f}{'' if need.fits(card) else ' (refused)'}" for card, need in found.items()]
+        parts = found[CARDS[0]].parts
+        first, second = sorted(parts, key=lambda name: -parts[name])[:2]
+        most = f"{first} {parts[first] / memory.GB:.1f}, {second} {parts[second] / memory.GB:.1f}"
+        yield model, job + label, cells, most
 
 
 def _laid_over(config: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
