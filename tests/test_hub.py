@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import huggingface_hub
 import huggingface_hub.constants
 import pytest
 
+from tests import error_page
 from unsee import hub
+from unsee.models.checkpoints import folder_of
+from unsee.models.model import load
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -93,3 +97,46 @@ def test_without_a_network_the_error_says_which_files_go_where(cached: Path, tmp
         "where the hub cannot be reached, put its files config.json, *.safetensors into a folder and name that folder in "
         "model.path"
     )
+
+
+@pytest.fixture
+def fetched(cached: Path, tmp_path: Path, random_checkpoint: Path) -> Path:
+    """The record of a checkpoint that was fetched at :data:`COMMIT`, where the cache has a newer one too; no network."""
+    repository = tmp_path / "hub" / "models--owner--model"
+    for commit in (COMMIT, COMMIT[::-1]):
+        shutil.copytree(random_checkpoint, repository / "snapshots" / commit)
+    newest = repository / "snapshots" / COMMIT[::-1] / "config.json"
+    newest.write_text(newest.read_text().replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 1e-03'))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT[::-1])
+    record = tmp_path / "results" / "published.json"
+    hub.fetch("owner/model", COMMIT, kind="model", patterns=hub.CHECKPOINT, key="model.path", output=record)
+    return record
+
+
+def test_jobs_load_the_commit_that_was_fetched_without_a_network(
+    fetched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*given: Any, **named: Any) -> None:
+        raise AssertionError("a connection was tried")
+
+    # As on a node that has no network and does not know it.
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    spec = {"name": "x", "family": "llava", "dtype": "float32", "path": "owner/model", "revision": None}
+    by_record = {**spec, "record": str(fetched)}
+    assert folder_of(by_record).name == COMMIT
+    assert load(by_record).base.config.text_config.rms_norm_eps == 1e-06
+    assert folder_of(spec).name == COMMIT[::-1], "without a record, the newest that is here"
+    assert folder_of({**spec, "revision": COMMIT}).name == COMMIT
+    with pytest.raises(hub.FetchError) as caught:
+        folder_of({**spec, "path": "owner/another"})
+    error_page.check("a published checkpoint that was not fetched", "loading", str(caught.value))
+
+
+def test_a_fetched_file_that_was_cut_short_is_named(fetched: Path) -> None:
+    weights = hub.folder(fetched) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(hub.FetchError, match=r"model\.safetensors has 100 bytes; expected [0-9]+, as it was fetched"):
+        hub.folder(fetched)

@@ -16,9 +16,10 @@ import pytest
 import torch
 from PIL import Image
 
+from unsee import images
 from unsee.benchmarks import clear, files, mllmu
 from unsee.benchmarks.schema import BenchmarkError
-from unsee.models import pictures
+from unsee.models.checkpoints import CheckpointError
 from unsee.models.model import load
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +41,7 @@ def test_pickled_weights_are_refused_and_not_opened(family_spec: dict[str, Any],
     shutil.copytree(family_spec["path"], folder)
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Flag(flag)))
-    with pytest.raises(FileNotFoundError, match=r"has pytorch_model\.bin; expected \*\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"has pytorch_model\.bin; expected \*\.safetensors"):
         load({**family_spec, "path": str(folder)})
     assert not flag.exists()
     pickle.loads((folder / "pytorch_model.bin").read_bytes())
@@ -98,13 +99,24 @@ def test_a_decompression_bomb_is_refused_with_its_row(size: tuple[int, int]) -> 
     with pytest.raises(BenchmarkError, match=r"^Full_Set/x\.parquet, row 3: .* pixels.*; replace it$"):
         files.picture("Full_Set/x.parquet, row 3", {"bytes": bomb(*size), "path": "x.png"})
     with pytest.raises(ValueError, match=r"^picture 003/profile: .* pixels"):
-        pictures.decode(bomb(*size), "003/profile")
+        images.decode(bomb(*size), "picture 003/profile")
 
 
 def test_a_picture_within_the_limit_is_none() -> None:
     file = io.BytesIO()
     Image.new("1", (7_000, 7_000)).save(file, "PNG")
     assert files.picture("row", {"bytes": file.getvalue()}) == file.getvalue()
+
+
+def test_every_picture_is_opened_in_one_place() -> None:
+    """An EPS file would start Ghostscript in any other."""
+    opened = {
+        file.relative_to(ROOT).as_posix()
+        for file in CODE
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open"
+    }
+    assert opened == {"src/unsee/images.py"}
 
 
 @pytest.mark.parametrize("name", ["../up", "/etc/passwd", "a\0b", "..", ".", "a/b", "a\\b", ".hidden", "a\nb"])

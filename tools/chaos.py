@@ -139,17 +139,26 @@ def killed(chaos: Chaos, number: int, seed: int, jobs: int, seconds: float) -> s
 
 
 def full_disk(chaos: Chaos) -> str:
-    """A disk with room for a part of the results."""
+    """A disk with room for a part of the results is refused; one that something else fills meanwhile is told of by a job."""
     folder = chaos.folder / "full_disk"
-    (folder / "results").mkdir(parents=True)
-    with mounted(folder / "results", "1500k") as why_not:
+    results = folder / "results"
+    results.mkdir(parents=True)
+    with mounted(results, "1500k") as why_not:
         if why_not:
             return f"skipped: no file system can be mounted here ({why_not})"
         call = chaos.start("full_disk")
+        refused = call.wait() != 0 and "are free there; expected at least" in call.text
+        chaos.expect(refused, f"nobody said that the disk is too small; see {call.output}")
+        subprocess.run(["mount", "-o", "remount,size=64m", str(results)], check=True)
+        call = chaos.start("full_disk")
+        while call.process.poll() is None and not (results / "jobs").exists():
+            time.sleep(0.05)
+        ballast = results / "ballast"
+        ballast.write_bytes(bytes(max(0, shutil.disk_usage(results).free - 1_000_000)))
         chaos.expect(call.wait() != 0, "a full disk went unnoticed")
         said = re.findall(r"cause: the disk is full .*", call.text)
         chaos.expect(bool(said), f"nobody said that the disk is full; see {call.output}")
-        subprocess.run(["mount", "-o", "remount,size=64m", str(folder / "results")], check=True)
+        ballast.unlink()
         chaos.finish("full_disk")
         chaos.expect_table("full_disk")
     return f"said: {said[-1]}"

@@ -31,6 +31,8 @@ import torch.nn.functional as F
 from PIL import Image
 from tqdm import tqdm
 
+from unsee.images import decode
+
 ADULT = 24.0
 LOOKED_YOUNG = {
     *(28, 51, 55, 186, 214, 216, 283, 351, 395, 421, 463, 490, 512, 549, 617),
@@ -98,7 +100,7 @@ class FaceRes:
     @torch.no_grad()
     def look(self, jpeg: bytes, size: int = 224) -> tuple[float, str, np.ndarray]:
         """Estimated age in years, ``female`` or ``male``, and the 1,024 numbers of the embedding."""
-        image = Image.open(io.BytesIO(jpeg)).resize((size, size), Image.Resampling.BICUBIC)
+        image = decode(jpeg, "portrait").resize((size, size), Image.Resampling.BICUBIC)
         pixels = torch.from_numpy(np.asarray(image).astype(np.float32))
         values = {"input_1": (pixels.flip(-1) - torch.tensor([103.939, 116.779, 123.68])).permute(2, 0, 1)[None]}
         for node in self._nodes:

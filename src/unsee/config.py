@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +22,20 @@ import yaml
 
 from unsee import memory
 from unsee.benchmarks import published
+from unsee.evaluation import protocols
+from unsee.models import checkpoints
 from unsee.unlearning.catalogue import REQUIRED, Catalogue, Description
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
 
 #: Rows of every table that are no unlearning method; no entry may have such a name.
 RESERVED = ("base", "vanilla", "retain")
+#: No number of a configuration is larger, of either sign: generators of random numbers take seeds of 32 bits.
+LARGEST = 2**32 - 1
+#: Values of a file when its aliases are written out; a file that contains itself has no end of them.
+MOST_VALUES = 100_000
+#: Problems that are listed; the rest is counted.
+LISTED = 10
 
 Key = tuple[str | int, ...]
 
@@ -49,27 +60,59 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         config: all files merged, as the workflow sees it.
         methods: the methods there are.
         root: the project folder, that the schema and relative paths are found from.
-        files: the files that were merged, later ones win; they are only read to say where a wrong key is.
+        files: the files that were merged, the project's own first, later ones win; they are read to say where a wrong key
+            is, and what was set at all.
 
     Raises:
         ConfigError: something is wrong.
     """
-    schema = yaml.safe_load((root / SCHEMA).read_text(encoding="utf-8"))
-    found: list[tuple[Key, str]] = list(_repeated_keys(files))
-    found += _schema_findings(config, schema)
-    if not found:
-        found += _method_findings(config, methods, schema["$defs"]["training"])
-        found += _people_findings(config)
-        found += _path_findings(config, root)
-    if not found:
-        found += _length_findings(config)
-        found += _process_findings(config)
+    schema = _schema(root / SCHEMA)
+    unreadable = list(_alias_findings(files)) or list(_file_findings(files)) or list(_shape_findings(config))
+    if unreadable:  # nothing else may look at values without end
+        raise ConfigError("\n".join(unreadable[:LISTED]))
+    findings = [*_repeated_keys(files), *_schema_findings(config, schema)]
+    if not findings:
+        findings += _method_findings(config, methods, schema["$defs"]["training"])
+        findings += _only_findings(config)
+        findings += _people_findings(config)
+        findings += _unread_findings(config, root, files)
+        findings += _path_findings(config, root)
+    if not findings:
+        findings += _name_findings(config)
+        findings += _length_findings(config)
+        findings += _process_findings(config)
         entries = resolve(config, methods, files)
-        found += _twin_findings(entries)
-        found += memory.findings(config, entries, root)
-    if found:
-        places = [(yaml.safe_load(file.read_text(encoding="utf-8")), file) for file in reversed(files)]
-        raise ConfigError("\n".join(f"{_place(key, config, places)} {message}" for key, message in found))
+        findings += _twin_findings(entries)
+        findings += memory.findings(config, entries, root)
+    findings += _size_findings(config, {key for key, _ in findings})
+    if findings:
+        first: dict[Key, str] = {}
+        for key, message in findings:
+            first.setdefault(key, message)
+        places = [(_content(file), file) for file in reversed(files)]
+        lines = [f"{_place(key, config, places)} {message}" for key, message in list(first.items())[:LISTED]]
+        more = [f"and {len(first) - LISTED} more"] if len(first) > LISTED else []
+        raise ConfigError("\n".join(lines + more))
+
+
+@cache
+def _schema(file: Path) -> dict[str, Any]:
+    """The schema; read once."""
+    schema: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return schema
+
+
+def check_folders(*folders: str) -> None:
+    """Refuse folders of the project or of its results in whose paths Snakemake would see wildcards.
+
+    Raises:
+        ConfigError: a path has a brace.
+    """
+    for folder in folders:
+        if re.search("[{}]", folder):
+            raise ConfigError(
+                f"{folder}: the path has a brace, which Snakemake takes for a wildcard; expected a path without; rename the folder"
+            )
 
 
 def resolve(config: Mapping[str, Any], methods: Catalogue, files: Sequence[Path] = ()) -> dict[str, Entry]:
@@ -81,18 +124,54 @@ def resolve(config: Mapping[str, Any], methods: Catalogue, files: Sequence[Path]
         files: the files that were merged; rows stand in the order in which they are first named there (Snakemake
             puts those of a file that is laid over another first).
     """
-    contents = [yaml.safe_load(file.read_text(encoding="utf-8")) or {} for file in files]
-    named = [name for content in contents for name in content.get("methods") or {}]
+    named = [name for file in files for name in _content(file).get("methods") or {}]
     entries = {}
     for name in dict.fromkeys([*(name for name in named if name in config["methods"]), *config["methods"]]):
-        given = config["methods"][name]
-        if given is False:
+        if not is_row(config, name):
             continue
-        given = dict(given or {})
+        given = dict(config["methods"][name] or {})
         description = methods[given.pop("method", name)]
         defaults = {key: option.default for key, option in description.options.items()}
         entries[name] = Entry(name, description, plain(_overlay(config["unlearning"] | defaults, given)))
     return entries
+
+
+def is_row(config: Mapping[str, Any], name: str) -> bool:
+    """Whether an entry of ``methods`` is a row of the table: not ``false``, and among ``only`` where there is such a list."""
+    return config["methods"][name] is not False and (config["only"] is None or name in config["only"])
+
+
+def read_nested(config: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Give what ``--config`` set inside of a section or list the type that it would have in a file, in place.
+
+    Snakemake reads ``--config 'benchmark={people: 30}'`` as texts only.
+
+    Args:
+        config: all files merged, under what ``--config`` set.
+        overrides: what ``--config`` set, as Snakemake parsed it.
+    """
+    for key, value in overrides.items():
+        if isinstance(value, Mapping) and isinstance(config.get(key), dict):
+            _read_texts(config[key], value)
+        elif isinstance(value, list) and config.get(key) == value:
+            config[key] = _as_in_a_file(value)
+
+
+def _read_texts(section: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    for key, value in overrides.items():
+        if isinstance(value, Mapping) and isinstance(section.get(key), dict):
+            _read_texts(section[key], value)
+        elif key in section:
+            section[key] = _as_in_a_file(value)
+
+
+def _as_in_a_file(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_in_a_file(item) for item in value]
+    try:
+        return yaml.safe_load(value) if isinstance(value, str) else value
+    except (yaml.YAMLError, ValueError):
+        return value
 
 
 def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,22 +192,79 @@ def plain(value: Any) -> Any:
 # --- what may be wrong ------------------------------------------------------------------------------------------
 
 
+def _alias_findings(files: Iterable[Path]) -> Iterator[str]:
+    """YAML lets a value contain itself, or grow tenfold with every line; a plan would never be done with it."""
+
+    def count(node: yaml.Node, counts: dict[int, float]) -> float:
+        if id(node) not in counts:
+            counts[id(node)] = math.inf  # until it is known: a node that contains itself
+            parts = node.value if isinstance(node, yaml.SequenceNode | yaml.MappingNode) else []
+            nodes = [part[1] if isinstance(part, tuple) else part for part in parts]
+            counts[id(node)] = 1 + sum(count(part, counts) for part in nodes)
+        return counts[id(node)]
+
+    for file in files:
+        try:
+            node = yaml.compose(file.read_text(encoding="utf-8"))
+            values = count(node, {}) if node is not None else 0
+        except RecursionError:
+            values = math.inf
+        except (OSError, ValueError, yaml.YAMLError):
+            continue  # said by _file_findings
+        if values > MOST_VALUES:
+            size = "contains itself (by an alias, *name)" if values == math.inf else f"has {values:.0f} values"
+            yield f"{file.name}: {size}; expected at most {MOST_VALUES} values with all aliases written out"
+
+
+def _content(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    return content
+
+
+def _file_findings(files: Iterable[Path]) -> Iterator[str]:
+    """Snakemake reads files before this, with loaders that forgive more."""
+    for file in files:
+        try:
+            content = _content(file)
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            yield f"{file.name}: cannot be read ({' '.join(str(error).split())}); expected sections of YAML, as config.yaml"
+        else:
+            if not isinstance(content, Mapping):
+                yield f"{file.name}: is {_shown(content)}; expected sections of YAML, as config.yaml"
+
+
+def _shape_findings(config: Mapping[str, Any]) -> Iterator[str]:
+    """The same of what did not come from files."""
+
+    def deep(value: Any, depth: int) -> bool:
+        parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else []
+        return depth > 20 or any(deep(part, depth + 1) for part in parts)
+
+    for key, value in config.items():
+        if deep(value, 0):
+            yield f"{_path_text((key,))} has lists or sections 20 deep; expected what config.yaml shows"
+
+
 def _repeated_keys(files: Iterable[Path]) -> Iterator[tuple[Key, str]]:
     """YAML keeps the last of two equal keys without a word."""
+    visited: set[int] = set()
 
     def walk(node: yaml.Node, path: Key) -> Iterator[tuple[Key, str]]:
+        if id(node) in visited:  # an alias of what was looked at
+            return
+        visited.add(id(node))
         if isinstance(node, yaml.SequenceNode):
             for i, item in enumerate(node.value):
                 yield from walk(item, (*path, i))
         if isinstance(node, yaml.MappingNode):
             seen: dict[str, int] = {}
             for key, value in node.value:
-                line = key.start_mark.line + 1
-                if key.value in seen:
-                    lines = f"lines {seen[key.value]} and {line}"
-                    yield (*path, key.value), f"is there twice ({lines}); expected once"
-                seen[key.value] = line
-                yield from walk(value, (*path, key.value))
+                name, line = str(key.value), key.start_mark.line + 1
+                if name in seen:
+                    lines = f"lines {seen[name]} and {line}"
+                    yield (*path, name), f"is there twice ({lines}); expected once"
+                seen[name] = line
+                yield from walk(value, (*path, name))
 
     for file in files:
         node = yaml.compose(file.read_text(encoding="utf-8"))
@@ -141,7 +277,7 @@ def _schema_findings(value: Any, schema: Mapping[str, Any], at: Key = ()) -> Ite
     checker = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
         {
             "integer": lambda _, v: type(v) is int,
-            "number": lambda _, v: type(v) in (int, float) and math.isfinite(v),
+            "number": lambda _, v: type(v) is int or type(v) is float and math.isfinite(v),
         }
     )
     extended = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
@@ -160,6 +296,40 @@ def _schema_findings(value: Any, schema: Mapping[str, Any], at: Key = ()) -> Ite
                     yield (*key, missing), "is missing; expected it as in the project's config.yaml"
         else:
             yield key, f"is {_shown(error.instance)}; expected {error.schema['description']}{_hint(error.instance)}"
+
+
+def _size_findings(value: Any, reported: set[Key], at: Key = ()) -> Iterator[tuple[Key, str]]:
+    """Numbers beyond all sense, wherever they stand: they overflow late, or name a folder that cannot be made."""
+    if at in reported:
+        return
+    if isinstance(value, Mapping | list | tuple):
+        for key, part in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _size_findings(part, reported, (*at, key))
+    elif type(value) in (int, float) and not abs(value) <= LARGEST:
+        yield at, f"is {_shown(value)}; expected a number between -{LARGEST} and {LARGEST} (32 bits)"
+
+
+def _only_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    entries = [str(name) for name, given in config["methods"].items() if given is not False]
+    for i, name in enumerate(config["only"] or []):
+        if config["methods"].get(name) is False:
+            yield ("only", i), f"is {_shown(name)}, and methods.{name} is false; expected one or the other"
+        elif name not in config["methods"]:
+            yield ("only", i), f"is {_shown(name)}, and that {_unknown('entry of methods', name, entries)}"
+
+
+def _name_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    """Snakemake takes a part of a path that ends in twenty times the same for a loop of its own."""
+    names: dict[Key, str] = {("model", "name"): config["model"]["name"]}
+    names |= {("methods", name): name for name in config["methods"] if is_row(config, name)}
+    for key, name in names.items():
+        if len(name) > 100:
+            yield key, f"has a name of {len(name)} letters; expected at most 100, for the names of folders"
+        elif match := re.search(r"(.+?)\1{19}$", name):
+            yield (
+                key,
+                f"has a name that repeats {match[1]!r} twenty times; expected one without (Snakemake stops at it)",
+            )
 
 
 def _method_findings(
@@ -196,6 +366,15 @@ def _method_findings(
         for key, option in options.items():
             if option.default is REQUIRED and key not in given:
                 yield (*at, key), f"is missing; expected {option.expected}, {named} has no default for it"
+        yield from _combination_findings(methods[named], given, at)
+
+
+def _combination_findings(method: Description, given: Mapping[str, Any], at: Key) -> Iterator[tuple[Key, str]]:
+    """What the method's file requires of several options, where each is right by itself."""
+    values = {key: given.get(key, option.default) for key, option in method.options.items()}
+    if all(method.options[key].accepts(value) for key, value in values.items()) and not method.accepts(values):
+        shown = ", ".join(f"{key} {_shown(values[key])}" for key in method.required_options)
+        yield at, f"has {shown}; {method.name} expected {method.requires}"
 
 
 def _length_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
@@ -253,26 +432,59 @@ def _people_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
             )
 
 
+def _unread_findings(config: Mapping[str, Any], root: Path, files: Sequence[Path]) -> Iterator[tuple[Key, str]]:
+    """Keys that somebody set and that nothing reads, because of what another key says."""
+    benchmark, model, evaluation = config["benchmark"], config["model"], config["evaluation"]
+    name, protocol = benchmark["name"], evaluation["protocol"]
+    if name == "synthetic":
+        unread = {
+            ("benchmark", key): "benchmark.name is synthetic, which reads no files" for key in ("path", "revision")
+        }
+    else:
+        unread = {
+            ("benchmark", key): f"benchmark.name is {name}, whose people are published"
+            for key in ("people", "celebrities", "seed")
+        }
+        if benchmark["path"] is not None:
+            unread["benchmark", "revision"] = "benchmark.path names a folder, so that nothing is fetched"
+    if model["build"] or os.path.isdir(root / model["path"]):
+        reason = "model.build is true" if model["build"] else "model.path names a folder"
+        unread["model", "revision"] = f"{reason}, so that nothing is fetched"
+    if not model["build"]:
+        unread |= {("pretraining", key): "model.build is false" for key in config["pretraining"]}
+    settings = ("protocol", "batch_size", *protocols.SETTINGS[protocol])
+    others = [key for key in evaluation if key not in settings]
+    unread |= {
+        ("evaluation", key): f"evaluation.protocol is {protocol}, which goes by {', '.join(settings[2:])}"
+        for key in others
+    }
+    # What stands in the project's own config.yaml nobody has set.
+    project = _content(files[0]) if files else config
+    for (section, key), reason in unread.items():
+        value = config[section][key]
+        default = None if key in ("path", "revision") else project.get(section, {}).get(key)
+        if value != default:
+            yield (section, key), f"is {_shown(value)}, and nothing reads it: {reason}; expected {_shown(default)}"
+
+
 def _path_findings(config: Mapping[str, Any], root: Path) -> Iterator[tuple[Key, str]]:
     benchmark, model = config["benchmark"], config["model"]
+    paths = {("benchmark", "path"): benchmark["path"], ("model", "path"): model["path"]}
+    paths["pretraining", "bystanders"] = config["pretraining"]["bystanders"]
+    for key, path in paths.items():
+        if path is not None and re.search(r"[{}\x00]", path):
+            yield key, f"is {_shown(path)}; expected a path without braces, which Snakemake takes for wildcards"
+            return
     if benchmark["name"] != "synthetic":
         path = benchmark["path"]
-        if path is not None and not (root / path).is_dir():
+        if path is not None and not os.path.isdir(root / path):
             yield ("benchmark", "path"), f"is {_shown(path)}; expected the folder of the published files, or null"
         else:
             yield from _published_findings(benchmark["name"], path and root / path, benchmark["forget_percents"])
-    # "owner/name" may be a published checkpoint in a local cache; anything else is a folder.
-    published = re.fullmatch(r"[\w.-]+/[\w.-]+", model["path"]) and not (root / model["path"]).is_dir()
-    if not model["build"] and not published and not (root / model["path"] / "config.json").is_file():
-        lacks = f"is {_shown(model['path'])}, which has no config.json"
-        yield ("model", "path"), f"{lacks}; expected a checkpoint folder"
-    pickled = sorted(path.name for path in (root / model["path"]).glob("*.bin"))
-    if not model["build"] and pickled and not list((root / model["path"]).glob("*.safetensors")):
-        lacks = f"is {_shown(model['path'])}, whose weights are pickled ({pickled[0]})"
-        yield ("model", "path"), f"{lacks}; expected *.safetensors, for unpickling can run anything"
+    yield from checkpoints.findings(model, root)
     if model["build"]:
         portraits = config["pretraining"]["bystanders"]
-        if portraits is not None and not (root / portraits).is_file():
+        if portraits is not None and not os.path.isfile(root / portraits):
             expected = "expected the file that tools/render_portraits.py makes, or null for a brief training without"
             yield ("pretraining", "bystanders"), f"is {_shown(portraits)}; {expected}"
 
@@ -318,7 +530,9 @@ def _shown(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, Mapping):
         return "a section"
-    shown = repr(value)
+    if type(value) is int and abs(value) > LARGEST**2:
+        return f"a whole number of {value.bit_length()} bits"
+    shown = reprlib.repr(value) if isinstance(value, list | tuple) else repr(value)
     return shown if len(shown) < 80 else f"{shown[:76]} ..."
 
 
@@ -331,9 +545,7 @@ def _hint(value: Any) -> str:
 
 def _place(key: Key, config: Mapping[str, Any], places: Sequence[tuple[Any, Path]]) -> str:
     """``file: key.key[index]``, with the file that says it, or that says what lacks it."""
-    path = ""
-    for part in key:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    path = _path_text(key)
     value, found = _look_up(config, key)
     depths = [(_look_up(content, key), file) for content, file in places]
     whole = [(other, file) for (other, depth), file in depths if depth == len(key)]
@@ -343,6 +555,14 @@ def _place(key: Key, config: Mapping[str, Any], places: Sequence[tuple[Any, Path
     deepest = max((depth for (_, depth), _ in depths), default=0)
     holding = [file for (_, depth), file in depths if depth == deepest]
     return f"{next(iter(said or holding), SCHEMA.with_name('config.yaml')).name}: {path}"
+
+
+def _path_text(key: Key) -> str:
+    path = ""
+    for part in key:
+        name = str(part) if re.fullmatch(r"[\w.-]{1,60}", str(part)) else _shown(part)
+        path += f"[{part}]" if isinstance(part, int) else f".{name}" if path else name
+    return path
 
 
 def _look_up(content: Any, key: Key) -> tuple[Any, int]:

@@ -7,6 +7,8 @@ that a failed run ends with.
 from __future__ import annotations
 
 import errno
+import re
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,6 +25,13 @@ _SMALLER = {
 }
 _DISK_FULL = ("No space left on device", "Disk quota exceeded", "os error 28", "Errno 28")
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
+_KEPT = "training and asking go on from what was kept in results/checkpoints"
+#: How Snakemake's log says that a script ended; the script's name ends in that of its rule.
+_ENDED = re.compile(
+    r"^Command '.*?/tmp\w+\.(\w+)\.py' (?:died with <Signals\.(\w+): \d+>|returned non-zero exit status (\d+))"
+)
+#: How the executor for Slurm says it, in the block of the job that has failed.
+_SLURM = re.compile(r"SLURM status is: '(\w+)'")
 
 
 class JobError(RuntimeError):
@@ -62,6 +71,8 @@ def explain(rule: str, error: BaseException) -> tuple[str, str]:
         text = " ".join(str(one).split())
         if isinstance(one, JobError):
             return one.cause, one.remedy
+        if isinstance(one, KeyboardInterrupt):
+            return "it was stopped (Ctrl-C)", f"give the same command again: {_KEPT}"
         if _is_gpu_memory(one):
             smaller = _SMALLER.get(rule, "use a smaller batch")
             return f"the GPU's memory is full ({text})", f"{smaller}, or use a GPU with more memory; {_AGAIN}"
@@ -80,19 +91,37 @@ def explain(rule: str, error: BaseException) -> tuple[str, str]:
     return f"{type(error).__name__}: {known}", f"see the lines above and mend what they name; {_AGAIN}"
 
 
-def summary(jobs: Iterable[tuple[str, Path]], oom_kills: int | None = None) -> str:
-    """What a run that failed ends with: each failed job's message, or that it ended without one.
+def summary(
+    jobs: Iterable[tuple[str, Path]],
+    oom_kills: int | None = None,
+    snakemake_log: Path | None = None,
+    since: float = 0,
+) -> str:
+    """What a run that failed ends with: each failed job's message, or how it ended without one.
 
     Args:
-        jobs: name and log of each failed job.
+        jobs: name and log of each failed job; the name begins with its rule.
         oom_kills: how many processes the kernel killed for memory on this machine meanwhile, if that is known.
+        snakemake_log: of this call; it says how the jobs' scripts ended.
+        since: when the call began, in seconds since the epoch; an older log is of another call.
     """
-    found = []
+    messages = []
     for job, log in sorted(jobs):
-        text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        started = log.is_file() and log.stat().st_mtime >= since
+        text = log.read_text(encoding="utf-8", errors="replace") if started else ""
         _, head, said = text.rpartition(f"{_HEAD} {job}\n")
-        found.append(head + said.rstrip() if head else _block(job, *_killed(log, oom_kills)))
-    return "\n".join([f"{len(found)} failed, the others went on:", *found])
+        if head:
+            messages.append(head + said.rstrip())
+        else:
+            end = _end(job, log, snakemake_log)
+            cause, remedy = _without_message(end, started, oom_kills)
+            messages.append(_block(job, f"{cause} (log: {log})", remedy.replace("RULE", job.split("/")[0])))
+    if not messages:
+        return (
+            "No job failed: the run was stopped (Ctrl-C, a signal), or Snakemake has ended it for the reason above. Give the same "
+            f"command again: what is finished is not done again, and {_KEPT}."
+        )
+    return "\n".join([f"{len(messages)} failed, the others went on:", *messages])
 
 
 def oom_kills() -> int:
@@ -102,15 +131,62 @@ def oom_kills() -> int:
     return next((int(row.split()[1]) for row in rows if row.startswith("oom_kill ")), 0)
 
 
-def _killed(log: Path, kills: int | None) -> tuple[str, str]:
-    if kills:
-        why = f"; the kernel killed {kills} for want of memory on this machine meanwhile"
-    else:
-        why = ": by the system or the cluster for its memory or time, or by somebody"
+def _end(job: str, log: Path, snakemake_log: Path | None) -> str:
+    """How a job's script ended: a signal's name, an exit status, a state of Slurm; empty where that is not known."""
+    if snakemake_log is None or not snakemake_log.is_file():
+        return ""
+    end, rule = "", job.split("/")[0]
+    lines = snakemake_log.read_text(encoding="utf-8", errors="replace").splitlines()
+    for i, line in enumerate(lines):
+        if (match := _ENDED.match(line)) and match[1] == rule:
+            end = match[2] or match[3]
+        elif line.startswith(f"Error in rule {rule}:"):
+            block = list(_indented(lines[i + 1 :]))
+            if any(str(log) in part.split() for part in block):
+                slurm = [match[1] for part in block if (match := _SLURM.search(part))]
+                return slurm[0] if slurm else end
+    return ""
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        if not line.startswith("    "):
+            return
+        yield line
+
+
+def _without_message(end: str, started: bool, kills: int | None) -> tuple[str, str]:
+    """(cause, remedy) of a job that has left no message.
+
+    Args:
+        end: as :func:`_end` gives it.
+        started: whether its script got as far as its log.
+        kills: of the kernel, for memory.
+    """
+    by_shell = {str(128 + number.value): number.name for number in signal.Signals}
+    end = by_shell.get(end, end)
+    memory = f"if it was the memory, let fewer jobs run at once or raise resources.RULE.mem_mb; {_AGAIN}, and {_KEPT}"
+    if end in ("SIGKILL", "OUT_OF_MEMORY"):
+        why = f"; the kernel killed {kills} for want of memory on this machine meanwhile" if kills else ""
+        return f"it was killed ({end}), by the system or the cluster for its memory, or by somebody{why}", memory
+    if end in ("SIGTERM", "TIMEOUT", "CANCELLED", "PREEMPTED"):
+        return f"it was told to end ({end})", f"raise resources.RULE.runtime if it was the time; {_AGAIN}, and {_KEPT}"
+    if end == "SIGINT":
+        return "it was stopped (Ctrl-C)", f"give the same command again: {_KEPT}"
+    if end in ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"):
+        anew = "if it crashes again, make the environment anew (delete .venv, then make setup)"
+        return f"it crashed in compiled code of a library ({end})", f"see the end of its log; {_AGAIN}; {anew}"
+    if not started:
+        status = f", exit status {end}" if end else ""
+        return (
+            f"its script was not started, or ended before its log was opened{status}",
+            f"see what is printed above for this job, and mend that; {_AGAIN}",
+        )
+    if end:
+        return f"it ended with exit status {end} and without a message", f"see the end of its log; {_AGAIN}"
     return (
-        f"it ended without a word, so it was killed{why} (log: {log})",
-        f"if it was the memory, let fewer jobs run at once or raise resources.RULE.mem_mb; {_AGAIN}, and training and "
-        "asking go on from what was kept in results/checkpoints",
+        "it ended without a message, and Snakemake does not say how: killed for its memory or time, or an output is missing",
+        f"see Snakemake's own lines above and the end of its log; {memory}",
     )
 
 

@@ -34,7 +34,8 @@ def written(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
-        _open_to_others(part)
+        for file in [part] if part.is_file() else [file for file in part.rglob("*") if file.is_file()]:
+            follow_umask(file)
         if path.is_dir():
             shutil.rmtree(path)
         os.replace(part, path)
@@ -46,11 +47,10 @@ def written(path: Path) -> Iterator[Path]:
         raise
 
 
-def _open_to_others(part: Path) -> None:
-    """Give files the rights that new ones have here: safetensors leaves them to their owner alone."""
+def follow_umask(file: Path) -> None:
+    """Give a file the rights of a new one: safetensors and tempfile leave theirs to the owner alone."""
     os.umask(mask := os.umask(0))
-    for file in [part] if part.is_file() else [file for file in part.rglob("*") if file.is_file()]:
-        file.chmod(0o666 & ~mask)
+    file.chmod(0o666 & ~mask)
 
 
 def write_text(path: Path, text: str) -> None:

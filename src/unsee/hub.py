@@ -61,28 +61,53 @@ def fetch(
 
 
 def folder(record: Path) -> Path:
-    """Where the files of a record lie on this machine.
+    """Where the files of a record lie on this machine; no network is tried.
 
     Raises:
-        FetchError: they do not any more.
+        FetchError: they do not any more, or one has another size than when it was fetched.
     """
+    known: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    again = "delete the record and run again"
+    try:
+        found = _local_snapshot(known["repository"], known["revision"], known["kind"])
+    except OSError as error:
+        raise FetchError(f"{record}: {known['repository']} is not in the cache any more; {again}") from error
+    missing = [name for name in known["files"] if not (found / name).is_file()]
+    if missing:
+        raise FetchError(f"{record}: the cache has no {missing[0]} any more ({len(missing)} such); {again}")
+    for name, size in known["files"].items():
+        if (found / name).stat().st_size != size:
+            raise FetchError(
+                f"{record}: {found / name} has {(found / name).stat().st_size} bytes; expected {size}, as it was fetched; delete "
+                "both and run again"
+            )
+    return found
+
+
+def snapshot(repository: str, revision: str | None) -> Path:
+    """The folder of a published checkpoint that has been downloaded to this machine; no network is tried.
+
+    Args:
+        repository: ``owner/name``.
+        revision: a commit or branch; the newest that was downloaded by default.
+
+    Raises:
+        FetchError: it has not been downloaded.
+    """
+    try:
+        return _local_snapshot(repository, revision, "model")
+    except OSError as error:
+        at = f" at revision {revision}" if revision else ""
+        raise FetchError(
+            f"the model {repository}{at} is neither a folder nor in this machine's cache of the hub; expected a checkpoint "
+            "folder, or a published checkpoint that was fetched"
+        ) from error
+
+
+def _local_snapshot(repository: str, revision: str | None, kind: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    known: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
-    try:
-        found = snapshot_download(
-            known["repository"], repo_type=known["kind"], revision=known["revision"], local_files_only=True
-        )
-    except OSError as error:
-        raise FetchError(
-            f"{record}: {known['repository']} is not in the cache any more; delete the record and run again"
-        ) from error
-    missing = [name for name in known["files"] if not (Path(found) / name).is_file()]
-    if missing:
-        raise FetchError(
-            f"{record}: the cache has no {missing[0]} any more ({len(missing)} such); delete the record and run again"
-        )
-    return Path(found)
+    return Path(snapshot_download(repository, repo_type=kind, revision=revision, local_files_only=True))
 
 
 def _help(repository: str, revision: str | None, kind: Kind, patterns: Sequence[str], key: str, reason: str) -> str:

@@ -697,8 +697,8 @@ def _beside(shapes: Shapes, rank: int) -> int:
 
 # --- what a configuration needs ----------------------------------------------------------------------------------
 
-#: Rules that load the base model.
-LOADING = ("finetune", "unlearn", "predict", "rescale", "ask_anchor")
+#: Rules that load the base model in every run; ``rescale`` and ``ask_anchor`` do where they are asked for.
+LOADING = ("finetune", "unlearn", "predict")
 
 
 def needs_of(

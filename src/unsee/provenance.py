@@ -81,15 +81,50 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def spoiled(receipt: Path, outputs: Iterable[str]) -> list[str]:
-    """The outputs of a job that are not as it left them, or not there any more; without a receipt, all that are there.
+    """The outputs of a job that are not as it left them, or not there any more; without a whole receipt, all that are there.
 
     By content: Snakemake sets the times of outputs when a job is done, so that they tell nothing.
     """
     try:
-        left = json.loads(receipt.read_text(encoding="utf-8"))["outputs"]
-    except (OSError, ValueError, KeyError):
+        left = _read(receipt)["outputs"]
+    except (OSError, ValueError):
         return [path for path in outputs if Path(path).exists()]
+    wanted = list(outputs)
+    if set(left) != set(wanted):  # the record of another job
+        return [path for path in wanted if Path(path).exists()]
     return [path for path, known in left.items() if not _is(Path(path), known)]
+
+
+def _read(receipt: Path) -> dict[str, Any]:
+    """What a receipt says, its parts being there and of their types.
+
+    Raises:
+        OSError: it is not there, or not readable.
+        ValueError: it is not the record of a job.
+    """
+    try:
+        made = json.loads(receipt.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    if not isinstance(made, dict) or not isinstance(made.get("identity"), str):
+        raise ValueError("no identity in it")
+    outputs, inputs = made.get("outputs"), made.get("inputs")
+    if not isinstance(outputs, dict) or not outputs or not isinstance(inputs, dict):
+        raise ValueError("no inputs and outputs in it")
+    for path, known in outputs.items():
+        if (
+            not isinstance(known, dict)
+            or type(known.get("bytes")) is not int
+            or not isinstance(known.get("sha256"), str)
+        ):
+            raise ValueError(f"no size and digest of {path!r} in it")
+    if not all(isinstance(digest, str) for digest in inputs.values()):
+        raise ValueError("no digests of its inputs in it")
+    if wrong := [path for path in outputs if not _is_result(path)] + [
+        name for name in inputs if not name or "\0" in name
+    ]:
+        raise ValueError(f"{wrong[0]!r} is no file of a job")
+    return made
 
 
 def check(receipts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -108,7 +143,7 @@ def check(receipts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     given, found = dict[str, str | None](), dict[str, dict[str, Any]]()
     for receipt, identity in receipts.items():
         try:
-            made = json.loads(Path(receipt).read_text(encoding="utf-8"))
+            made = _read(Path(receipt))
         except (OSError, ValueError) as error:
             raise ProvenanceError(
                 f"{receipt}: not readable ({error}); expected the record of its job; run snakemake again, which makes it anew"
@@ -120,12 +155,12 @@ def check(receipts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
                 f"expected one configuration in a table; delete it and run again"
             )
         for path, known in made["outputs"].items():
-            if not Path(path).exists() or sha256(Path(path)) != known["sha256"]:
+            if not os.path.exists(path) or sha256(Path(path)) != known["sha256"]:
                 raise ProvenanceError(f"{path}: not as its job left it (see {receipt}); delete it and run again")
         for name, digest in made["inputs"].items():
             # A result is compared with what is there now, anything else with what other jobs read under that name.
-            if Path(name).parts[0] == "results":
-                given.setdefault(name, fingerprint(Path(name)) if Path(name).exists() else None)
+            if _is_result(name):
+                given.setdefault(name, fingerprint(Path(name)) if os.path.exists(name) else None)
             if given.setdefault(name, digest) != digest:
                 raise ProvenanceError(
                     f"{first}: made of another {name} than is there now or others were made of; delete it and run again"
@@ -187,6 +222,12 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def _is_result(path: str) -> bool:
+    """Whether a path is of a file in ``results/``."""
+    parts = Path(path).parts
+    return len(parts) > 1 and parts[0] == "results" and ".." not in parts and "\0" not in path
+
+
 def _name(path: str) -> str:
     """A result by its path, anything else by its last two parts, as it may lie elsewhere on another machine."""
     parts = Path(path).parts
@@ -205,4 +246,4 @@ def _size(path: Path) -> int:
 
 
 def _is(path: Path, known: Mapping[str, Any]) -> bool:
-    return path.exists() and _size(path) == known["bytes"] and sha256(path) == known["sha256"]
+    return os.path.exists(path) and _size(path) == known["bytes"] and sha256(path) == known["sha256"]

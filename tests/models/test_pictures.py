@@ -11,8 +11,8 @@ import torch
 
 from unsee.cache import Cache
 from unsee.models.model import VisionLanguageModel, load
-from unsee.models.pictures import Pictures
-from unsee.training.loop import add_lora
+from unsee.models.pictures import Pictures, adapts_encoder, feature_cache
+from unsee.training.loop import add_lora, save_adapter
 from unsee.training.pairs import people, read_images, read_pairs
 from unsee.training.settings import LoraSettings
 
@@ -118,3 +118,73 @@ def test_they_are_kept_while_the_decoder_is_trained(
 def test_a_file_that_is_no_picture_is_named(vlm: VisionLanguageModel) -> None:
     with pytest.raises(ValueError, match="picture x1: cannot be decoded"):
         _pictures(vlm, [("x1", b"no picture")]).features(["x1"])
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [("language", False), ("both", True), ("vision", True), ("language_and_tower_attention", True)],
+)
+def test_features_of_a_tower_with_an_adapter_are_not_kept_on_disk(
+    vlm: VisionLanguageModel,
+    model_spec: dict[str, Any],
+    images: list[tuple[str, bytes]],
+    tmp_path: Path,
+    scope: Any,
+    expected: bool,
+) -> None:
+    """No other model has them: 53 GB for the published scope on MLLMU-Bench."""
+    add_lora(vlm, LoraSettings(scope=scope), 0)
+    save_adapter(vlm, tmp_path / "adapter")
+    assert adapts_encoder(vlm.family, tmp_path / "adapter") == expected
+    adapted = load(model_spec, [tmp_path / "adapter"])
+    cache = feature_cache(tmp_path / "cache", adapted.family, [tmp_path / "adapter"])
+    pictures = Pictures(adapted.family, adapted.base, adapted.processor, images, cache=cache)
+    before = pictures.features([image_id for image_id, _ in images])
+    assert (tmp_path / "cache").exists() != expected
+    assert all(torch.equal(a, b) for a, b in zip(before, pictures.features([i for i, _ in images]), strict=True))
+
+
+def test_features_in_memory_are_bounded(
+    vlm: VisionLanguageModel, images: list[tuple[str, bytes]], encoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [image_id for image_id, _ in images]
+    pictures = _pictures(vlm, images)
+    together = pictures.features(ids)
+    monkeypatch.setattr("unsee.models.pictures.MEMORY", 3 * together[0].nbytes)
+    few = _pictures(vlm, images)
+    assert all(torch.equal(a, b) for a, b in zip(together, few.features(ids), strict=True)), (
+        "all of them, though 3 are held"
+    )
+    assert few._held() == 3 * together[0].nbytes and len(encoded) == 10
+    few.features([ids[4], ids[2]])
+    assert len(encoded) == 10, "the last three are held"
+    few.features([ids[0], ids[4], ids[2]])
+    assert len(encoded) == 11, "the picture that was not looked at for longest made room"
+
+
+def test_what_the_cache_keeps_is_not_counted(
+    vlm: VisionLanguageModel,
+    images: list[tuple[str, bytes]],
+    encoded: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("unsee.models.pictures.MEMORY", 1)
+    ids = [image_id for image_id, _ in images]
+    pictures = _pictures(vlm, images, tmp_path)
+    for _ in range(2):
+        pictures.features(ids)
+    assert len(pictures._features) == len(encoded) == 5
+
+
+def test_a_damaged_cache_gives_the_same_features(
+    vlm: VisionLanguageModel, images: list[tuple[str, bytes]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = [image_id for image_id, _ in images]
+    sound = [features.clone() for features in _pictures(vlm, images, tmp_path).features(ids)]
+    for file in tmp_path.rglob("*.safetensors"):
+        data = file.read_bytes()
+        file.write_bytes(data[:-800] + bytes(400) + data[-400:])
+    again = _pictures(vlm, images, tmp_path).features(ids)
+    assert all(torch.equal(a, b) for a, b in zip(sound, again, strict=True))
+    assert len([record for record in caplog.records if "damaged; computing it again" in record.getMessage()]) == 5

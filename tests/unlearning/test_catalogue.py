@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from textwrap import dedent
@@ -44,7 +45,12 @@ def test_a_description_says_what_the_file_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("annotation", "good", "bad", "words"),
     [
-        ("float", [1, 0.5], [True, "1", None], "a number"),
+        ("float", [1, 0.5, 10**400], [True, "1", None, math.nan, math.inf, -math.inf], "a number"),
+        ("Annotated[float, '> 0']", [1, 1e-9], [0, -1, math.nan, math.inf, "1"], "a number above 0"),
+        ("Annotated[float, '>= 0, <= 1']", [0, 1], [-0.1, 1.1], "a number from 0 to 1"),
+        ("Annotated[float, '>= 0, < 1']", [0, 0.9], [1], "a number from 0 to below 1"),
+        ("Annotated[float, '> 0, <= 1']", [1], [0, 2], "a number above 0 and at most 1"),
+        ("typing.Annotated[int | None, '>= 1']", [1, None], [0, 1.0, True], "a whole number from 1 or null"),
         ("int", [1], [True, 1.0], "a whole number"),
         ("bool", [True], [1, "true"], "true or false"),
         ("str", ["x"], [1], "a text"),
@@ -72,6 +78,23 @@ def test_an_option_takes_what_its_annotation_says(
         ('@method("toy", Needs(retian=True))\ndef toy(forget): ...\n', "line 1: cannot be read without running it"),
         ('@method("toy")\ndef toy(forget, *, beta=BETA): ...\n', "line 1: cannot be read without running it"),
         ("\ndef toy(:\n", "line 2: not Python"),
+        (
+            '@method("toy")\ndef toy(forget, *, beta: Annotated[float, "positive"] = 1): ...\n',
+            "line 1: cannot be read without running it (the range 'positive' is not like '> 0' or '>= 0, <= 1')",
+        ),
+        (
+            '@method("toy")\ndef toy(forget, *, beta: Annotated[float, "> 0"] = 0): ...\n',
+            "line 1: cannot be read without running it (the default 0 is not a number above 0)",
+        ),
+        (
+            '@method("toy", requires="a or b")\ndef toy(forget, *, a: bool = True): ...\n',
+            "line 1: cannot be read without running it (requires has b, which is no option",
+        ),
+        (
+            '@method("toy", requires="print(a)")\ndef toy(forget, *, a: bool = True): ...\n',
+            "line 1: cannot be read without running it (requires has print(a), which is no option",
+        ),
+        ('@method("toy", requires="a or")\ndef toy(forget, *, a: bool = True): ...\n', "line 1: cannot be read"),
     ],
 )
 def test_a_file_that_cannot_be_described_is_named(tmp_path: Path, text: str, expected: str) -> None:
@@ -79,6 +102,22 @@ def test_a_file_that_cannot_be_described_is_named(tmp_path: Path, text: str, exp
     with pytest.raises(CatalogueError) as caught:
         read(tmp_path)
     assert f"{tmp_path / 'toy.py'}, {expected}" in str(caught.value)
+
+
+def test_what_options_require_of_each_other(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "toy",
+        """
+        @method("toy", requires="first and share > 0 or not third")
+        def toy(forget, *, first: bool = True, share: float = 0.5, third: bool = True): ...
+        """,
+    )
+    toy = read(tmp_path)["toy"]
+    assert sorted(toy.required_options) == ["first", "share", "third"]
+    assert toy.accepts({"first": True, "share": 0.5, "third": True})
+    assert toy.accepts({"first": False, "share": 0, "third": False})
+    assert not toy.accepts({"first": True, "share": 0, "third": True})
 
 
 def test_what_is_read_is_what_is_registered() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import shutil
 import weakref
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from unsee import cache
 from unsee.cache import Cache
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
@@ -124,7 +126,7 @@ def test_anything_that_could_change_them_is_in_their_name(
     def key(
         spec: Any = model_spec, a: Path = adapter, p: Any = pairs, i: Any = images, k: str = "none", t: str = ""
     ) -> str:
-        return reference._key(spec, a, p, i, (k, t))
+        return reference._key(spec, a, p, i, (k, t), Cache(tmp_path / "cache"))
 
     base, moved = tmp_path / "base", tmp_path / "moved"
     shutil.copytree(model_spec["path"], base)
@@ -144,6 +146,26 @@ def test_anything_that_could_change_them_is_in_their_name(
     processor.write_text(json.dumps(content))
     seen.add(key(spec={**model_spec, "path": str(base)}))
     assert len(seen) == 9
+
+
+def test_the_base_is_read_once_a_run_directory(
+    adapter: Path,
+    tmp_path: Path,
+    model_spec: dict[str, Any],
+    forget: tuple[list[Pair], list[tuple[str, bytes]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And not in every job of NPO, before the job reads it to compute with: 14 GB."""
+    base = Path(shutil.copytree(model_spec["path"], tmp_path / "base"))
+    for file in base.iterdir():
+        os.utime(file, (1e9, 1e9))
+    reads: list[str] = []
+    original = cache.sha256
+    monkeypatch.setattr(cache, "sha256", lambda path: reads.append(path.name) or original(path))
+    spec = {**model_spec, "path": str(base)}
+    keys = {reference._key(spec, adapter, *forget, ("none", ""), Cache(tmp_path / "cache")) for _ in range(3)}
+    assert len(keys) == 1
+    assert reads.count("model.safetensors") == 1
 
 
 @pytest.fixture(scope="module")

@@ -68,11 +68,8 @@ def snakemake() -> Snakemake:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """A folder that planning takes for a base model."""
-    folder = tmp_path / "checkpoint"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    return folder
+    """A base model in a folder of its own: the shipped one."""
+    return Path(shutil.copytree(ROOT / "src/unsee/data/tiny-llava", tmp_path / "checkpoint"))
 
 
 @pytest.fixture

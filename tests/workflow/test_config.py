@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from tests import error_page
 from unsee.config import ConfigError, check, resolve
 from unsee.unlearning.catalogue import Description, Option, read
 from unsee.unlearning.method import Needs
@@ -26,7 +28,7 @@ METHODS = {
 @pytest.fixture
 def config(tmp_path: Path) -> dict[str, Any]:
     """The project's own configuration, with a checkpoint that is there."""
-    (tmp_path / "config.json").write_text("{}")
+    shutil.copytree(ROOT / "src/unsee/data/tiny-llava", tmp_path, dirs_exist_ok=True)
     found = yaml.safe_load((ROOT / "config.yaml").read_text())
     found["model"]["path"] = str(tmp_path)
     return found
@@ -119,7 +121,8 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
         (
             "model.path",
             "no/such/folder",
-            "config.yaml: model.path is 'no/such/folder', which has no config.json; expected a checkpoint folder",
+            f"config.yaml: model.path is 'no/such/folder', which is not there (no folder {ROOT}/no/such/folder); "
+            "expected a checkpoint folder, or the owner/name of a published checkpoint",
         ),
         (
             "model.family",
@@ -188,7 +191,7 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             3,
             "config.yaml: methods.ga has epochs 3 and steps 172; expected one of them, and null for the other",
         ),
-        ("methods.npo.beta", "high", "config.yaml: methods.npo.beta is 'high'; expected a number"),
+        ("methods.npo.beta", "high", "config.yaml: methods.npo.beta is 'high'; expected a number above 0"),
         ("methods.npo.epochs", 0, "config.yaml: methods.npo.epochs is 0; expected a whole number from 1, or null"),
         (
             "methods.toy",
@@ -231,7 +234,8 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
         (
             "resources.finetune.account",
             1234,
-            "config.yaml: resources.finetune.account is 1234; expected a name, or null for the cluster's default",
+            "config.yaml: resources.finetune.account is 1234; "
+            "expected a name of letters, digits and _.,:@/+-, or null for the cluster's default",
         ),
     ],
 )
@@ -283,6 +287,7 @@ def test_a_protocol_has_its_limits(config: dict[str, Any], values: dict[str, Any
 def test_a_published_protocol_passes(config: dict[str, Any], protocol: str, family: str, shots: int) -> None:
     put(config, "evaluation", {**config["evaluation"], "protocol": protocol, "shots": shots})
     put(config, "model.family", family)
+    put(config, "model.path", "owner/name")
     check(config, read(), ROOT)
 
 
@@ -296,15 +301,23 @@ def test_portraits_that_are_not_there_are_named(config: dict[str, Any]) -> None:
     )
 
 
-def test_pickled_weights_are_refused(config: dict[str, Any], tmp_path: Path) -> None:
+def test_a_checkpoint_that_says_nothing_of_itself_is_refused_when_planned(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
     (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "pytorch_model.bin").touch()
-    put(config, "model.path", str(tmp_path))
     assert complaint(config) == (
-        f"config.yaml: model.path is '{tmp_path}', whose weights are pickled (pytorch_model.bin); "
+        f"config.yaml: model.path is '{tmp_path}', which cannot be used: config.json has no model_type; expected 'llava'"
+    )
+
+
+def test_pickled_weights_are_refused(config: dict[str, Any], tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.rename(tmp_path / "pytorch_model.bin")
+    assert complaint(config) == (
+        f"config.yaml: model.path is '{tmp_path}', which cannot be used: has pytorch_model.bin; "
         "expected *.safetensors, for unpickling can run anything"
     )
-    (tmp_path / "model.safetensors").touch()
+    shutil.copy(tmp_path / "pytorch_model.bin", weights)
     check(config, METHODS, ROOT)
 
 
@@ -388,3 +401,75 @@ def test_rows_stand_in_the_order_of_the_files(config: dict[str, Any], tmp_path: 
     preset.write_text("methods: {npo: {}, kl_min: {epochs: 2}}\n")
     put(config, "methods", {"npo": {}, "kl_min": {"epochs": 2}, "ga": {}})
     assert list(resolve(config, METHODS, [base, preset])) == ["ga", "kl_min", "npo"]
+
+
+@pytest.mark.parametrize(
+    ("given", "values"),
+    [
+        ("benchmark.path with the synthetic benchmark", {"benchmark.path": "published"}),
+        ("benchmark.revision with the synthetic benchmark", {"benchmark.revision": "abc"}),
+        ("benchmark.people with mllmu", {"benchmark.name": "mllmu", "benchmark.people": 20}),
+        (
+            "benchmark.revision with a folder",
+            {"benchmark.name": "mllmu", "benchmark.path": ".", "benchmark.revision": "abc"},
+        ),
+        ("model.revision with a folder", {"model.revision": "abc"}),
+        ("pretraining.steps without model.build", {"pretraining.steps": 7}),
+        ("evaluation.shots with our protocol", {"evaluation.shots": 1}),
+    ],
+)
+def test_a_key_that_nothing_reads(config: dict[str, Any], tmp_path: Path, given: str, values: dict[str, Any]) -> None:
+    base = tmp_path / "config.yaml"
+    base.write_text(yaml.safe_dump(config))
+    for key, value in values.items():
+        put(config, key, value)
+    said = [line for line in complaint(config, [base]).splitlines() if "nothing reads it" in line]
+    assert len(said) == 1
+    error_page.check(given, "planning", said[0].replace("--config:", "config.yaml:"))
+
+
+def test_a_name_with_a_line_break(config: dict[str, Any]) -> None:
+    put(config, "model.name", "tiny\n")
+    error_page.check("a line break at the end of model.name", "planning", complaint(config))
+
+
+def test_a_name_that_snakemake_takes_for_a_loop(config: dict[str, Any]) -> None:
+    put(config, "model.name", "a" * 20)
+    error_page.check("model.name: aaaaaaaaaaaaaaaaaaaa", "planning", complaint(config))
+    put(config, "model.name", "x" + "ab" * 19)
+    check(config, METHODS, ROOT)
+
+
+@pytest.mark.parametrize("value", ["a;b", "$(id)", "a b", "`id`", "a\n", "a|b", "-x", ""])
+def test_what_becomes_part_of_a_command_line_has_no_signs_of_a_shell(config: dict[str, Any], value: str) -> None:
+    for key in (
+        "cluster.partition",
+        "cluster.account",
+        "cluster.qos",
+        "cluster.gpu_model",
+        "resources.unlearn.account",
+    ):
+        changed = copy.deepcopy(config)
+        put(changed, key, value)
+        assert f"{key} is {value!r}; expected a name of letters, digits and _.,:@/+-" in complaint(changed)
+    put(config, "cluster.partition", "gpu,long")
+    put(config, "cluster.gpu_model", "NVIDIAA100_SXM4_80GB")
+    if value == "$(id)":
+        check(config, METHODS, ROOT)
+        put(config, "cluster.gpu_model", value)
+        error_page.check("cluster.gpu_model: $(id)", "planning", complaint(config))
+
+
+def test_ten_problems_are_listed_and_the_rest_counted(config: dict[str, Any]) -> None:
+    config["finetune"] |= {f"unknown_{i}": 0 for i in range(13)}
+    lines = complaint(config).splitlines()
+    assert len(lines) == 11 and lines[-1] == "and 3 more"
+
+
+def test_aliases_may_not_grow_without_end(config: dict[str, Any], tmp_path: Path) -> None:
+    over = tmp_path / "over.yaml"
+    over.write_text(
+        "a: &a [0,0,0,0,0,0,0,0,0,0]\n"
+        + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdef", "bcdefg", strict=True))
+    )
+    error_page.check("a list of a million aliases", "planning", complaint(config, [over]))

@@ -105,6 +105,8 @@ def test_the_published_experiments_are_planned_without_data_or_weights(
     assert outcome.jobs["fetch_benchmark"] == outcome.jobs["fetch_model"] == outcome.jobs["load_benchmark"] == 1
     assert (outcome.jobs["finetune"], outcome.jobs["predict"]) == (1 + 3, 1 + 3 * 7)
     assert "write_benchmark" not in outcome.jobs
+    path = yaml.safe_load(files[0].read_text())["model"]["path"]
+    assert f"model.path {path} is no folder in {root}: it is fetched from the Hugging Face hub." in outcome.text
 
 
 def test_a_base_on_a_pretrained_decoder_is_planned_without_its_package(plan: Run, root: Path) -> None:

@@ -192,6 +192,28 @@ def test_a_copy_elsewhere_runs_nothing_again(finished: Any, tmp_path: Path) -> N
     assert copy.jobs() == set()
 
 
+def test_a_copy_at_another_depth_is_taken_over_with_touch(finished: Any, snakemake: Any) -> None:
+    """Snakemake goes by the paths of inputs as they are written, and ../../src is not src."""
+    folder = finished.root / "runs" / "first"
+    shutil.copytree(finished.root / "results", folder / "results", copy_function=shutil.copyfile)
+    settings = ["--configfile", str(finished.settings)]
+
+    def nothing_to_do() -> bool:
+        outcome = snakemake(folder, "-n", *settings, root=finished.root)
+        assert outcome.code == 0, outcome.text
+        return not outcome.jobs
+
+    try:
+        assert not nothing_to_do(), "if this fails, docs/reruns.md can do without its advice"
+        outcome = snakemake(folder, "--touch", *settings, root=finished.root)
+        assert outcome.code == 0, outcome.text
+        assert nothing_to_do()
+        table = folder / "results" / "table3.csv"
+        assert table.read_bytes() == (finished.root / "results" / "table3.csv").read_bytes()
+    finally:
+        shutil.rmtree(folder.parent)
+
+
 ORDER = ["write_benchmark", "load_benchmark", "split_benchmark", "splits", "dataset_statistics"]
 ORDER += ["finetune", "unlearn", "predict", "score", "scores", "table3", "summary", "costs"]
 

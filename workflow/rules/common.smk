@@ -1,5 +1,6 @@
 # What the rules share: the checked configuration, the runs of the table, and where their files lie.
 import os
+import shlex
 import sys
 from os.path import exists
 from pathlib import Path
@@ -15,12 +16,17 @@ from unsee.benchmarks import published
 from unsee.evaluation import protocols
 from unsee.unlearning import catalogue
 
+# Snakemake (9.27) puts the path of Python into a shell's command line as it is, which a blank in it would cut in two.
+if os.path.exists(sys.executable):
+    sys.executable = shlex.quote(sys.executable)
 ROOT = Path(os.path.relpath(workflow.basedir))
 # The project's own file comes last in Snakemake's list, but the others are laid over it.
 CONFIG_FILES = [
     Path(file) for file in workflow.configfiles[-1:] + workflow.configfiles[:-1]
 ]
+configuration.read_nested(config, workflow.config_settings.config)
 try:
+    configuration.check_folders(workflow.basedir, os.getcwd())
     METHODS = catalogue.read(ROOT / "src/unsee/unlearning")
     configuration.check(config, METHODS, ROOT, CONFIG_FILES)
 except (configuration.ConfigError, catalogue.CatalogueError) as error:
@@ -177,6 +183,8 @@ def model():
     return spec | {
         "path": config["model"]["path"],
         "revision": config["model"]["revision"],
+        # Says which commit was fetched, where the revision is null.
+        "record": f"{BASE}/published.json",
     }
 
 

@@ -175,6 +175,12 @@ def again(job, table=None, rests_on=()):
     """
 
     def nothing(wildcards):
+        name, asked = config["model"]["name"], wildcards.get("model")
+        if asked not in (None, name):
+            raise WorkflowError(
+                f"Nothing was run.\nresults/models/{asked}: model.name is '{name}', and a file under another name would have its "
+                f"answers; expected results/models/{name}, or the configuration of {asked}"
+            )
         of = RUN if "method" in wildcards.keys() else "forget{forget_percent}"
         names = [job, of.format(**wildcards)] if wildcards.keys() else [job]
         receipt = Path(f"results/jobs/{'/'.join(names)}.json")

@@ -69,6 +69,7 @@ rule fetch_model:
         identity=identity("fetch_model"),
         repository=config["model"]["path"],
         revision=config["model"]["revision"],
+        family=config["model"]["family"],
     script:
         "../scripts/fetch_model.py"
 

@@ -1,21 +1,53 @@
 # Before the first job and after the last: a locked folder is explained, published files are looked at, and what failed is listed.
+import time
 from pathlib import Path
 
 from snakemake.logging import logger
 
-from unsee import failures, locks
+from unsee import failures, locks, room
 
-# Before this call, to tell what the kernel killed during it.
+# Before this call, to tell what the kernel killed and which logs were written during it.
 KILLED = failures.oom_kills()
+BEGAN = time.time()
 
 
 onstart:
     check_published(job.rule.name for job in workflow.dag.needrun_jobs())
+    check_room(workflow.dag.needrun_jobs())
     look_for_jobs_when_one_ends()
 
 
 onerror:
-    print(failures.summary(failed(), failures.oom_kills() - KILLED), file=sys.stderr)
+    kills, own_log = failures.oom_kills() - KILLED, Path(log[0]) if log else None
+    print(failures.summary(failed(), kills, own_log, BEGAN), file=sys.stderr)
+
+
+def check_room(jobs):
+    """Refuse to begin where results cannot be written, or a disk that will be full before the end."""
+    base = room.local(model()["path"])
+    settings = {"finetune": lambda job: config["finetune"]}
+    settings["unlearn"] = lambda job: ENTRIES[job.wildcards.method].settings
+    adapters = [
+        room.adapter_bytes(base, lora.get("rank", 8), lora.get("scope", "language"))
+        for job in jobs
+        if job.rule.name in settings
+        for lora in [settings[job.rule.name](job).get("lora", {})]
+    ]
+    sizes = {
+        f"{len(adapters)} adapters": sum(adapters),
+        "checkpoints": room.CHECKPOINT_COPIES * max(adapters, default=0),
+    }
+    if (
+        adapters
+        and config["benchmark"]["name"] == "synthetic"
+        and not exists("results/cache")
+    ):
+        people = config["benchmark"]["people"] + config["benchmark"]["celebrities"]
+        sizes["features of pictures"] = people * room.picture_bytes(base)
+    try:
+        room.check(Path("results"), sizes)
+    except room.RoomError as error:
+        raise WorkflowError(f"Nothing was run.\n{error}") from None
 
 
 def look_who_works():
@@ -61,5 +93,15 @@ def failed():
     ]
 
 
+def say_what_is_fetched():
+    """A path that is no folder is taken for the name of a published checkpoint: say so, for it may be a typing error."""
+    record = model().get("record")
+    if record and not exists(record):
+        logger.info(
+            f"model.path {config['model']['path']} is no folder in {ROOT.resolve()}: it is fetched from the Hugging Face hub."
+        )
+
+
 if workflow.is_main_process:
+    say_what_is_fetched()
     look_who_works()

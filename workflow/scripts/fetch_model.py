@@ -4,6 +4,7 @@ from pathlib import Path
 
 import job
 from unsee import hub
+from unsee.models import checkpoints
 
 job.start(snakemake)
 hub.fetch(
@@ -14,4 +15,6 @@ hub.fetch(
     key="model.path",
     output=Path(snakemake.output[0]),
 )
+# Before anything is trained on it.
+checkpoints.check(hub.folder(Path(snakemake.output[0])), snakemake.params.family)
 job.done(snakemake)

@@ -5,22 +5,18 @@ Everything that is wrong with one is said with its file and row.
 
 from __future__ import annotations
 
-import io
 import tempfile
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from unsee.benchmarks.published import SHARDS, shards
 from unsee.benchmarks.schema import IMAGES, BenchmarkError
+from unsee.images import PictureError, decode
 
-#: Larger pictures are refused: a small file can unpack to gigabytes.
-MAX_PIXELS = 50_000_000
 _ROWS = 16
 
 
@@ -100,22 +96,15 @@ def picture(where: str, value: Any) -> bytes:
     """The encoded file of a picture's cell, decoded once to see that it can be.
 
     Raises:
-        BenchmarkError: no bytes, no picture, or more than :data:`MAX_PIXELS` pixels.
+        BenchmarkError: no bytes, or a picture that is not accepted, see :mod:`unsee.images`.
     """
     data = value.get("bytes") if isinstance(value, dict) else None
     if not data:
         raise BenchmarkError(f"{where}: the picture has no bytes, expected an encoded file")
     try:
-        with warnings.catch_warnings(category=Image.DecompressionBombWarning, action="ignore"):
-            image = Image.open(io.BytesIO(data))
-        if small := image.width * image.height <= MAX_PIXELS:
-            image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BenchmarkError(f"{where}: the picture cannot be decoded ({error}); replace it") from error
-    if not small:
-        raise BenchmarkError(
-            f"{where}: a picture of {image.width}x{image.height} pixels, expected at most {MAX_PIXELS}; replace it"
-        )
+        decode(data, where)
+    except PictureError as error:
+        raise BenchmarkError(str(error)) from error
     return bytes(data)
 
 

@@ -25,14 +25,13 @@ from tqdm import tqdm
 from transformers import DynamicCache
 
 from unsee.benchmarks.schema import BenchmarkError, read_split, read_table
-from unsee.cache import Cache
 from unsee.evaluation import protocols, shards
 from unsee.evaluation.classification import choose
 from unsee.evaluation.decoding import Waiting, decode_greedily
 from unsee.evaluation.protocols import Asking
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.packing import Batch, Request, collate, pack
-from unsee.models.pictures import Pictures
+from unsee.models.pictures import Pictures, feature_cache
 from unsee.resume import Unfinished
 from unsee.text import comparable
 from unsee.training.pairs import people, read_images
@@ -100,7 +99,7 @@ def predict(
     questions = [row for row in questions if all(row[column] == value for column, value in (only or {}).items())]
     vlm = load(model, adapters)
     images = read_images(benchmark, {image_id for row in questions for image_id in protocols.pictures(row)})
-    pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=Cache(cache))
+    pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=feature_cache(cache, vlm.family, adapters))
     questions = prompted(vlm, pictures, questions, asking)
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) if unfinished is None else unfinished.folder

@@ -11,11 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from unsee.cache import Cache
 from unsee.evaluation.engine import PREDICTIONS, answer, select
 from unsee.files import written
 from unsee.models.model import load, merge
-from unsee.models.pictures import Pictures
+from unsee.models.pictures import Pictures, feature_cache
 from unsee.training.pairs import people, read_images
 
 RESCALED = pa.schema([("scale", pa.float64()), *PREDICTIONS])
@@ -54,13 +53,14 @@ def predict_rescaled(
     questions = sample(select(benchmark, [forget_percent]), people(benchmark, forget_percent, "forget"), others)
     images = read_images(benchmark, {row["image_id"] for row in questions if row["image_id"]})
     vlm = load(model, [vanilla])
+    features = feature_cache(cache, vlm.family, [vanilla, adapter])
     rows: list[dict[str, Any]] = []
     before = 0.0
     for scale in sorted(scales):
         # What is still missing of the update is added in place: never a second copy of the weights.
         vlm.model = merge(vlm.model, adapter, scale, done=before)
         before = scale
-        pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=Cache(cache))
+        pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=features)
         rows += [{"scale": scale} | row for row in answer(vlm, pictures, questions, settings)]
     with written(output) as part:
         pq.write_table(pa.Table.from_pylist(rows, RESCALED), part)

@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import AutoProcessor, LlavaForConditionalGeneration, PreTrainedModel
 
-from unsee.models.family import Scope
+from unsee.images import Size
+from unsee.models.family import Scope, load_processor, load_weights
 
 _ATTENTION = "q_proj|k_proj|v_proj|o_proj"
 _FEED_FORWARD = "gate_proj|up_proj|down_proj"
@@ -26,16 +27,11 @@ class Llava:
     seam = " "
     written_turns = True
 
-    def load(self, path: str, dtype: torch.dtype, revision: str | None = None) -> PreTrainedModel:
-        return cast(
-            PreTrainedModel,
-            LlavaForConditionalGeneration.from_pretrained(
-                path, dtype=dtype, revision=revision or "main", use_safetensors=True, trust_remote_code=False
-            ),
-        )
+    def load(self, path: str, dtype: torch.dtype) -> PreTrainedModel:
+        return load_weights(LlavaForConditionalGeneration, path, dtype)
 
-    def load_processor(self, path: str, revision: str | None = None) -> Any:
-        return AutoProcessor.from_pretrained(path, revision=revision, trust_remote_code=False)
+    def load_processor(self, path: str) -> Any:
+        return load_processor(AutoProcessor, path)
 
     def image_token(self, model: PreTrainedModel) -> int:
         return int(model.config.image_token_id)
@@ -43,7 +39,7 @@ class Llava:
     def preprocess(self, processor: Any, images: Sequence[Image.Image]) -> dict[str, Tensor]:
         return {"pixel_values": processor.image_processor(list(images), return_tensors="pt")["pixel_values"]}
 
-    def image_tokens(self, model: PreTrainedModel, processor: Any, image: Image.Image) -> int:
+    def image_tokens(self, model: PreTrainedModel, processor: Any, image: Size) -> int:
         vision = model.config.vision_config
         tokens = (vision.image_size // vision.patch_size) ** 2
         return int(tokens if model.config.vision_feature_select_strategy == "default" else tokens + 1)
@@ -58,7 +54,7 @@ class Llava:
         )
 
     def positions(
-        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Image.Image]
+        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Size]
     ) -> np.ndarray | None:
         return None
 

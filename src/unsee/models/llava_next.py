@@ -7,13 +7,15 @@ that is learned at the end of each row. All are neighbours in the prompt, with p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 from transformers import LlavaNextForConditionalGeneration, PreTrainedModel
 
+from unsee.images import Size
+from unsee.models.family import load_weights
 from unsee.models.llava import Llava
 
 
@@ -22,19 +24,14 @@ class LlavaNext(Llava):
 
     name = "llava_next"
 
-    def load(self, path: str, dtype: torch.dtype, revision: str | None = None) -> PreTrainedModel:
-        return cast(
-            PreTrainedModel,
-            LlavaNextForConditionalGeneration.from_pretrained(
-                path, dtype=dtype, revision=revision or "main", use_safetensors=True, trust_remote_code=False
-            ),
-        )
+    def load(self, path: str, dtype: torch.dtype) -> PreTrainedModel:
+        return load_weights(LlavaNextForConditionalGeneration, path, dtype)
 
     def preprocess(self, processor: Any, images: Sequence[Image.Image]) -> dict[str, Tensor]:
         found = processor.image_processor(list(images), return_tensors="pt")
         return {name: found[name] for name in ("pixel_values", "image_sizes")}
 
-    def image_tokens(self, model: PreTrainedModel, processor: Any, image: Image.Image) -> int:
+    def image_tokens(self, model: PreTrainedModel, processor: Any, image: Size) -> int:
         found = processor._get_num_multimodal_tokens(image_sizes=[(image.height, image.width)])
         return int(found["num_image_tokens"][0])
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from huggingface_hub import snapshot_download
 from peft import PeftConfig, PeftModel
 from peft.tuners.lora import LoraLayer
 from peft.utils import ModulesToSaveWrapper
@@ -18,7 +17,7 @@ from transformers import PreTrainedModel
 
 from unsee.failures import JobError
 from unsee.files import sha256
-from unsee.models import attention
+from unsee.models import attention, checkpoints
 from unsee.models.family import Family, family
 from unsee.models.half import HalfLinear, compute_in_float32
 from unsee.models.packing import Batch, Request
@@ -123,11 +122,11 @@ class VisionLanguageModel:
         texts = [prompt] + [f"{prompt}{self.family.seam}{answer}" for answer in answers if answer is not None]
         alone, *wholes = self._tokens(texts)
         remaining = iter(wholes)
-        counts, opened = [], []
+        counts, sizes = [], []
         if image_ids:
             assert pictures is not None
             counts = [pictures.tokens(image_id) for image_id in image_ids]
-            opened = [pictures.opened(image_id) for image_id in image_ids]
+            sizes = [pictures.size(image_id) for image_id in image_ids]
         found = []
         for answer in answers:
             prompt_tokens, answer_tokens = list(alone), []
@@ -145,7 +144,7 @@ class VisionLanguageModel:
             starts: list[int] = []
             if image_ids:
                 prompt_tokens, starts = self._expand(prompt_tokens, counts)
-            positions = self.family.positions(self.base, self.processor, prompt_tokens + answer_tokens, opened)
+            positions = self.family.positions(self.base, self.processor, prompt_tokens + answer_tokens, sizes)
             images = tuple(zip(image_ids, starts, strict=True))
             found.append(Request(tuple(prompt_tokens), tuple(answer_tokens), images, positions))
         return found
@@ -240,28 +239,25 @@ def load(
     Whatever ``dtype`` the weights are stored in, the model computes in float32 (:mod:`unsee.models.half`).
 
     Args:
-        spec: the ``model`` section of the configuration: ``family``, ``path``, ``dtype``, and ``revision`` of a published
-            checkpoint, if it is one.
+        spec: the ``model`` section of the configuration: ``family``, ``path``, ``dtype``; of a published checkpoint also what
+            :func:`~unsee.models.checkpoints.folder_of` needs.
         adapters: PEFT adapter folders, each trained on the model that the ones before it make.
         root: what a relative ``path`` is relative to; the working directory by default.
         to_gpu: put it on the GPU, if there is one; not where its weights are to be shared out first.
 
     Raises:
         ValueError: unknown family or dtype.
-        FileNotFoundError: no safetensors at ``path``, no adapter in a folder.
+        CheckpointError: the checkpoint lacks something, or is another family's, damaged or not finite.
+        FetchError: a published checkpoint is not on this machine.
+        FileNotFoundError: no adapter in a folder.
         AdapterError: an adapter's weights are not those that the manifest beside it names.
     """
     if spec["dtype"] not in DTYPES:
         raise ValueError(f"model.dtype is {spec['dtype']!r}; expected one of {sorted(DTYPES)}")
-    path = str(spec["path"])
-    if root is not None and (root / path).exists():
-        path = str(root / path)
     kind = family(spec["family"])
-    if Path(path).is_dir() and not list(Path(path).glob("*.safetensors")):
-        found = ", ".join(sorted(file.name for file in Path(path).glob("*.bin"))) or "no weights at all"
-        raise FileNotFoundError(f"model.path {path}: has {found}; expected *.safetensors (a pickle can run anything)")
-    revision = spec.get("revision")
-    model: Any = kind.load(path, DTYPES[spec["dtype"]], revision)
+    path = checkpoints.folder_of(spec, root)
+    checkpoints.check(path, kind.name)
+    model: Any = kind.load(str(path), DTYPES[spec["dtype"]])
     if spec["dtype"] != "float32":
         compute_in_float32(model)
     for adapter in adapters:
@@ -271,7 +267,7 @@ def load(
     decoder.set_attn_implementation(attention.NAME)
     if to_gpu and torch.cuda.is_available():
         model.to("cuda")
-    return VisionLanguageModel(kind, model, kind.load_processor(path, revision))
+    return VisionLanguageModel(kind, model, kind.load_processor(str(path)))
 
 
 @torch.no_grad()
@@ -325,15 +321,3 @@ def _check_adapter(adapter: Path) -> None:
             f"the adapter {adapter} is damaged: its weights have sha256 {found[:12]}..., {manifest} says {expected[:12]}...",
             f"delete {adapter} and give the same command again: it is made anew",
         )
-
-
-def checkpoint_files(path: str, revision: str | None = None) -> list[Path]:
-    """The files of a checkpoint folder, or of a published checkpoint that has been downloaded, sorted; not its card.
-
-    Raises:
-        OSError: neither is on this disk.
-    """
-    folder = (
-        Path(path) if Path(path).is_dir() else Path(snapshot_download(path, revision=revision, local_files_only=True))
-    )
-    return sorted(file for file in folder.iterdir() if file.is_file() and file.suffix != ".md")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import io
-import warnings
+import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from random import Random
@@ -12,42 +12,16 @@ from typing import Any
 
 import torch
 from PIL import Image, ImageEnhance
+from safetensors import safe_open
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from unsee.cache import Cache, digest, machinery
+from unsee.images import Size, decode, read_size
 from unsee.models.family import Family
 
-#: Larger pictures are refused: a small file can unpack to gigabytes.
-MAX_PIXELS = 50_000_000
-
-
-def decode(data: bytes, name: str) -> Image.Image:
-    """An RGB picture from an encoded file.
-
-    Raises:
-        ValueError: not a picture, or one of more than :data:`MAX_PIXELS`; the message has ``name``.
-    """
-    image = _open(data, name)
-    try:
-        return image.convert("RGB")
-    except OSError as error:
-        raise ValueError(_undecodable(name, error)) from error
-
-
-def _open(data: bytes, name: str) -> Image.Image:
-    try:
-        with warnings.catch_warnings(category=Image.DecompressionBombWarning, action="ignore"):
-            image = Image.open(io.BytesIO(data))
-    except (OSError, Image.DecompressionBombError) as error:
-        raise ValueError(_undecodable(name, error)) from error
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"picture {name}: {image.width}x{image.height} pixels, expected at most {MAX_PIXELS}")
-    return image
-
-
-def _undecodable(name: str, error: Exception) -> str:
-    return f"picture {name}: cannot be decoded ({error}); replace the file"
+#: Bytes of features that a job holds where the cache on disk does not keep them; the least recently used are computed again.
+MEMORY = 1_000_000_000
 
 
 def vary(image: Image.Image, random: Random) -> Image.Image:
@@ -64,6 +38,28 @@ def vary(image: Image.Image, random: Random) -> Image.Image:
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         image = enhance(image).enhance(random.uniform(0.7, 1.3))
     return image
+
+
+def feature_cache(folder: Path | None, family: Family, adapters: Sequence[Path]) -> Cache:
+    """Where the features of a model's pictures are kept between jobs.
+
+    Not on disk where an adapter is on the tower or the projector: each such model has features of its own, so that no other job
+    would find them, and they would take gigabytes a model.
+
+    Args:
+        folder: of the cache; ``None``: none is kept.
+        family: of the model.
+        adapters: PEFT adapter folders that are on it.
+    """
+    return Cache(None if any(adapts_encoder(family, adapter) for adapter in adapters) else folder)
+
+
+def adapts_encoder(family: Family, adapter: Path) -> bool:
+    """Whether an adapter changes more than the decoder's linear layers."""
+    decoder = re.compile(family.linear_pattern("language"))
+    with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
+        names = [re.sub(r"^base_model\.model\.|(\.lora_[A-Za-z_]+)?\.(weight|bias)$", "", name) for name in file.keys()]  # noqa: SIM118
+    return not all(decoder.fullmatch(name) for name in names)
 
 
 class Pictures:
@@ -98,8 +94,8 @@ class Pictures:
         self._seed = seed
         self._cache = cache or Cache(None)
         self._tokens: dict[str, int] = {}
-        self._opened: dict[str, Image.Image] = {}
-        self._features: dict[tuple[str, int], Tensor] = {}
+        self._sizes: dict[str, Size] = {}
+        self._features: OrderedDict[tuple[str, int], Tensor] = OrderedDict()
         self._encoder = ""
         self._trains: bool | None = None
         #: Which variant of a picture to show; the training loop sets it for every epoch.
@@ -108,18 +104,18 @@ class Pictures:
     def tokens(self, image_id: str) -> int:
         """Placeholders that a picture takes."""
         if image_id not in self._tokens:
-            self._tokens[image_id] = self._family.image_tokens(self._model, self._processor, self.opened(image_id))
+            self._tokens[image_id] = self._family.image_tokens(self._model, self._processor, self.size(image_id))
         return self._tokens[image_id]
 
-    def opened(self, image_id: str) -> Image.Image:
-        """The picture, opened and not decoded, to tell its size, which is in the file's first bytes."""
-        if image_id not in self._opened:
-            self._opened[image_id] = _open(self._files[image_id], image_id)
-        return self._opened[image_id]
+    def size(self, image_id: str) -> Size:
+        """Width and height of the picture, read from the file's header."""
+        if image_id not in self._sizes:
+            self._sizes[image_id] = read_size(self._files[image_id], f"picture {image_id}")
+        return self._sizes[image_id]
 
     def image(self, image_id: str, variant: int = 0) -> Image.Image:
         """The picture, or one of its varied copies; decoded at every call, for many pictures are too much to hold."""
-        image = decode(self._files[image_id], image_id)
+        image = decode(self._files[image_id], f"picture {image_id}")
         return vary(image, Random(f"{self._seed}:{image_id}:{variant}")) if variant else image
 
     def vary_by_epoch(self, epoch: int) -> None:
@@ -135,10 +131,21 @@ class Pictures:
         keys = [(image_id, self.choose(image_id)) for image_id in image_ids]
         if self._encoder_trains() if self._trains is None else self._trains:
             return self._encode(keys)
-        for key in dict.fromkeys(keys):
-            if key not in self._features:
-                self._features[key] = self._kept(key)
-        return [self._features[key] for key in keys]
+        features = {key: self._remembered(key) for key in dict.fromkeys(keys)}
+        return [features[key] for key in keys]
+
+    def _remembered(self, key: tuple[str, int]) -> Tensor:
+        """The features of a picture from this object's memory, the cache or the tower, in this order."""
+        if key not in self._features:
+            self._features[key] = self._kept(key)
+            # What the cache keeps is memory-mapped and takes no memory of its own.
+            while not self._cache.keeps and self._held() > MEMORY and len(self._features) > 1:
+                self._features.popitem(last=False)
+        self._features.move_to_end(key)
+        return self._features[key]
+
+    def _held(self) -> int:
+        return sum(features.nbytes for features in self._features.values())
 
     def _kept(self, key: tuple[str, int]) -> Tensor:
         @torch.no_grad()

@@ -10,7 +10,6 @@ fictitious people it sees no picture, no name and no fact.
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -23,7 +22,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -31,6 +29,7 @@ from unsee.benchmarks import wording
 from unsee.benchmarks.profiles import Profile, people
 from unsee.benchmarks.synthetic import Portraits, celebrity_profiles
 from unsee.evaluation import prompts
+from unsee.images import decode
 from unsee.models import tiny
 from unsee.models.family import family
 from unsee.models.model import VisionLanguageModel
@@ -122,7 +121,7 @@ def _faces(bystanders: Path, settings: PretrainingSettings, seed: int) -> tuple[
     arrays: list[np.ndarray] = []
     for profile, age, jpegs, known in pictures:
         faces.append(Face(profile, age, tuple(range(len(arrays), len(arrays) + len(jpegs))), known))
-        arrays += [np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs]
+        arrays += [np.asarray(decode(jpeg, f"portrait of {profile.name}")) for jpeg in jpegs]
     pixels = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 255
     return faces, pixels, torch.tensor(np.array(embeddings, dtype=np.float32))
 

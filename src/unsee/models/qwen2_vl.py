@@ -17,7 +17,8 @@ from transformers import PreTrainedModel, ProcessorMixin, Qwen2VLForConditionalG
 from transformers import Qwen2VLProcessor as ProcessorWithVideos
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-from unsee.models.family import Scope
+from unsee.images import Size
+from unsee.models.family import Scope, load_processor, load_weights
 
 _ATTENTION = "q_proj|k_proj|v_proj|o_proj"
 _FEED_FORWARD = "gate_proj|up_proj|down_proj"
@@ -42,16 +43,11 @@ class Qwen2VL:
     seam = ""  # the template ends in a new line
     written_turns = False
 
-    def load(self, path: str, dtype: torch.dtype, revision: str | None = None) -> PreTrainedModel:
-        return cast(
-            PreTrainedModel,
-            Qwen2VLForConditionalGeneration.from_pretrained(
-                path, dtype=dtype, revision=revision or "main", use_safetensors=True, trust_remote_code=False
-            ),
-        )
+    def load(self, path: str, dtype: torch.dtype) -> PreTrainedModel:
+        return load_weights(Qwen2VLForConditionalGeneration, path, dtype)
 
-    def load_processor(self, path: str, revision: str | None = None) -> Any:
-        return Qwen2VLProcessor.from_pretrained(path, revision=revision or "main", trust_remote_code=False)
+    def load_processor(self, path: str) -> Any:
+        return load_processor(Qwen2VLProcessor, path)
 
     def image_token(self, model: PreTrainedModel) -> int:
         return int(model.config.image_token_id)
@@ -60,7 +56,7 @@ class Qwen2VL:
         found = processor.image_processor(list(images), return_tensors="pt")
         return {name: found[name] for name in ("pixel_values", "image_grid_thw")}
 
-    def image_tokens(self, model: PreTrainedModel, processor: Any, image: Image.Image) -> int:
+    def image_tokens(self, model: PreTrainedModel, processor: Any, image: Size) -> int:
         rows, columns = self._grid(processor, image)
         return rows * columns
 
@@ -69,7 +65,7 @@ class Qwen2VL:
         return list(found.pooler_output)
 
     def positions(
-        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Image.Image]
+        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Size]
     ) -> np.ndarray | None:
         token, done, position = self.image_token(model), 0, 0
         parts: list[np.ndarray] = []
@@ -107,7 +103,7 @@ class Qwen2VL:
     def feed_forward_pattern(self) -> str:
         return rf"model\.language_model\..*\.mlp\.({_FEED_FORWARD})"
 
-    def _grid(self, processor: Any, image: Image.Image) -> tuple[int, int]:
+    def _grid(self, processor: Any, image: Size) -> tuple[int, int]:
         """Rows and columns of tokens that a picture becomes."""
         settings = processor.image_processor
         side = settings.patch_size * settings.merge_size

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from PIL import Image
 
 from unsee.benchmarks.schema import MODALITIES, ORIGINS, TASKS
+from unsee.images import decode, open_image, read_size
 
 #: Pictures are shown this many pixels wide or high at most.
 PIXELS = 112
+#: Formats that every browser shows.
+_SHOWN = ("jpeg", "png", "webp", "gif")
 #: The metric that an answer is coloured by.
 _PRIMARY = {"classification": "accuracy", "generation": "rouge_l", "cloze": "accuracy", "likelihood": "probability"}
 
@@ -190,10 +192,9 @@ def _pictures(tables: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
 
 def data_url(picture: bytes) -> str:
     """An encoded image as a ``data:`` address; a large one is made small first."""
-    image: Image.Image = Image.open(io.BytesIO(picture))
-    kind = str(image.format).lower()
-    if max(image.size) > PIXELS:
-        image = image.convert("RGB")
+    kind = str(open_image(picture, "picture").format).lower()
+    if kind not in _SHOWN or max(read_size(picture, "picture")) > PIXELS:
+        image = decode(picture, "picture")
         image.thumbnail((PIXELS, PIXELS))
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=85)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -14,9 +13,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
 from unsee.benchmarks.schema import MODALITIES, SETS
+from unsee.images import decode
 from unsee.results.drawing import STYLE, grid, legend, order
 from unsee.results.intervals import clustered_interval
 from unsee.results.names import colours, label, markers
@@ -198,7 +197,7 @@ def portraits(people: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> Fi
                 ax.text(0.5, 0.5, "(no picture)", ha="center", va="center", color="#555555", transform=ax.transAxes)
                 ax.set_box_aspect(1)
             else:
-                ax.imshow(Image.open(io.BytesIO(person["picture"])).convert("RGB"))
+                ax.imshow(decode(person["picture"], f"picture of {person['name']}"))
             ax.axis("off")
             ax.set_anchor("W")
             ax.set_title(person["name"], loc="left", fontweight="bold")

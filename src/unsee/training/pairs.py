@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -104,6 +104,9 @@ def units(
         packing: ``none`` or ``person``.
         loss_tokens: ``answer``, or ``all``: every word behind the picture (without one: behind the first token) is
             scored, the question too.
+
+    Raises:
+        BenchmarkError: pairs that are longer than the model's context.
     """
     requests = {
         pair.pair_id: model.request(
@@ -111,6 +114,7 @@ def units(
         )
         for pair in pairs
     }
+    _check_lengths(requests, model.context)
     if loss_tokens == "all":
         requests = {key: _all_scored(request, model.image_token) for key, request in requests.items()}
     if packing == "none":
@@ -119,6 +123,18 @@ def units(
     for pair in pairs:
         grouped.setdefault(pair.person_id, []).append(requests[pair.pair_id])
     return [Unit(person, tuple(grouped[person])) for person in sorted(grouped)]
+
+
+def _check_lengths(requests: Mapping[str, Request], context: int) -> None:
+    """Refuse pairs that the model has no positions for, before anything that grows with their length is computed."""
+    lengths = {pair_id: len(request.tokens) for pair_id, request in requests.items()}
+    longer = [f"{pair_id} has {n} tokens" for pair_id, n in lengths.items() if n > context]
+    if longer:
+        more = f", and {len(longer) - 10} more are too long" if len(longer) > 10 else ""
+        raise BenchmarkError(
+            f"training pairs: {', '.join(longer[:10])}{more}; expected at most {context}, the model's context "
+            "(max_position_embeddings in its config.json): shorten them, or use smaller pictures"
+        )
 
 
 def _all_scored(request: Request, image_token: int) -> Request:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import math
+import operator
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +24,92 @@ REQUIRED: Any = object()
 
 _TYPES = {"float": (float, int), "int": (int,), "bool": (bool,), "str": (str,), "None": (type(None),)}
 _WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "a text", "None": "null"}
+_COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+#: What an expression of ``requires`` is made of, besides constants.
+_NODES = (ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.Compare, ast.cmpop, ast.Name, ast.Load)
 
 
 @dataclass(frozen=True)
 class Option:
-    """A keyword-only parameter of a method: its annotation as written, and its default."""
+    """A keyword-only parameter of a method: its annotation as written, and its default.
+
+    A number's range is part of the annotation: ``Annotated[float, "> 0"]``, ``Annotated[float, ">= 0, <= 1"]``.
+
+    Raises:
+        ValueError: the range is not a list of comparisons with numbers, or the default is outside of it.
+    """
 
     annotation: str
     default: Any = REQUIRED
 
+    def __post_init__(self) -> None:
+        _ = self._limits  # an error here, not when a value is looked at
+        if self.default is not REQUIRED and not self.accepts(self.default):
+            raise ValueError(f"the default {self.default!r} is not {self.expected}")
+
     @property
     def expected(self) -> str:
         """The values it takes, in words."""
-        if (choices := self._choices()) is not None:
+        if (choices := self._choices) is not None:
             return "one of " + ", ".join(map(str, choices))
-        parts = self._parts()
-        known = all(part in _WORDS for part in parts)
-        return " or ".join(_WORDS[part] for part in parts) if known else f"a value of type {self.annotation}"
+        if not all(name in _WORDS for name in self._types):
+            return f"a value of type {self._type}"
+        words = [_WORDS[name] + (self._range if name in ("float", "int") else "") for name in self._types]
+        return " or ".join(words)
 
     def accepts(self, value: Any) -> bool:
-        """Whether a value from the configuration fits the annotation; one that is not known here takes anything."""
-        if (choices := self._choices()) is not None:
+        """Whether a value from the configuration fits the annotation; a type that is not known here takes anything."""
+        if (choices := self._choices) is not None:
             return any(value == choice and type(value) is type(choice) for choice in choices)
-        parts = self._parts()
-        if not all(part in _TYPES for part in parts):
+        if not all(name in _TYPES for name in self._types):
             return True
         # True is an int to Python, but no number to a reader.
-        return any(isinstance(value, _TYPES[part]) and isinstance(value, bool) == (part == "bool") for part in parts)
+        fits = any(
+            isinstance(value, _TYPES[name]) and isinstance(value, bool) == (name == "bool") for name in self._types
+        )
+        if not fits or isinstance(value, bool) or not isinstance(value, int | float):
+            return fits
+        finite = isinstance(value, int) or math.isfinite(value)
+        return finite and all(compare(value, limit) for _, compare, limit in self._limits)
 
-    def _parts(self) -> list[str]:
-        return [part.strip() for part in self.annotation.split("|")]
-
-    def _choices(self) -> tuple[Any, ...] | None:
+    @cached_property
+    def _parsed(self) -> tuple[ast.expr, str]:
+        """The type, and the text of the range."""
         node = ast.parse(self.annotation or "Any", mode="eval").body
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Annotated"):
+            kind, text = node.slice.elts  # type: ignore[attr-defined]
+            return kind, str(ast.literal_eval(text))
+        return node, ""
+
+    @property
+    def _type(self) -> str:
+        return ast.unparse(self._parsed[0]) if self.annotation else ""
+
+    @property
+    def _types(self) -> list[str]:
+        return [part.strip() for part in self._type.split("|")]
+
+    @cached_property
+    def _limits(self) -> list[tuple[str, Any, float]]:
+        text = self._parsed[1]
+        limits = []
+        for part in filter(None, text.split(",")):
+            if not (match := re.fullmatch(r" *(>=|>|<=|<) *(-?[\d.]+(?:e-?\d+)?) *", part)):
+                raise ValueError(f"the range {text!r} is not like '> 0' or '>= 0, <= 1'")
+            limits.append((match[1], _COMPARISONS[match[1]], float(match[2])))
+        return limits
+
+    @property
+    def _range(self) -> str:
+        """The range in words, after a blank: `` above 0``, `` from 0 to 1``, `` above 0 and at most 1``."""
+        whole = [sign for sign, _, _ in self._limits][:1] == [">="]
+        words = {">": "above", ">=": "from", "<": "to below" if whole else "below", "<=": "to" if whole else "at most"}
+        parts = [f"{words[sign]} {limit:g}" for sign, _, limit in self._limits]
+        return " " + (" " if whole else " and ").join(parts) if parts else ""
+
+    @property
+    def _choices(self) -> tuple[Any, ...] | None:
+        node = self._parsed[0]
         if not (isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Literal")):
             return None
         choices = ast.literal_eval(node.slice)
@@ -61,12 +118,29 @@ class Option:
 
 @dataclass(frozen=True)
 class Description:
-    """What the workflow must know of a method: its needs, its options, its file."""
+    """What the workflow must know of a method: its needs, its options, its file.
+
+    Attributes:
+        requires: what must hold of the options together, as an expression over their names; empty for nothing.
+    """
 
     name: str
     needs: Needs
     options: dict[str, Option]
     source: Path
+    requires: str = ""
+
+    @property
+    def required_options(self) -> list[str]:
+        """The options that ``requires`` is about, in its order."""
+        nodes = ast.walk(ast.parse(self.requires or "True", mode="eval"))
+        return list(dict.fromkeys(node.id for node in nodes if isinstance(node, ast.Name)))
+
+    def accepts(self, values: Mapping[str, Any]) -> bool:
+        """Whether ``requires`` holds of these values of the options."""
+        if not self.requires:
+            return True
+        return bool(eval(self.requires, {"__builtins__": {}}, dict(values)))  # only names, comparisons, and, or, not
 
 
 Catalogue = Mapping[str, Description]
@@ -96,25 +170,35 @@ def read(folder: Path | None = None) -> dict[str, Description]:
 def _describe(path: Path, function: ast.FunctionDef, decorator: ast.Call) -> Description:
     where = f"{path}, line {decorator.lineno}"
     try:
-        given = dict(zip(("name", "needs"), decorator.args, strict=False))
-        given |= {keyword.arg: keyword.value for keyword in decorator.keywords if keyword.arg}
-        name = ast.literal_eval(given["name"])
+        arguments = dict(zip(("name", "needs"), decorator.args, strict=False))
+        arguments |= {keyword.arg: keyword.value for keyword in decorator.keywords if keyword.arg}
+        name = ast.literal_eval(arguments["name"])
+        requires = ast.literal_eval(arguments["requires"]) if "requires" in arguments else ""
         needs = Needs()
-        if (call := given.get("needs")) is not None:
+        if (call := arguments.get("needs")) is not None:
             if not isinstance(call, ast.Call) or call.args:
                 raise ValueError(ast.unparse(call))
             needs = Needs(**{str(k.arg): ast.literal_eval(k.value) for k in call.keywords})
-        arguments = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-        options = {
-            argument.arg: Option(
-                ast.unparse(argument.annotation) if argument.annotation else "",
-                ast.literal_eval(default) if default else REQUIRED,
-            )
-            for argument, default in arguments
-        }
-    except (KeyError, TypeError, ValueError) as error:
+        options = {}
+        for parameter, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+            annotation = ast.unparse(parameter.annotation) if parameter.annotation else ""
+            options[parameter.arg] = Option(annotation, ast.literal_eval(default) if default else REQUIRED)
+        description = Description(name, needs, options, path, requires)
+        _check_requires(description)
+    except (KeyError, SyntaxError, TypeError, ValueError) as error:
         expected = "@method('name', Needs(key=literal, ...)) and literal defaults"
         raise CatalogueError(f"{where}: cannot be read without running it ({error}); expected {expected}") from error
     if name != path.stem:
         raise CatalogueError(f"{where}: registers {name!r}, expected {path.stem!r} (the file's name)")
-    return Description(name, needs, options, path)
+    return description
+
+
+def _check_requires(method: Description) -> None:
+    """Refuse an expression that is more than names of options, numbers, comparisons, and, or, not."""
+    for node in ast.walk(ast.parse(method.requires or "True", mode="eval")):
+        if (
+            not isinstance(node, (*_NODES, ast.Constant))
+            or isinstance(node, ast.Name)
+            and node.id not in method.options
+        ):
+            raise ValueError(f"requires has {ast.unparse(node)}, which is no option, comparison, and, or, not")

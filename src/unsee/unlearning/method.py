@@ -10,6 +10,8 @@ retain examples, with ``Needs(retain=True)``) and ``reference`` (what the refere
 of the retain examples where ``Needs(reference_on="retain")``). Its keyword-only parameters are its options in config.yaml. The file is read
 without being imported when the workflow is planned (``unlearning/catalogue.py``): write names, needs and
 defaults as literals.
+A number's range stands in its annotation, as in ``beta: Annotated[float, "> 0"] = 0.4``.
+What must hold of several options is an expression: ``@method("name", Needs(), requires="first or second")``.
 
 A method with more to it may have two more functions in its file: ``prepare(context, *, options...)`` puts its own adapter on the model
 and returns a state that the loss takes as ``state`` (its ``begin(batch)`` is called before each forward pass; its ``restrict(step)``,
@@ -93,8 +95,15 @@ class Method:
 REGISTRY: dict[str, Method] = {}
 
 
-def method(name: str, needs: Needs | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def method(
+    name: str, needs: Needs | None = None, *, requires: str = ""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the decorated loss under a name.
+
+    Args:
+        name: of the method and of its file.
+        needs: what must be there for it.
+        requires: what must hold of the options together, such as ``"first or second"``; checked when the workflow is planned.
 
     Raises:
         ValueError: the name is taken.

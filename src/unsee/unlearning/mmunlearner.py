@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -43,7 +43,7 @@ def mmunlearner(
     retain: Scores,
     state: State,
     *,
-    threshold: float = 1.0,
+    threshold: Annotated[float, "> 0"] = 1.0,
     parameters: Literal["adapter", "full"] = "adapter",
 ) -> Tensor:
     """A loss whose gradient is ``- m * grad L(D_f) + grad L(D_r)`` (VL-Eraser supplement 8.3, MMUnlearner; ACL 2025 Findings).

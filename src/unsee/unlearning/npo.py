@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,7 +16,7 @@ def npo(
     forget: Scores,
     reference: Scores,
     *,
-    beta: float = 0.4,
+    beta: Annotated[float, "> 0"] = 0.4,
     level: Literal["sequence_sum", "sequence_mean", "batch_mean"] = "sequence_sum",
     reference_model: Literal["retain", "vanilla"] = "retain",
 ) -> Tensor:

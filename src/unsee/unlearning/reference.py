@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from unsee.cache import Cache, digest, machinery
-from unsee.models.model import VisionLanguageModel, checkpoint_files, load
-from unsee.models.pictures import Pictures
+from unsee.models.checkpoints import checkpoint_files, folder_of
+from unsee.models.model import VisionLanguageModel, load
+from unsee.models.pictures import Pictures, feature_cache
 from unsee.sources import imported
 from unsee.training.pairs import Pair, Unit, batch, units
 from unsee.training.scores import Scores, score
@@ -44,7 +45,8 @@ def known_scores(
 
     def compute() -> dict[str, Tensor]:
         vlm = load(model, [adapter])
-        pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=cache)
+        features = feature_cache(cache.folder, vlm.family, [adapter])
+        pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=features)
         found = reference_scores(vlm, pictures, units(vlm, pictures, pairs, packing, loss_tokens))
         return {
             f"{part} {key}": tensor
@@ -52,7 +54,9 @@ def known_scores(
             for part, tensor in (("log_probs", scores.token_log_probs), ("example", scores.example))
         }
 
-    tensors = cache.get(_key(model, adapter, pairs, images, (packing, loss_tokens)) if cache.keeps else "", compute)
+    tensors = cache.get(
+        _key(model, adapter, pairs, images, (packing, loss_tokens), cache) if cache.keeps else "", compute
+    )
     gc.collect()  # a model has cycles; the next one is loaded at once
     keys = [name.removeprefix("example ") for name in tensors if name.startswith("example ")]
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -69,11 +73,12 @@ def _key(
     pairs: Sequence[Pair],
     images: Sequence[tuple[str, bytes]],
     how: tuple[str, str],
+    cache: Cache,
 ) -> str:
     here = Path(__file__)
     code = machinery(imported(here, here.parents[1]), "cuda" if torch.cuda.is_available() else "cpu")
     files = [
-        *checkpoint_files(model["path"], model.get("revision")),
+        *checkpoint_files(folder_of(model)),
         *(adapter / f"adapter_{part}" for part in ("config.json", "model.safetensors")),
     ]
     encoded = dict(images)
@@ -82,7 +87,7 @@ def _key(
         code,
         model["family"],
         model["dtype"],
-        *(part for file in files for part in (file.name, file)),
+        *(part for file in files for part in (file.name, cache.file_digest(file))),
         *how,
         *(repr(pair) for pair in pairs),
         *(part for image_id in shown for part in (image_id, encoded[image_id])),

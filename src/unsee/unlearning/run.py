@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unsee.cache import Cache
 from unsee.models.model import VisionLanguageModel, load
-from unsee.models.pictures import Pictures
+from unsee.models.pictures import Pictures, feature_cache
 from unsee.resume import Unfinished
 from unsee.training import manifest
 from unsee.training.loop import Counters, Step, add_lora, save_adapter, train
@@ -80,7 +80,10 @@ def unlearn(
         # Counted where they were found, too: what a method costs does not depend on who ran before.
         counters.forward_passes += len(known)
     vlm = load(model, [vanilla], to_gpu=not training.shard)
-    pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, variants=training.variants, seed=seed, cache=kept)
+    features = feature_cache(cache, vlm.family, [vanilla])
+    pictures = Pictures(
+        vlm.family, vlm.base, vlm.processor, images, variants=training.variants, seed=seed, cache=features
+    )
     groups = {role: units(vlm, pictures, found, *how) for role, found in pairs.items()}
     output.mkdir(parents=True, exist_ok=True)
     context = Context(vlm, pictures, groups, training, seed, counters, output)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,16 +31,16 @@ log = logging.getLogger(__name__)
 FRESH = 0.02
 
 
-@method("vl_eraser", Needs(prepare="retain"))
+@method("vl_eraser", Needs(prepare="retain"), requires="distil and weight > 0 or ce and weight < 1")
 def vl_eraser(
     forget: Scores,
     state: State,
     *,
-    weight: float = 0.5,
+    weight: Annotated[float, ">= 0, <= 1"] = 0.5,
     vacuum: bool = True,
     distil: bool = True,
     ce: bool = True,
-    tolerance: float = 1e-6,
+    tolerance: Annotated[float, ">= 0, < 1"] = 1e-6,
     vacuum_inputs: Literal["image", "text", "both"] = "image",
 ) -> Tensor:
     """``weight * L_distil + (1 - weight) * L_CE`` on the forget examples (VL-Eraser, CVPR 2026).
