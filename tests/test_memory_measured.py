@@ -215,7 +215,7 @@ def check(name: str, predicted: float, measured: float) -> None:
 
 
 def unit(case: Case, group: int) -> Unit:
-    """A pair of a picture, words and an answer; another for each group."""
+    """A pair of a picture, words and an answer; others are others."""
     prompt = [1, *[IMAGE_TOKEN] * case.picture, *range(5 + group, 4 + case.words - case.answer + group)]
     positions = np.tile(np.arange(len(prompt) + case.answer), (3, 1)) if case.kind == "qwen2_vl" else None
     images = (("a", 1),) if case.picture else ()
@@ -233,7 +233,8 @@ def train_under(case: Case, output: Path) -> tuple[float, float]:
     settings = TrainingSettings(
         learning_rate=1e-5, steps=1 + (case.optimizer == "adam"), lora=LoraSettings(**lora), **shared
     )  # type: ignore[arg-type]
-    groups = {"forget": [unit(case, 0)], "retain": [unit(case, 1)]}
+    # Two of each: MMUnlearner's squared gradients take as many at once as a step has.
+    groups = {"forget": [unit(case, 0), unit(case, 1)], "retain": [unit(case, 2), unit(case, 3)]}
     objective: Callable[..., torch.Tensor]
     resident = [*vlm.base.parameters(), *vlm.base.buffers(), pictures._features]
     options: dict[str, Any] = {}

@@ -35,10 +35,12 @@ LAID_OVER = [
     *((name,) for name in (*MODELS.values(), "clear-llava-1.5-7b", "anchor-llava-vanilla")),
     *((name, ours.stem) for name in MODELS.values() for ours in sorted((ROOT / "presets").glob("ours-*.yaml"))),
 ]
-HEAD = """\
-# Laid over a preset of a 7B model, on a card of {card} GB: snakemake ... --configfile presets/paper-llava-1.5-7b.yaml presets/gpu-{card}gb.yaml
-# The fastest settings that fit for every method, and the largest batch; none of them changes a result. Written by tools/memory_page.py.
-"""
+HEAD = (
+    "# Laid over a preset of a 7B model, on a card of {card} GB: "
+    "snakemake ... --configfile presets/paper-llava-1.5-7b.yaml presets/gpu-{card}gb.yaml\n"
+    "# The fastest settings that fit for every method, and the largest batch; none of them changes a result. "
+    "Written by tools/memory_page.py.\n"
+)
 
 
 def configuration(*presets: str) -> dict[str, Any]:

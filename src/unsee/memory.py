@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import math
 import re
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unsee.models.checkpoints import read_header
 from unsee.unlearning.method import Needs
 
 if TYPE_CHECKING:
@@ -212,9 +212,9 @@ def shapes_of(model: Mapping[str, Any], root: Path, picture: tuple[int, int]) ->
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         pictures = _picture_settings(folder)
         found = read_shapes(settings, pictures, model["dtype"], picture)
+        return found and replace(found, counted=_count(folder))
     except (OSError, ValueError, KeyError, TypeError):
         return None  # a checkpoint that cannot be read is refused elsewhere, in its own words
-    return found and replace(found, counted=_count(folder))
 
 
 def _cached(repository: str, revision: str | None) -> Path | None:
@@ -245,12 +245,7 @@ def _count(folder: Path) -> int | None:
         )
     if not wanted or not all(path.is_file() for path in wanted):
         return None
-    total = 0
-    for path in wanted:
-        with path.open("rb") as file:
-            header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    return total
+    return sum(math.prod(shape) for path in wanted for shape in read_header(path).values())
 
 
 def read_shapes(
