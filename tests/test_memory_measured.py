@@ -210,8 +210,10 @@ def check(name: str, predicted: float, measured: float) -> None:
         rows.sort(key=lambda line: next((i for i, known in enumerate(order) if line.startswith(f"| {known} |")), 99))
         head = "| job | model | picture + words, tokens | predicted, MB | measured, MB | ratio |\n|---|---|---|--:|--:|--:|\n"
         memory_page.PAGE.write_text(memory_page.between(page, "measured", head + "".join(rows)), encoding="utf-8")
-    assert any(line.startswith(f"| {name} |") for line in rows), f"docs/memory.md lacks the row of {name}"
     assert abs(predicted / measured - 1) <= TOLERANCE, row(name, predicted, measured)
+    assert any(line.startswith(f"| {name} |") for line in rows), (
+        f"docs/memory.md lacks this row:\n{row(name, predicted, measured)}"
+    )
 
 
 def unit(case: Case, group: int) -> Unit:
