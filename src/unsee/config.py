@@ -507,6 +507,9 @@ def _published_findings(name: str, folder: Path | None, percents: Sequence[int])
     if always := [wanted for wanted, percent in missing.items() if percent is None]:
         lacks = f"is {_shown(str(folder))}, which has no files of {', '.join(always)}"
         yield ("benchmark", "path"), f"{lacks}; expected these folders of the data set {repository}"
+    for wanted in published.folders(name, percents):
+        for problem in published.shard_problems(folder / wanted):
+            yield ("benchmark", "path"), f"is {_shown(str(folder))}: {problem}"
     for i, percent in enumerate(percents):
         if of_ratio := [wanted for wanted, p in missing.items() if p == percent]:
             has = ", ".join(sorted(path.name for path in folder.glob("forget*"))) or "no forget folder at all"

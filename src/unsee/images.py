@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from typing import Any, NamedTuple
 
@@ -127,4 +128,5 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _undecodable(name: str, error: Exception) -> str:
-    return f"{name}: the picture cannot be decoded ({error}); replace it"
+    reason = re.sub(r" <_io\.BytesIO[^>]*>", "", str(error)) or type(error).__name__  # an address tells nobody anything
+    return f"{name}: the picture cannot be decoded ({reason}); replace it"

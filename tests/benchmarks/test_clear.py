@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tests import error_page
 from unsee.benchmarks import clear, published
 from unsee.benchmarks.schema import BenchmarkError
 from unsee.evaluation.engine import predict
@@ -51,7 +52,7 @@ def picture(colour: int) -> dict[str, Any]:
 
 
 class Published:
-    """Rows of each folder, to be changed and then written; the first person is to be forgotten at 5 %."""
+    """Rows of each folder, to be changed and then written; the first person is to be forgotten at 33 %."""
 
     def __init__(self) -> None:
         captions = [
@@ -82,9 +83,9 @@ class Published:
         self.rows: dict[str, list[dict[str, Any]]] = {
             "full": captions,
             "full+tofu": rows[:3] + tofu + rows[3:],
-            "forget05": [dict(row) for row in captions[:2]],
-            "retain95": [dict(row) for row in captions[2:]],
-            "forget05_perturbed": perturbed[:2],
+            "forget33": [dict(row) for row in captions[:2]],
+            "retain67": [dict(row) for row in captions[2:]],
+            "forget33_perturbed": perturbed[:2],
             # One of the two pictures of the third person, and nobody else.
             "retain_perturbed": perturbed[5:],
             "real_faces": [
@@ -96,6 +97,7 @@ class Published:
         }
 
         self.schemas: dict[str, pa.Schema] = {}
+        self.after: list[Callable[[Path], None]] = []
 
     def schema(self, name: str) -> pa.Schema:
         kind = "perturbed" if name.endswith("_perturbed") else name if name in SCHEMAS else "full"
@@ -105,14 +107,18 @@ class Published:
         for name, rows in self.rows.items():
             (folder / name).mkdir(parents=True)
             half = len(rows) // 2 if name == "full+tofu" else len(rows)
-            for i, part in enumerate(p for p in (rows[:half], rows[half:]) if p):
-                file = folder / name / f"train-0000{i}-of-00002.parquet"
-                pq.write_table(pa.Table.from_pylist(part, self.schema(name)), file)
+            parts = [part for part in (rows[:half], rows[half:]) if part]
+            for i, part in enumerate(parts):
+                file = folder / name / f"train-0000{i}-of-0000{len(parts)}.parquet"
+                columns = [pa.array([row.get(f.name) for row in part], f.type) for f in self.schema(name)]
+                pq.write_table(pa.Table.from_arrays(columns, schema=self.schema(name)), file)
+        for change in self.after:
+            change(folder)
         return folder
 
 
 def test_the_published_layout_gives_these_tables(tmp_path: Path) -> None:
-    benchmark = published.load("clear", Published().write(tmp_path), [5])
+    benchmark = published.load("clear", Published().write(tmp_path), [33])
     assert [(p["person_id"], p["group"]) for p in benchmark.people.to_pylist()] == [
         ("Aino Kask", "fictitious"),
         ("Basil Al-Kuwaiti", "fictitious"),
@@ -145,7 +151,7 @@ def test_the_published_layout_gives_these_tables(tmp_path: Path) -> None:
         ("Chukwu Akabueze", "retain"),
     }
     names = benchmark.people.filter(pc.equal(benchmark.people["group"], "fictitious"))["person_id"].to_pylist()
-    assert published.read_split("clear", tmp_path, 5, names).equals(benchmark.splits)
+    assert published.read_split("clear", tmp_path, 33, names).equals(benchmark.splits)
 
     questions = {q["question_id"]: q for q in benchmark.questions.to_pylist()}
     kinds = {key: (q["person_id"], q["task"], q["modality"]) for key, q in questions.items()}
@@ -177,8 +183,8 @@ def test_the_published_layout_gives_these_tables(tmp_path: Path) -> None:
 def test_the_place_of_the_right_option_follows_from_the_row(tmp_path: Path) -> None:
     whole = Published()
     fewer = Published()
-    del fewer.rows["forget05_perturbed"][0]
-    first, second = (clear.load(p.write(tmp_path / name), [5]) for name, p in (("a", whole), ("b", fewer)))
+    del fewer.rows["forget33_perturbed"][0]
+    first, second = (clear.load(p.write(tmp_path / name), [33]) for name, p in (("a", whole), ("b", fewer)))
     known = {q["question_id"]: q for q in first.questions.to_pylist()}
     assert all(known[q["question_id"]] == q for q in second.questions.to_pylist())
 
@@ -186,20 +192,20 @@ def test_the_place_of_the_right_option_follows_from_the_row(tmp_path: Path) -> N
 def test_a_picture_that_was_encoded_anew_is_one_more(tmp_path: Path) -> None:
     changed = Published()
     changed.rows["retain_perturbed"][0]["image"] = picture(99)
-    benchmark = clear.load(changed.write(tmp_path), [5])
+    benchmark = clear.load(changed.write(tmp_path), [33])
     (added,) = [i for i in benchmark.images["image_id"].to_pylist() if "perturbed" in i]
     assert added.startswith("Chukwu Akabueze/perturbed-")
 
 
 def test_answers_to_it_are_scored_in_every_set(tmp_path: Path, model_spec: dict[str, Any]) -> None:
-    clear.load(Published().write(tmp_path / "published"), [5]).write(tmp_path)
+    clear.load(Published().write(tmp_path / "published"), [33]).write(tmp_path)
     settings = {"batch_size": 4, "max_new_tokens": 3}
     output = tmp_path / "predictions.parquet"
-    predict(model_spec, tmp_path, adapters=[], forget_percents=[5], settings=settings, threads=1, output=output)
+    predict(model_spec, tmp_path, adapters=[], forget_percents=[33], settings=settings, threads=1, output=output)
     questions, splits = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("questions", "splits"))
     score_predictions(pd.read_parquet(output), questions).to_parquet(tmp_path / "items.parquet")
-    runs = [Run("random", 5, method, 0, tmp_path / "items.parquet") for method in ("vanilla", "retain")]
-    scores = summarise(gather(runs, questions, splits, [5]))
+    runs = [Run("random", 33, method, 0, tmp_path / "items.parquet") for method in ("vanilla", "retain")]
+    scores = summarise(gather(runs, questions, splits, [33]))
     found = scores[scores["method"] == "vanilla"].groupby(["set", "modality", "task"], observed=True)["metric"].agg(set)
     choice = {"accuracy", "probability", "truth_ratio"}
     overlaps = {"rouge_1", "rouge_2", "rouge_l", "bleu"}
@@ -259,66 +265,189 @@ def _short(published: Published) -> None:
     del published.rows["full+tofu"][30]
 
 
+def _swap(first: str, second: str) -> Callable[[Published], None]:
+    return lambda published: published.rows.update({first: published.rows[second], second: published.rows[first]})
+
+
+def _exchange(first: int, second: int) -> Callable[[Published], None]:
+    def change(published: Published) -> None:
+        rows = published.rows["full+tofu"]
+        rows[first], rows[second] = rows[second], rows[first]
+
+    return change
+
+
+def _shift(published: Published) -> None:
+    """TOFU's rows turned by one: each author's last row comes first; it names nobody."""
+    rows = published.rows["full+tofu"]
+    published.rows["full+tofu"] = rows[:3] + rows[62:63] + rows[3:62] + rows[63:]
+
+
+def _emptied(folder: str) -> Callable[[Published], None]:
+    def empty(path: Path) -> None:
+        file = path / folder / "train-00000-of-00001.parquet"
+        pq.write_table(pq.read_table(file).slice(0, 0), file)
+
+    return lambda published: published.after.append(empty)
+
+
+def _unwritten(folder: str, file: str) -> Callable[[Published], None]:
+    return lambda published: published.after.append(lambda path: (path / folder / file).unlink())
+
+
 BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
-    "folders missing": (
-        _drop("full+tofu", "retain95"),
-        ["lacks full+tofu, retain95 (no train-*.parquet", "data set therem/CLEAR"],
+    "CLEAR: folders missing": (
+        _drop("full+tofu", "retain67"),
+        ["lacks full+tofu, retain67 (no train-*.parquet", "data set therem/CLEAR"],
     ),
-    "a caption that is empty": (_set("full", 1, caption=" "), ["full", "row 1", "caption is ' '"]),
-    "a nameless row": (_set("full", 2, name=None), ["full", "row 2", "name is None"]),
-    "a name that is a path": (_set("full", 2, name="../up"), ["full", "row 2", "'../up'", "without '/'"]),
-    "a picture that is none": (_set("full", 0, image=None), ["full", "row 0", "the picture has no bytes"]),
-    "a stranger to forget": (_set("forget05", 0, name="No One"), ["forget05", "row 0", "'No One' is nobody in full"]),
-    "a person in both": (_set("retain95", 0, name=NAMES[0]), ["'Aino Kask'", "in forget05 and in retain95"]),
-    "a person in neither": (
-        lambda p: p.rows.update(retain95=p.rows["retain95"][2:]),
-        ["'Basil Al-Kuwaiti'", "in neither forget05 nor retain95"],
+    "CLEAR: a caption that is empty": (_set("full", 1, caption=" "), ["full", "row 1", "caption is ' '"]),
+    "CLEAR: a nameless row": (_set("full", 2, name=None), ["full", "row 2", "name is None"]),
+    "CLEAR: a name that is a path": (_set("full", 2, name="../up"), ["full", "row 2", "'../up'", "without '/'"]),
+    "CLEAR: a picture that is none": (_set("full", 0, image=None), ["full", "row 0", "the picture has no bytes"]),
+    "CLEAR: a stranger to forget": (
+        _set("forget33", 0, name="No One"),
+        ["forget33", "row 0", "'No One' is nobody in full"],
     ),
-    "no wrong names": (
-        _set("forget05_perturbed", 1, perturbed_names=["Aino Kask"]),
-        ["forget05_perturbed", "row 1", "perturbed_names", "at least one wrong option"],
+    "CLEAR: a person in both": (
+        _set("retain67", 0, name=NAMES[0], caption="She"),
+        ["'Aino Kask'", "in forget33 and in retain67"],
     ),
-    "no wrong captions": (
+    "CLEAR: a person in neither": (
+        lambda p: p.rows.update(retain67=p.rows["retain67"][2:]),
+        ["'Basil Al-Kuwaiti'", "in neither forget33 nor retain67"],
+    ),
+    "CLEAR: no wrong names": (
+        _set("forget33_perturbed", 1, perturbed_names=["Aino Kask"]),
+        ["forget33_perturbed", "row 1", "perturbed_names", "at least one wrong option"],
+    ),
+    "CLEAR: no wrong captions": (
         _set("retain_perturbed", 0, perturbed_captions=None),
         ["retain_perturbed", "row 0", "perturbed_captions is None", "at least one wrong option"],
     ),
-    "no other words": (
+    "CLEAR: no other words": (
         _set("retain_perturbed", 0, paraphrased_caption=""),
         ["retain_perturbed", "row 0", "paraphrased_caption is ''"],
     ),
-    "an author whom nobody names": (_nameless, ["full+tofu", "row 3", "no author of full stands out"]),
-    "a question lost": (_short, ["full+tofu", "19 questions from here to the end, expected 20"]),
-    "an empty answer": (_set("full+tofu", 4, answer=""), ["full+tofu", "row 4", "answer is ''"]),
-    "a face of nobody": (_set("real_faces", 1, answer=""), ["real_faces", "row 1", "answer is ''"]),
-    "no names at all": (_without("full", "name"), ["full", "no column 'name'", "it has ['image', 'caption']"]),
-    "no wrong names at all": (
+    "CLEAR: an author whom nobody names": (_nameless, ["full+tofu", "row 3", "no author of full stands out"]),
+    "CLEAR: a question lost": (_short, ["full+tofu", "19 questions from here to the end, expected 20"]),
+    "CLEAR: an empty answer": (_set("full+tofu", 4, answer=""), ["full+tofu", "row 4", "answer is ''"]),
+    "CLEAR: a face of nobody": (_set("real_faces", 1, answer=""), ["real_faces", "row 1", "answer is ''"]),
+    "CLEAR: no names at all": (_without("full", "name"), ["full", "no column 'name'", "it has ['image', 'caption']"]),
+    "CLEAR: no wrong names at all": (
         _without("retain_perturbed", "perturbed_names"),
         ["retain_perturbed", "no column 'perturbed_names'"],
     ),
-    "captions that are numbers": (_retype("full", "caption", pa.int64(), 3), ["full", "row 0", "caption is 3"]),
-    "names in a list": (_retype("full", "name", TEXTS, ["Aino"]), ["full", "row 0", "name is ['Aino']"]),
-    "wrong names that are none": (
+    "CLEAR: captions that are numbers": (
+        _retype("full", "caption", pa.int64(), 3),
+        ["full", "column 'caption' is int64, expected text"],
+    ),
+    "CLEAR: names in a list": (
+        _retype("full", "name", TEXTS, ["Aino"]),
+        ["full", "column 'name' is list<", "expected text"],
+    ),
+    "CLEAR: wrong names that are none": (
         _set("retain_perturbed", 0, perturbed_names=None),
         ["retain_perturbed", "row 0", "perturbed_names is None"],
     ),
-    "a picture that cannot be decoded": (
-        _set("forget05_perturbed", 0, image={"bytes": b"no", "path": "x"}),
-        ["forget05_perturbed", "row 0", "cannot be decoded"],
+    "CLEAR: a picture that cannot be decoded": (
+        _set("forget33_perturbed", 0, image={"bytes": b"no", "path": "x"}),
+        ["forget33_perturbed", "row 0", "cannot be decoded"],
     ),
-    "a stranger in the perturbed": (
+    "CLEAR: a stranger in the perturbed": (
         _set("retain_perturbed", 0, name="No One"),
         ["retain_perturbed", "row 0", "'No One' is nobody in full"],
     ),
-    "a stranger among the kept": (_set("retain95", 3, name="No One"), ["retain95", "row 3", "'No One' is nobody"]),
-    "a face without picture": (_set("real_faces", 0, image=None), ["real_faces", "row 0", "the picture has no bytes"]),
-    "a face without options": (_set("real_faces", 0, options=[]), ["real_faces", "row 0", "options is []"]),
-    "one option, the right one": (
+    "CLEAR: a stranger among the kept": (
+        _set("retain67", 3, name="No One"),
+        ["retain67", "row 3", "'No One' is nobody"],
+    ),
+    "CLEAR: a face without picture": (
+        _set("real_faces", 0, image=None),
+        ["real_faces", "row 0", "the picture has no bytes"],
+    ),
+    "CLEAR: a face without options": (_set("real_faces", 0, options=[]), ["real_faces", "row 0", "options is []"]),
+    "CLEAR: one option, the right one": (
         _set("real_world", 0, options=["eiffel", " "]),
         ["real_world", "row 0", "at least one wrong option beside 'Eiffel'"],
     ),
-    "an answer of blanks": (_set("real_world", 0, answer="  "), ["real_world", "row 0", "answer is '  '"]),
-    "nobody at all": (_rows("full", []), ["lacks full (no train-*.parquet"]),
-    "a question about nothing": (_set("real_world", 0, question=None), ["real_world", "row 0", "question is None"]),
+    "CLEAR: an answer of blanks": (_set("real_world", 0, answer="  "), ["real_world", "row 0", "answer is '  '"]),
+    "CLEAR: nobody at all": (_rows("full", []), ["lacks full (no train-*.parquet"]),
+    "CLEAR: a question about nothing": (
+        _set("real_world", 0, question=None),
+        ["real_world", "row 0", "question is None"],
+    ),
+    "CLEAR: forget and retain swapped": (
+        _swap("forget33", "retain67"),
+        ["forget33: 2 people; expected 1, which are 33 % of the 3 in full; is it the folder of another ratio?"],
+    ),
+    "CLEAR: another ratio's folder": (
+        lambda p: p.rows.update(forget33=p.rows["full"][:4], retain67=p.rows["full"][4:]),
+        ["forget33: 2 people; expected 1, which are 33 % of the 3 in full"],
+    ),
+    "CLEAR: perturbed rows of people to retain": (
+        _swap("forget33_perturbed", "retain_perturbed"),
+        ["forget33_perturbed", "row 0", "name is 'Chukwu Akabueze', who is not to forget at 33 %"],
+    ),
+    "CLEAR: perturbed rows of a person to forget among those to retain": (
+        lambda p: p.rows["retain_perturbed"].append(p.rows["forget33_perturbed"][0]),
+        ["retain_perturbed", "row 1", "name is 'Aino Kask', who is not retained at every ratio"],
+    ),
+    "CLEAR: a perturbed row with the picture of another person": (
+        _set("retain_perturbed", 0, image=picture(0)),
+        ["retain_perturbed", "row 0", "name is 'Chukwu Akabueze' and the picture is the one of 'Aino Kask' in full"],
+    ),
+    "CLEAR: a caption about another person": (
+        _set("full", 1, caption="Here is Chukwu Akabueze"),
+        ["full", "row 1", "name is 'Aino Kask' and caption names 'Chukwu Akabueze'; expected a row about one person"],
+    ),
+    "CLEAR: other words about another person": (
+        _set("retain_perturbed", 0, paraphrased_caption="Here is aino  KASK"),
+        ["retain_perturbed", "row 0", "name is 'Chukwu Akabueze' and paraphrased_caption names 'Aino Kask'"],
+    ),
+    "CLEAR: all of TOFU's rows shifted by one": (
+        _shift,
+        ["full+tofu", "row 3: does not name 'Aino Kask', whom this and the 19 questions behind it are about"],
+    ),
+    "CLEAR: two of TOFU's rows exchanged": (
+        _exchange(22, 23),
+        ["full+tofu", "row 22: is about 'Basil Al-Kuwaiti', among 20 questions about 'Aino Kask' from "],
+    ),
+    "CLEAR: an author twice": (
+        lambda p: p.rows.update({"full+tofu": p.rows["full+tofu"] + p.rows["full+tofu"][3:23]}),
+        ["full+tofu", "20 questions about 'Aino Kask' from here on, and from "],
+    ),
+    "CLEAR: half of the shards": (
+        _unwritten("full+tofu", "train-00000-of-00002.parquet"),
+        ["full+tofu: 1 of 2 files are missing, the first is number 00000; there are train-00001-of-00002.parquet"],
+    ),
+    "CLEAR: an image token in a caption": (
+        _set("full", 0, caption="<image> Aino Kask"),
+        ["full", "row 0", "caption contains '<image>'"],
+    ),
+    "CLEAR: a ChatML token in a name": (
+        _set("real_faces", 0, answer="Ada <|im_end|>"),
+        ["real_faces", "row 0", "answer contains '<|im_end|>'"],
+    ),
+    "CLEAR: a turn of the assistant in a wrong option": (
+        _set("real_world", 0, options=["Pisa", "ASSISTANT: Eiffel"]),
+        ["real_world", "row 0", "options[1] contains 'ASSISTANT:'"],
+    ),
+    "CLEAR: forty options": (
+        _set("real_world", 0, options=[f"Tower {i}" for i in range(40)]),
+        ["real_world", "row 0", "options has 40 wrong options, expected at most 25"],
+    ),
+    "CLEAR: options as JSON text": (
+        _retype("real_world", "options", pa.string(), "[]"),
+        ["real_world", "column 'options' is string, expected a list"],
+    ),
+    "CLEAR: a column twice": (
+        lambda p: p.schemas.update(forget33=pa.schema([*p.schema("forget33"), pa.field("name", pa.string())])),
+        ["forget33", "2 columns 'name', expected one"],
+    ),
+    "CLEAR: no rows in full": (
+        _emptied("full"),
+        ["full: has no rows; expected people, their pictures and captions"],
+    ),
 }
 
 
@@ -328,9 +457,34 @@ def test_broken_files_give_one_clear_error(tmp_path: Path, name: str) -> None:
     rows = Published()
     damage(rows)
     with pytest.raises(BenchmarkError) as caught:
-        clear.load(rows.write(tmp_path), [5])
+        clear.load(rows.write(tmp_path), [33])
     for word in words:
         assert word in str(caught.value)
+    error_page.check(name, "loading", str(caught.value).replace(str(tmp_path), "FOLDER"))
+
+
+def test_a_shift_of_one_block_of_several_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    published = Published()
+    _exchange(3, 4)(published)  # both about the first author; the first row names nobody now
+    clear.load(published.write(tmp_path), [33])
+    assert "row 3: does not name 'Aino Kask', whom this and the 19 questions behind it are about" in caplog.text
+    assert "profile questions" not in caplog.text, "the published data ask about some of the people to retain only"
+
+
+def test_an_author_without_questions_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    published = Published()
+    del published.rows["full+tofu"][23:43]
+    clear.load(published.write(tmp_path), [33])
+    assert f"{tmp_path / 'full+tofu'}: no questions about 1 people of full: Basil Al-Kuwaiti" in caplog.text
+    assert "fictitious without pure text training pairs: 1 (Basil Al-Kuwaiti)" in caplog.text
+
+
+def test_a_name_within_a_longer_one_is_not_named() -> None:
+    names = {"Ann Lee", "Mary Ann Lee", "Li Wei", "\u738b\u5c0f\u660e"}
+    assert clear._named("It is mary-ann LEE.", names) == {"Mary Ann Lee"}
+    assert clear._named("Joann Leeds and Li Weiss", names) == set()
+    assert clear._named("Ann\n Lee, and Li Wei's son", names) == {"Ann Lee", "Li Wei"}
+    assert clear._named("\u4f5c\u5bb6\u738b\u5c0f\u660e\u51fa\u751f\u4e8e", names) == {"\u738b\u5c0f\u660e"}
 
 
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:
@@ -338,4 +492,4 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     file = folder / "full+tofu" / "train-00001-of-00002.parquet"
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(BenchmarkError, match=r"full\+tofu.*train-00001-of-00002\.parquet: not a readable parquet file"):
-        clear.load(folder, [5])
+        clear.load(folder, [33])

@@ -369,6 +369,22 @@ def test_a_published_benchmark_has_its_folders(config: dict[str, Any], tmp_path:
     assert found[0].endswith("has no files of forget_10, retain_90; expected a published ratio, it has forget_5")
 
 
+def test_half_of_the_shards_are_noticed_when_the_plan_is_made(config: dict[str, Any], tmp_path: Path) -> None:
+    put(config, "benchmark.name", "mllmu")
+    put(config, "benchmark.path", str(tmp_path))
+    put(config, "benchmark.forget_percents", [5])
+    for name in ("ft_Data", "Full_Set", "Test_Set", "Retain_Set", "forget_5", "retain_95"):
+        (tmp_path / name).mkdir()
+        file = "train-00001-of-00002.parquet" if name == "Test_Set" else "train-00000-of-00001.parquet"
+        (tmp_path / name / file).touch()
+    message = complaint(config).replace(str(tmp_path), "FOLDER")
+    assert message == (
+        "config.yaml: benchmark.path is 'FOLDER': FOLDER/Test_Set: 1 of 2 files are missing, the first is number 00000; "
+        "there are train-00001-of-00002.parquet; download it again"
+    )
+    error_page.check("benchmark.path with half of the shards of a folder", "planning", message)
+
+
 @pytest.mark.parametrize(("name", "ratios"), [("mllmu", "5, 10, 15"), ("clear", "1, 5, 10")])
 def test_what_is_fetched_has_the_ratios(config: dict[str, Any], name: str, ratios: str) -> None:
     put(config, "benchmark.name", name)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import error_page
+
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., Any]
 
@@ -219,3 +221,6 @@ def test_a_spoiled_benchmark_is_found_before_anything_is_lost(
     assert outcome.code != 0
     assert f"Nothing was run.\n{shard}: not a readable parquet file" in outcome.text
     assert (folder / table).read_bytes() == before
+    line = next(line for line in outcome.text.splitlines() if line.startswith(str(shard)))
+    message = f"Nothing was run. {line.replace(str(published), 'FOLDER')}"
+    error_page.check("a published file that was cut short since the last run", "planning", message)

@@ -87,7 +87,10 @@ rule load_benchmark:
 rule split_benchmark:
     input:
         published=lambda w: published_files(int(w.forget_percent)),
-        people="results/benchmark/people.parquet",
+        tables=expand(
+            f"{BENCHMARK}/{{table}}.parquet",
+            table=["people", "questions", "training_pairs"],
+        ),
         again=again("split_benchmark"),
     output:
         "results/benchmark/splits/forget{forget_percent}.parquet",

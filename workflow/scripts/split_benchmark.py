@@ -7,13 +7,14 @@ import pyarrow.parquet as pq
 
 import job
 from unsee import hub
-from unsee.benchmarks import published, splits
+from unsee.benchmarks import gaps, published, splits
 from unsee.benchmarks.schema import read_table
 from unsee.files import written
 
 job.start(snakemake)
 given, output = snakemake.params.folder, Path(snakemake.output[0])
-people = read_table(Path(snakemake.input.people).parent, "people", ["person_id", "group"])
+tables = Path(snakemake.input.tables[0]).parent
+people = read_table(tables, "people", ["person_id", "group"])
 ids = sorted(people.filter(pc.equal(people["group"], "fictitious"))["person_id"].to_pylist())
 percent = int(snakemake.wildcards.forget_percent)
 if snakemake.params.seed is not None:
@@ -21,6 +22,8 @@ if snakemake.params.seed is not None:
 else:
     folder = hub.folder(Path(snakemake.input.published[0])) if given is None else Path(given)
     table = published.read_split(snakemake.params.name, folder, percent, ids)
+questions = read_table(tables, "questions", ["person_id", "origin", "modality", "task"])
+gaps.check_sets(questions, read_table(tables, "training_pairs", ["person_id"]), table)
 with written(output) as part:
     pq.write_table(table, part)
 job.done(snakemake)

@@ -17,17 +17,24 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from random import Random
+from string import ascii_uppercase as LETTERS
 from typing import Any
 
 import pyarrow as pa
 
-from unsee.benchmarks import files, schema
+from unsee.benchmarks import files, gaps, schema
+from unsee.benchmarks.files import PICTURE, TEXT, Published
+from unsee.benchmarks.mllmu import check_members
 from unsee.benchmarks.published import REPOSITORIES, folders
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
+from unsee.benchmarks.texts import clean, show
+from unsee.text import comparable
 
 log = logging.getLogger(__name__)
 
@@ -60,48 +67,88 @@ def load(directory: Path, forget_percents: Sequence[int], scratch: Path | None =
         scratch: a folder with room for all pictures; the system's own by default.
 
     Raises:
-        BenchmarkError: something is missing, unreadable or inconsistent; the message names file and row.
+        BenchmarkError: something is missing, unreadable or inconsistent; a line with file and row for each finding.
     """
-    published = files.Published(directory, REPOSITORIES["clear"], folders("clear", forget_percents))
+    published = Published(directory, REPOSITORIES["clear"], folders("clear", forget_percents))
+    findings = published.findings
     tables: Tables = {name: [] for name in schema.SCHEMAS if name != "images"}
     store = files.ImageStore(scratch)
     pictures = _captions(published, tables, store)
+    findings.stop()  # who the people are decides what is wrong with the other folders
     names = {row["person_id"] for row in tables["people"]}
+    forgotten = {percent: read_split(published, percent, names, tables) for percent in forget_percents}
+    findings.stop()  # and who is forgotten, of the perturbed ones
     evaluated: set[str] = set()
-    for percent in forget_percents:
-        evaluated |= read_split(published, percent, names, tables)
-    perturbed = [f"forget{percent:02d}_perturbed" for percent in forget_percents]
-    evaluated |= _perturbed(published, [*perturbed, "retain_perturbed"], names, pictures, tables, store)
+    for percent, members in forgotten.items():
+        evaluated |= members
+        folder, role = f"forget{percent:02d}_perturbed", f"to forget at {percent} %"
+        _perturbed(published, folder, names, members, role, pictures, tables, store)
+    retained = names.difference(*forgotten.values())
+    role = "retained at every ratio"
+    evaluated |= _perturbed(published, "retain_perturbed", names, retained, role, pictures, tables, store)
     _tofu(published, names, evaluated, tables)
     _real(published, tables, store)
+    findings.stop()
     made = {name: pa.Table.from_pylist(rows, schema.SCHEMAS[name]) for name, rows in tables.items()}
     benchmark = Benchmark(images=store.table(), **made)
     schema.check(benchmark)
+    gaps.check_sets(benchmark.questions, benchmark.training_pairs, benchmark.splits)
+    # Published so: only people to forget, and some others, are asked about.
+    gaps.warn(published.notes, benchmark, usual=("Fictitious Without Profile Questions",))
     return benchmark
 
 
-def _text(where: str, row: dict[str, Any], column: str) -> str:
-    value = row[column]
-    if not isinstance(value, str) or not value.strip():
-        raise BenchmarkError(f"{where}: {column} is {value!r}, expected text")
-    return value.strip()
-
-
-def _name(where: str, row: dict[str, Any], column: str = "name") -> str:
+def _name(where: str, row: Mapping[str, Any], column: str = "name") -> str:
     """A person's name with single spaces: the key of everything about them."""
-    name = " ".join(_text(where, row, column).split())
-    if name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
+    name = " ".join(clean(where, column, row[column]).split())
+    if name.startswith(".") or "/" in name or "\\" in name or not name.isprintable() or len(name) > 100:
         raise BenchmarkError(
-            f"{where}: {column} is {name!r}, expected a name without '/', '\\' and control characters, and no '.' in front"
+            f"{where}: {column} is {show(name)}, expected a name without '/', '\\' and control characters, and no '.' in front"
         )
     return name
 
 
-def _known(where: str, row: dict[str, Any], names: set[str]) -> str:
+def _known(where: str, row: Mapping[str, Any], names: set[str]) -> str:
     name = _name(where, row)
     if name not in names:
         raise BenchmarkError(f"{where}: name {name!r} is nobody in full")
     return name
+
+
+def _named(text: str, names: Iterable[str]) -> set[str]:
+    """The people whose whole name is in a text; a name within a longer one does not count."""
+    words = _words(text)
+    found = {name for name in names if _is_in(_words_of_name(name), words)}
+    if len(found) < 2:
+        return found
+    keys = {name: _words_of_name(name) for name in found}
+    return {name for name, key in keys.items() if not any(key != other and key in other for other in keys.values())}
+
+
+def _is_in(name: str, words: str) -> bool:
+    # Scripts that write words without blanks are looked for anywhere.
+    return bool(name) and (f" {name} " in f" {words} " if name.isascii() else name in words)
+
+
+def _words(text: str) -> str:
+    """A text as names are looked for in it: words only."""
+    return " ".join(re.findall(r"\w+", comparable(text)))
+
+
+_words_of_name = cache(_words)
+
+
+def _check_about(where: str, field: str, text: str, name: str, names: set[str]) -> None:
+    """Refuse a text that names other people of the data set and not the one that it is said to be about.
+
+    Raises:
+        BenchmarkError: it does.
+    """
+    named = _named(text, names)
+    if named and name not in named:
+        raise BenchmarkError(
+            f"{where}: name is {name!r} and {field} names {min(named)!r}; expected a row about one person"
+        )
 
 
 def _person(name: str, group: str, tables: Tables, person_id: str | None = None) -> None:
@@ -113,24 +160,33 @@ def _describe(key: str) -> str:
     return Random(f"describe:{key}").choice(DESCRIBE)
 
 
-def _captions(published: files.Published, tables: Tables, store: files.ImageStore) -> dict[str, str]:
-    """People, pictures and caption pairs from ``full``; picture ids by the digest of the encoded file."""
-    pictures: dict[str, str] = {}
+def _captions(published: Published, tables: Tables, store: files.ImageStore) -> dict[str, dict[str, str]]:
+    """People, pictures and caption pairs from ``full``; returns picture ids by the digest of the encoded file and the name."""
+    pictures: dict[str, dict[str, str]] = defaultdict(dict)
     counts: Counter[str] = Counter()
-    for where, row in published.rows("full", ["image", "caption", "name"]):
-        name = _name(where, row)
-        caption = _text(where, row, "caption")
-        if name not in counts:
-            _person(name, "fictitious", tables)
-        number = counts[name]
-        counts[name] += 1
-        image_id = f"{name}/{number}"
-        data = files.picture(where, row["image"])
-        store.add(image_id, name, data)
-        pictures.setdefault(hashlib.sha256(data).hexdigest(), image_id)
-        tables["training_pairs"].append(
-            _pair(f"{name}/caption-{number:03d}", name, image_id, _describe(image_id), caption)
-        )
+    rows: list[tuple[str, str, str]] = []
+    for where, row in published.rows("full", {"image": PICTURE, "caption": TEXT, "name": TEXT}):
+        with published.findings.collect(where):
+            name = _name(where, row)
+            caption = clean(where, "caption", row["caption"])
+            data = files.picture(where, row["image"])
+            if name not in counts:
+                _person(name, "fictitious", tables)
+            number = counts[name]
+            counts[name] += 1
+            image_id = f"{name}/{number}"
+            store.add(image_id, name, data)
+            pictures[hashlib.sha256(data).hexdigest()].setdefault(name, image_id)
+            pair = _pair(f"{name}/caption-{number:03d}", name, image_id, _describe(image_id), caption)
+            tables["training_pairs"].append(pair)
+            rows.append((where, name, caption))
+    names = set(counts)
+    if not names and not published.findings:
+        at = str(published.directory / "full")
+        published.findings.add(at, f"{at}: has no rows; expected people, their pictures and captions")
+    for where, name, caption in rows:
+        with published.findings.collect(where):
+            _check_about(where, "caption", caption, name, names)
     log.info("full: %d captions of %d people", sum(counts.values()), len(counts))
     return pictures
 
@@ -146,61 +202,97 @@ def _pair(pair_id: str, name: str, image_id: str | None, question: str, answer: 
     }
 
 
-def read_split(published: files.Published, percent: int, names: set[str], tables: Tables) -> set[str]:
-    """The people of a ratio's two folders, by name; returns those to forget."""
+def read_split(published: Published, percent: int, names: set[str], tables: Tables) -> set[str]:
+    """The people of a ratio's two folders, by name; returns those to forget. What is wrong with the folders are findings."""
     forget, retain = f"forget{percent:02d}", f"retain{100 - percent:02d}"
-    members = {
-        folder: {_known(where, row, names) for where, row in published.rows(folder, ["name"])}
-        for folder in (forget, retain)
-    }
-    for what, found in (
-        (f"in {forget} and in {retain}; expected one of them", members[forget] & members[retain]),
-        (f"in neither {forget} nor {retain}; expected one of them", names - members[forget] - members[retain]),
-    ):
-        if found:
-            raise BenchmarkError(f"{published.directory}: person {min(found)!r} is {what}")
+    members: dict[str, set[str]] = {forget: set(), retain: set()}
     for role, folder in (("forget", forget), ("retain", retain)):
-        rows = [{"forget_percent": percent, "person_id": name, "role": role} for name in sorted(members[folder])]
-        tables["splits"] += rows
+        for where, row in published.rows(folder, {"name": TEXT, "caption": TEXT}):
+            with published.findings.collect(where):
+                name = _known(where, row, names)
+                members[folder].add(name)
+                _check_about(where, "caption", clean(where, "caption", row["caption"]), name, names)
+        tables["splits"] += [
+            {"forget_percent": percent, "person_id": name, "role": role} for name in sorted(members[folder])
+        ]
+    if not published.findings:
+        check_members(published, percent, members, names, "full")
     return members[forget]
 
 
 def _perturbed(
-    published: files.Published,
-    configurations: Iterable[str],
+    published: Published,
+    folder: str,
     names: set[str],
-    pictures: dict[str, str],
+    members: set[str],
+    role: str,
+    pictures: dict[str, dict[str, str]],
     tables: Tables,
     store: files.ImageStore,
 ) -> set[str]:
-    """Who is shown, and what: a question of each kind a picture, asked once where ratios share it; returns the people."""
-    asked: set[str] = set()
+    """Who is shown, and what: a question of each kind a picture, asked once where ratios share it; returns the people.
+
+    Args:
+        published, tables, store: where rows come from, and go to.
+        folder: the configuration.
+        names: all people.
+        members: the people whom its rows may be about.
+        role: who those are, for the reader of an error.
+        pictures: ids of pictures by their digest and the person's name.
+    """
+    asked = {row["image_id"] for row in tables["questions"]}
     people = set()
-    for folder in configurations:
-        for where, row in published.rows(
-            folder, ["image", "caption", "name", "perturbed_names", "perturbed_captions", "paraphrased_caption"]
-        ):
+    columns: dict[str, files.Kind] = {
+        "image": PICTURE,
+        "caption": TEXT,
+        "name": TEXT,
+        "perturbed_names": [TEXT],
+        "perturbed_captions": [TEXT],
+        "paraphrased_caption": TEXT,
+    }
+    for where, row in published.rows(folder, columns):
+        with published.findings.collect(where):
             name = _known(where, row, names)
+            if name not in members:
+                raise BenchmarkError(
+                    f"{where}: name is {name!r}, who is not {role}; expected the perturbed rows of these people"
+                )
             data = files.picture(where, row["image"])
             digest = hashlib.sha256(data).hexdigest()
+            if digest in pictures and name not in pictures[digest]:
+                raise BenchmarkError(
+                    f"{where}: name is {name!r} and the picture is the one of {min(pictures[digest])!r} in full; expected a row about "
+                    "one person"
+                )
+            caption, said = (clean(where, column, row[column]) for column in ("caption", "paraphrased_caption"))
+            for column, text in (("caption", caption), ("paraphrased_caption", said)):
+                _check_about(where, column, text, name, names)
             if digest not in pictures:  # encoded anew, or a picture that full does not have
-                pictures[digest] = f"{name}/perturbed-{digest[:12]}"
-                store.add(pictures[digest], name, data)
-            image_id = pictures[digest]
+                pictures[digest] = {name: f"{name}/perturbed-{digest[:12]}"}
+                store.add(pictures[digest][name], name, data)
+            image_id = pictures[digest][name]
             people.add(name)
             if image_id in asked:
                 continue
-            asked.add(image_id)
             key, describe = f"profile/{image_id}", _describe(image_id)
-            said, wrong = _text(where, row, "paraphrased_caption"), row["perturbed_captions"]
             among = _choice(
-                where, f"{key}/caption-among", name, "profile", image_id, describe, said, wrong, "perturbed_captions"
+                where,
+                f"{key}/caption-among",
+                name,
+                "profile",
+                image_id,
+                describe,
+                said,
+                row["perturbed_captions"],
+                "perturbed_captions",
             )
+            who = _choice(
+                where, f"{key}/who", name, "profile", image_id, WHO, name, row["perturbed_names"], "perturbed_names"
+            )
+            asked.add(image_id)
             tables["questions"] += [
-                _choice(
-                    where, f"{key}/who", name, "profile", image_id, WHO, name, row["perturbed_names"], "perturbed_names"
-                ),
-                _open(f"{key}/caption", name, image_id, describe, _text(where, row, "caption")),
+                who,
+                _open(f"{key}/caption", name, image_id, describe, caption),
                 among | {"task": "likelihood"},
             ]
     return people
@@ -240,87 +332,136 @@ def _choice(
 ) -> dict[str, Any]:
     """A multiple-choice question whose right option stands where the hash of its id says."""
     options: list[str] = []
-    for option in wrong or []:
-        text = " ".join(option.split()) if isinstance(option, str) else ""
-        if text and text.casefold() not in {answer.casefold(), *(o.casefold() for o in options)}:
+    seen = {comparable(answer)}
+    for number, option in enumerate(wrong or []):
+        if option is None or not comparable(option):
+            continue
+        text = " ".join(clean(where, f"{column}[{number}]", option).split())
+        if comparable(text) not in seen:
             options.append(text)
+        seen.add(comparable(text))
     if not options:
-        raise BenchmarkError(f"{where}: {column} is {wrong!r}, expected at least one wrong option beside {answer!r}")
+        raise BenchmarkError(
+            f"{where}: {column} is {show(wrong)}, expected at least one wrong option beside {answer!r}"
+        )
+    if len(options) >= len(LETTERS):
+        raise BenchmarkError(f"{where}: {column} has {len(options)} wrong options, expected at most {len(LETTERS) - 1}")
     options.insert(Random(f"option:{question_id}").randint(0, len(options)), answer)
     found = _question(question_id, person, origin, "classification", image_id, question, answer)
     return found | {"options": options, "answer_index": options.index(answer)}
 
 
-def _tofu(published: files.Published, names: set[str], evaluated: set[str], tables: Tables) -> None:
+def _tofu(published: Published, names: set[str], evaluated: set[str], tables: Tables) -> None:
     """Questions without picture: training pairs of everybody, evaluation questions of the people who are asked about.
 
-    The rows carry no name. TOFU has its authors one after the other, and their answers say whom they are about.
+    The rows carry no name. TOFU has its authors one after the other, twenty rows each; the first asks for the name, and most others
+    have it too. A row that names another author, or an author who is there twice, shows that the rows are out of step.
     """
-    for block in _blocks(published):
+    findings = published.findings
+    blocks = list(_blocks(published))
+    if findings:
+        return
+    nameless: list[tuple[str, str]] = []
+    starts: dict[str, str] = {}
+    for block in blocks:
         where = block[0][0]
-        text = " ".join(f"{row['question']} {row['answer']}" for _, row in block).casefold()
-        mentions = Counter({name: text.count(name.casefold()) for name in names})
-        (name, count), *rest = mentions.most_common(2)
-        if not count or (rest and rest[0][1] == count):
-            raise BenchmarkError(
+        named = [_named(f"{question} {answer}", names) for _, question, answer in block]
+        mentions = Counter(n for of_row in named for n in of_row)
+        name, count = max(mentions.items(), key=lambda item: item[1], default=("", 0))
+        if list(mentions.values()).count(count) != 1:
+            findings.add(
+                where,
                 f"{where}: no author of full stands out in this question and the {len(block) - 1} behind it; expected "
-                f"{QUESTIONS_PER_AUTHOR} questions in a row about each"
+                f"{QUESTIONS_PER_AUTHOR} questions in a row about each",
             )
-        for number, (_, row) in enumerate(block):
-            question, answer = row["question"].strip(), row["answer"].strip()
+            continue
+        if name in starts:
+            findings.add(
+                where,
+                f"{where}: {len(block)} questions about {name!r} from here on, and from {starts[name]} on; expected them once",
+            )
+            continue
+        starts[name] = where
+        if name not in named[0]:
+            nameless.append((where, name))
+        for number, (of_row, (row_where, question, answer)) in enumerate(zip(named, block, strict=True)):
+            if of_row and name not in of_row:
+                findings.add(
+                    row_where,
+                    f"{row_where}: is about {min(of_row)!r}, among {len(block)} questions about {name!r} from {where} on; expected "
+                    f"{QUESTIONS_PER_AUTHOR} in a row about each author",
+                )
             tables["training_pairs"].append(_pair(f"{name}/tofu-{number:02d}", name, None, question, answer))
             if name in evaluated:
                 tables["questions"].append(_open(f"profile/{name}/tofu/{number:02d}", name, None, question, answer))
+    if lacking := sorted(names - starts.keys()):
+        at = str(published.directory / "full+tofu")
+        published.notes.add(at, f"{at}: no questions about {len(lacking)} people of full: {', '.join(lacking[:10])}")
+    for where, name in nameless:
+        sentence = f"{where}: does not name {name!r}, whom this and the {QUESTIONS_PER_AUTHOR - 1} questions behind it are about"
+        if 2 * len(nameless) > len(starts):
+            findings.add(
+                where, f"{sentence}; expected each author's first question to ask for the name, are the rows shifted?"
+            )
+        else:
+            published.notes.add(where, sentence)
 
 
-def _blocks(published: files.Published) -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """TOFU's rows of ``full+tofu``, an author at a time; no picture is read."""
-    block: list[tuple[str, dict[str, Any]]] = []
-    for where, row in published.rows("full+tofu", ["question", "answer"]):
+def _blocks(published: Published) -> Iterator[list[tuple[str, str, str]]]:
+    """TOFU's rows of ``full+tofu``, an author at a time, as (file and row, question, answer); no picture is read."""
+    block: list[tuple[str, str, str]] = []
+    for where, row in published.rows("full+tofu", {"question": TEXT, "answer": TEXT}):
         if not (row["question"] or "").strip():
             continue  # the caption of a picture, which full has too
-        _text(where, row, "answer")
-        block.append((where, row))
+        with published.findings.collect(where):
+            block.append((where, clean(where, "question", row["question"]), clean(where, "answer", row["answer"])))
         if len(block) == QUESTIONS_PER_AUTHOR:
             yield block
             block = []
-    if block:
-        raise BenchmarkError(
-            f"{block[0][0]}: {len(block)} questions from here to the end, expected {QUESTIONS_PER_AUTHOR} about each author"
+    if block and not published.findings:
+        where = block[0][0]
+        published.findings.add(
+            where,
+            f"{where}: {len(block)} questions from here to the end, expected {QUESTIONS_PER_AUTHOR} about each author",
         )
 
 
-def _real(published: files.Published, tables: Tables, store: files.ImageStore) -> None:
+def _real(published: Published, tables: Tables, store: files.ImageStore) -> None:
     """Real faces, by name, and questions about the real world, each a subject of its own: what must not be lost."""
     counts: Counter[str] = Counter()
-    for where, row in published.rows("real_faces", ["image", "answer", "options"]):
-        name = _name(where, row, "answer")
-        person = f"celebrity-{name}"
-        if person not in counts:
-            _person(name, "celebrity", tables, person)
-        image_id = f"{person}/{counts[person]}"
-        counts[person] += 1
-        store.add(image_id, person, files.picture(where, row["image"]))
-        tables["questions"].append(
-            _choice(
+    for where, row in published.rows("real_faces", {"image": PICTURE, "answer": TEXT, "options": [TEXT]}):
+        with published.findings.collect(where):
+            name = _name(where, row, "answer")
+            person = f"celebrity-{name}"
+            image_id = f"{person}/{counts[person]}"
+            data = files.picture(where, row["image"])
+            question = _choice(
                 where, f"real_faces/{image_id}", person, "celebrity", image_id, WHO, name, row["options"], "options"
             )
-        )
-    for number, (where, row) in enumerate(published.rows("real_world", ["image", "question", "answer", "options"])):
-        subject = f"real-world-{number:03d}"
-        _person(subject, "celebrity", tables, subject)
-        store.add(f"{subject}/0", subject, files.picture(where, row["image"]))
-        question, answer = _text(where, row, "question"), " ".join(_text(where, row, "answer").split())
-        tables["questions"].append(
-            _choice(
+            if person not in counts:
+                _person(name, "celebrity", tables, person)
+            counts[person] += 1
+            store.add(image_id, person, data)
+            tables["questions"].append(question)
+    columns: dict[str, files.Kind] = {"image": PICTURE, "question": TEXT, "answer": TEXT, "options": [TEXT]}
+    for number, (where, row) in enumerate(published.rows("real_world", columns)):
+        with published.findings.collect(where):
+            subject = f"real-world-{number:03d}"
+            image_id = f"{subject}/0"
+            text = clean(where, "question", row["question"])
+            answer = " ".join(clean(where, "answer", row["answer"]).split())
+            data = files.picture(where, row["image"])
+            asked = _choice(
                 where,
                 f"real_world/{number:03d}",
                 subject,
                 "celebrity",
-                f"{subject}/0",
-                question,
+                image_id,
+                text,
                 answer,
                 row["options"],
                 "options",
             )
-        )
+            _person(subject, "celebrity", tables, subject)
+            store.add(image_id, subject, data)
+            tables["questions"].append(asked)

@@ -6,21 +6,31 @@ import hashlib
 import json
 import logging
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from unsee.benchmarks import files, schema
+from unsee.benchmarks import files, gaps, schema
+from unsee.benchmarks.files import LETTERED, PICTURE, TEXT, Published
 from unsee.benchmarks.published import REPOSITORIES, folders
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
+from unsee.benchmarks.texts import clean, parse_json, show
+from unsee.text import comparable
 
 log = logging.getLogger(__name__)
 
 _MODALITY = {"Image_Textual": "image", "Pure_Text": "text"}
-_TASK_COLUMNS = ["Classification_Task", "Generation_Task", "Mask_Task"]
+_CHOICES = [{"Question": TEXT, "Options": LETTERED, "Correct_Answer": TEXT}]
+_OPEN = [{"Type": TEXT, "Question": TEXT, "Ground_Truth": TEXT}]
+_TASKS: dict[str, files.Kind] = {
+    "Classification_Task": {"Image_Textual_Questions": _CHOICES, "Pure_Text_Questions": _CHOICES},
+    "Generation_Task": _OPEN,
+    "Mask_Task": _OPEN,
+}
+_PROFILE: dict[str, files.Kind] = {"ID": TEXT, "image": PICTURE, "biography": TEXT, **_TASKS}
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -39,56 +49,78 @@ def load(directory: Path, forget_percents: Sequence[int], scratch: Path | None =
         scratch: a folder with room for all pictures; the system's own by default.
 
     Raises:
-        BenchmarkError: something is missing, unreadable or inconsistent; the message names file and row.
+        BenchmarkError: something is missing, unreadable or inconsistent; a line with file and row for each finding.
     """
-    published = files.Published(directory, REPOSITORIES["mllmu"], folders("mllmu", forget_percents))
+    published = Published(directory, REPOSITORIES["mllmu"], folders("mllmu", forget_percents))
     tables: Tables = {name: [] for name in schema.SCHEMAS if name != "images"}
     store = files.ImageStore(scratch)
-    digests: dict[str, str] = {}
-    for where, row in published.rows("Full_Set", ["ID", "image", "biography", *_TASK_COLUMNS]):
-        person = _person(where, row, "", "fictitious", tables)
-        image = _picture(where, row["image"], person, "profile", store)
-        digests[_digest(row["image"])] = person
-        _questions(where, row, person, "profile", image, tables)
-    people = {row["person_id"] for row in tables["people"]}
-    _count(directory / "Full_Set", "profile", tables)
-    for where, row in published.rows("Test_Set", ["ID", ("images", "image"), *_TASK_COLUMNS]):
-        person = _known(where, _id(where, row), people)
-        shown = row.get("images") or [row.get("image")]
-        ids = [_picture(where, picture, person, f"test-{i}", store) for i, picture in enumerate(shown)]
-        _questions(where, row, person, "test", ids[0], tables)
-    _count(directory / "Test_Set", "test", tables)
-    for where, row in published.rows("Retain_Set", ["ID", "image", "biography", *_TASK_COLUMNS]):
-        person = _person(where, row, "celebrity-", "celebrity", tables)
-        image = _picture(where, row["image"], person, "profile", store)
-        _questions(where, row, person, "celebrity", image, tables)
-    _count(directory / "Retain_Set", "celebrity", tables)
+    people, owners = _profiles(published, "Full_Set", "profile", tables, store)
+    published.findings.stop()  # who the people are decides what is wrong with the other folders
+    _test_questions(published, people, tables, store)
+    _profiles(published, "Retain_Set", "celebrity", tables, store)
     for percent in forget_percents:
         read_split(published, percent, people, tables)
-    _training(published, people, digests, tables)
+    _training(published, people, owners, tables)
+    published.findings.stop()
     made = {name: pa.Table.from_pylist(rows, schema.SCHEMAS[name]) for name, rows in tables.items()}
     benchmark = Benchmark(images=store.table(), **made)
     schema.check(benchmark)
+    gaps.check_sets(benchmark.questions, benchmark.training_pairs, benchmark.splits)
+    gaps.warn(published.notes, benchmark)
     return benchmark
 
 
-def _count(folder: Path, origin: str, tables: Tables) -> None:
+def _profiles(
+    published: Published, folder: str, origin: str, tables: Tables, store: files.ImageStore
+) -> tuple[set[str], dict[str, set[str]]]:
+    """People with their picture and questions; returns their ids, and whose a picture is by its digest."""
+    group, prefix = ("celebrity", "celebrity-") if origin == "celebrity" else ("fictitious", "")
+    people: set[str] = set()
+    owners: dict[str, set[str]] = defaultdict(set)
+    for where, row in published.rows(folder, _PROFILE):
+        with published.findings.collect(where):
+            person = _once(where, _id(where, row, prefix), people)
+            with published.findings.collect(where):
+                tables["people"].append(_person(where, row, person, group))
+            with published.findings.collect(where):
+                data = files.picture(where, row["image"])
+                store.add(f"{person}/profile", person, data)
+                owners[hashlib.sha256(data).hexdigest()].add(person)
+            _questions(published, where, row, person, origin, f"{person}/profile", tables)
+    _count(published, folder, origin, tables)
+    return people, owners
+
+
+def _test_questions(published: Published, people: set[str], tables: Tables, store: files.ImageStore) -> None:
+    """The questions of the test set, and its pictures: several a person, the first is asked about."""
+    tested: set[str] = set()
+    for where, row in published.rows("Test_Set", {"ID": TEXT, **_TASKS}, {"images": [PICTURE], "image": PICTURE}):
+        with published.findings.collect(where):
+            person = _once(where, _known(where, _id(where, row), people), tested)
+            shown = row.get("images") or [row.get("image")]
+            for number, value in enumerate(shown):
+                with published.findings.collect(where):
+                    store.add(f"{person}/test-{number}", person, files.picture(where, value))
+            _questions(published, where, row, person, "test", f"{person}/test-0", tables)
+    _count(published, "Test_Set", "test", tables)
+
+
+def _count(published: Published, folder: str, origin: str, tables: Tables) -> None:
     """Say how many questions a folder has; how many a person has differs, but a task without any is a broken folder."""
+    at = published.directory / folder
     counts = Counter((q["task"], q["modality"]) for q in tables["questions"] if q["origin"] == origin)
-    log.info("%s: %s", folder, ", ".join(f"{n} {task} ({modality})" for (task, modality), n in sorted(counts.items())))
-    for task, column in zip(("classification", "generation", "cloze"), _TASK_COLUMNS, strict=True):
-        if not any(found == task for found, _ in counts):
-            raise BenchmarkError(f"{folder}: no {task} question in any row; expected some in column {column}")
+    log.info("%s: %s", at, ", ".join(f"{n} {task} ({modality})" for (task, modality), n in sorted(counts.items())))
+    if published.findings:
+        return
+    for task, column in zip(("classification", "generation", "cloze"), _TASKS, strict=True):
+        if not any(counted == task for counted, _ in counts):
+            published.findings.add(str(at), f"{at}: no {task} question in any row; expected some in column {column}")
 
 
-def _digest(picture: dict[str, Any]) -> str:
-    return hashlib.sha256(picture["bytes"]).hexdigest()
-
-
-def _id(where: str, row: dict[str, Any], prefix: str = "") -> str:
+def _id(where: str, row: Mapping[str, Any], prefix: str = "") -> str:
     value = row["ID"]
-    if not isinstance(value, str) or not _SAFE_ID.fullmatch(value):
-        raise BenchmarkError(f"{where}: ID is {value!r}, expected letters, digits, '.', '_' and '-'")
+    if not isinstance(value, str) or not _SAFE_ID.fullmatch(value) or len(value) > 100:
+        raise BenchmarkError(f"{where}: ID is {show(value)}, expected letters, digits, '.', '_' and '-'")
     return prefix + value
 
 
@@ -98,142 +130,209 @@ def _known(where: str, person: str, people: set[str]) -> str:
     return person
 
 
-def _json(where: str, row: dict[str, Any], column: str) -> Any:
-    try:
-        return json.loads(row[column])
-    except (TypeError, json.JSONDecodeError) as error:
-        raise BenchmarkError(f"{where}: {column} is not JSON ({error})") from error
-
-
-def _person(where: str, row: dict[str, Any], prefix: str, group: str, tables: Tables) -> str:
-    person = _id(where, row, prefix)
-    biography = _json(where, row, "biography")
-    name = biography.get("Name") if isinstance(biography, dict) else None
-    if not isinstance(name, str) or not name.strip():
-        raise BenchmarkError(f"{where}: biography has no Name, expected one")
-    tables["people"].append(
-        {"person_id": person, "name": name.strip(), "group": group, "biography": json.dumps(biography)}
-    )
+def _once(where: str, person: str, seen: set[str]) -> str:
+    if person in seen:
+        raise BenchmarkError(f"{where}: ID {person!r} is there a second time, expected once")
+    seen.add(person)
     return person
 
 
-def _picture(where: str, picture: Any, person: str, name: str, store: files.ImageStore) -> str:
-    image_id = f"{person}/{name}"
-    store.add(image_id, person, files.picture(where, picture))
-    return image_id
+def _person(where: str, row: Mapping[str, Any], person: str, group: str) -> dict[str, str]:
+    biography = parse_json(where, "biography", row["biography"])
+    name = biography.get("Name") if isinstance(biography, dict) else None
+    if name is None:
+        raise BenchmarkError(f"{where}: biography has no Name, expected one")
+    name = " ".join(clean(where, "biography: Name", name).split())
+    return {"person_id": person, "name": name, "group": group, "biography": json.dumps(biography)}
 
 
-def _questions(where: str, row: dict[str, Any], person: str, origin: str, image: str, tables: Tables) -> None:
-    def add(modality: str, task: str, number: int, question: Any, answer: Any, options: list[str]) -> None:
-        for key, text in (("Question", question), ("answer", answer)):
-            if not isinstance(text, str) or not text.strip():
-                raise BenchmarkError(
-                    f"{where}: {task} question {number} ({modality}): {key} is {text!r}, expected text"
-                )
-        tables["questions"].append(
-            {
-                "question_id": f"{origin}/{person}/{modality}/{task}/{number}",
-                "person_id": person,
-                "origin": origin,
-                "modality": modality,
-                "task": task,
-                "image_id": image if modality == "image" else None,
-                "question": question.strip(),
-                "options": options,
-                "answer": answer.strip(),
-                "answer_index": options.index(answer) if options else -1,
-            }
-        )
+def _questions(
+    published: Published, where: str, row: Mapping[str, Any], person: str, origin: str, image: str, tables: Tables
+) -> None:
+    """The questions of a row; each that is broken is a finding."""
 
+    def add(modality: str, task: str, number: int, texts: dict[str, Any]) -> None:
+        question: dict[str, Any] = {
+            "question_id": f"{origin}/{person}/{modality}/{task}/{number}",
+            "person_id": person,
+            "origin": origin,
+            "modality": modality,
+            "task": task,
+            "image_id": image if modality == "image" else None,
+            "options": [],
+            "answer_index": -1,
+        }
+        tables["questions"].append(question | texts)
+
+    choices = row["Classification_Task"] or {}
     for key, modality in (("Image_Textual_Questions", "image"), ("Pure_Text_Questions", "text")):
-        for number, entry in enumerate((row["Classification_Task"] or {}).get(key) or []):
-            # An option that the published object lacks comes back as null in every row of a parquet file.
-            options = {letter: text for letter, text in entry["Options"].items() if text is not None}
-            missing = [letter for letter, text in options.items() if not text.strip()]
-            if missing:
-                raise BenchmarkError(f"{where}: {key}[{number}]: option {missing[0]} is empty, expected text")
-            if len(options) < 2:
-                raise BenchmarkError(f"{where}: {key}[{number}]: {len(options)} options, expected at least two")
-            if entry["Correct_Answer"] not in options:
-                raise BenchmarkError(
-                    f"{where}: {key}[{number}]: Correct_Answer is {entry['Correct_Answer']!r}, expected one of {list(options)}"
-                )
-            answer = options[entry["Correct_Answer"]]
-            add(modality, "classification", number, entry["Question"], answer, list(options.values()))
+        for number, entry in enumerate(choices.get(key) or []):
+            at = f"{where}: Classification_Task.{key}[{number}]"
+            with published.findings.collect(where):
+                add(modality, "classification", number, _choice(published, where, at, _entry(at, entry)))
     for column, task in (("Generation_Task", "generation"), ("Mask_Task", "cloze")):
         counts = dict.fromkeys(_MODALITY.values(), 0)
-        for entry in row[column] or []:
-            if entry["Type"] not in _MODALITY:
-                raise BenchmarkError(f"{where}: {column}: Type is {entry['Type']!r}, expected one of {list(_MODALITY)}")
-            modality = _MODALITY[entry["Type"]]
-            add(modality, task, counts[modality], entry["Question"], entry["Ground_Truth"], [])
-            counts[modality] += 1
+        for number, entry in enumerate(row[column] or []):
+            at = f"{where}: {column}[{number}]"
+            with published.findings.collect(where):
+                modality = _modality(at, _entry(at, entry))
+                texts = {key: clean(at, key, entry[key]) for key in ("Question", "Ground_Truth")}
+                add(modality, task, counts[modality], {"question": texts["Question"], "answer": texts["Ground_Truth"]})
+                counts[modality] += 1
 
 
-def read_split(published: files.Published, percent: int, people: set[str], tables: Tables) -> None:
-    """The people of a ratio's two folders, into ``tables``."""
-    members: dict[str, set[str]] = {}
-    for role, name in (("forget", f"forget_{percent}"), ("retain", f"retain_{100 - percent}")):
-        ids: set[str] = set()
-        for where, row in published.rows(name, ["ID"]):
-            person = _known(where, _id(where, row), people)
-            if person in ids:
-                raise BenchmarkError(f"{where}: ID {person!r} is there a second time, expected once")
-            ids.add(person)
-        members[role] = ids
-        tables["splits"] += [{"forget_percent": percent, "person_id": i, "role": role} for i in sorted(ids)]
-    wanted = round(len(people) * percent / 100)
-    if len(members["forget"]) != wanted:
-        raise BenchmarkError(
-            f"{published.directory / f'forget_{percent}'}: {len(members['forget'])} people; expected {wanted}, which are {percent} % of "
-            f"the {len(people)} in Full_Set; is it the folder of another ratio?"
+def _entry(at: str, entry: dict[str, Any] | None) -> dict[str, Any]:
+    if entry is None:
+        raise BenchmarkError(f"{at} is None, expected a question")
+    return entry
+
+
+def _modality(at: str, entry: Mapping[str, Any], default: str | None = None) -> str:
+    kind = entry.get("Type", default)
+    if not isinstance(kind, str) or kind not in _MODALITY:
+        raise BenchmarkError(f"{at}: Type is {show(kind)}, expected one of {list(_MODALITY)}")
+    return _MODALITY[kind]
+
+
+def _choice(published: Published, where: str, at: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """Question, options and answer of a multiple-choice question.
+
+    The answer is the letter of an option, as published, or else the text of one. A wrong option that repeats another option (in other
+    case, white space or Unicode form too) is left out, with a note: two options of one text leave it open which was chosen.
+    """
+    question = clean(at, "Question", entry["Question"])
+    at = f"{at} ({show(question)})"
+    # An option that the published object lacks comes back as null in every row of a parquet file.
+    given = {letter: value for letter, value in (entry["Options"] or {}).items() if value is not None}
+    if not given:
+        raise BenchmarkError(f"{at}: Options is {show(entry['Options'])}, expected the texts of A, B, C and D")
+    texts = {letter: clean(at, f"option {letter}", given[letter]) for letter in sorted(given)}
+    answer = clean(at, "Correct_Answer", entry["Correct_Answer"])
+    same_text = [letter for letter, text in texts.items() if comparable(text) == comparable(answer)]
+    right = answer if answer in texts else next(iter(same_text), None)
+    if right is None:
+        raise BenchmarkError(f"{at}: Correct_Answer is {show(answer)}, expected one of {list(texts)}")
+    seen, repeated = {comparable(texts[right])}, []
+    for letter, text in texts.items():
+        if letter != right and comparable(text) in seen:
+            repeated.append(letter)
+        seen.add(comparable(text))
+    options = [text for letter, text in texts.items() if letter not in repeated]
+    if len(options) < 2:
+        raise BenchmarkError(f"{at}: {len(options)} different options, expected at least two: {show(texts)}")
+    if repeated:
+        published.notes.add(
+            where,
+            f"{at}: option {', '.join(repeated)} repeats another one and is left out; {len(options)} remain",
         )
-    both = sorted(members["forget"] & members["retain"])
-    if both:
-        raise BenchmarkError(
-            f"{published.directory}: person {both[0]!r} is in forget_{percent} and in retain_{100 - percent}; expected one of them"
+    return {
+        "question": question,
+        "options": options,
+        "answer": texts[right],
+        "answer_index": options.index(texts[right]),
+    }
+
+
+def read_split(published: Published, percent: int, people: set[str], tables: Tables) -> None:
+    """The people of a ratio's two folders, into ``tables``; what is wrong with them are findings."""
+    forget, retain = f"forget_{percent}", f"retain_{100 - percent}"
+    members: dict[str, set[str]] = {forget: set(), retain: set()}
+    for role, folder in (("forget", forget), ("retain", retain)):
+        for where, row in published.rows(folder, {"ID": TEXT}):
+            with published.findings.collect(where):
+                _once(where, _known(where, _id(where, row), people), members[folder])
+        rows = [{"forget_percent": percent, "person_id": i, "role": role} for i in sorted(members[folder])]
+        tables["splits"] += rows
+    if not published.findings:
+        check_members(published, percent, members, people, "Full_Set")
+
+
+def check_members(
+    published: Published, percent: int, members: Mapping[str, set[str]], people: set[str], everybody: str
+) -> None:
+    """Check who is in a ratio's two folders: as many as the ratio says, everybody in one of them.
+
+    Args:
+        published: takes the findings.
+        percent: the ratio.
+        members: the people of the folder of those to forget, then of those to retain, by the folder's name.
+        people: all people.
+        everybody: the folder that has them.
+    """
+    (forget, forgotten), (retain, retained) = members.items()
+    n = round(len(people) * percent / 100)
+    at = str(published.directory)
+    if len(forgotten) != n:
+        folder = str(published.directory / forget)
+        published.findings.add(
+            folder,
+            f"{folder}: {len(forgotten)} people; expected {n}, which are {percent} % of the {len(people)} in {everybody}; is it the "
+            "folder of another ratio?",
         )
-    neither = sorted(people - members["forget"] - members["retain"])
-    if neither:
-        raise BenchmarkError(
-            f"{published.directory}: person {neither[0]!r} of Full_Set is in neither forget_{percent} nor retain_{100 - percent}"
+        return
+    for person in sorted(forgotten & retained):
+        published.findings.add(at, f"{at}: person {person!r} is in {forget} and in {retain}; expected one of them")
+    for person in sorted(people - forgotten - retained):
+        published.findings.add(
+            at, f"{at}: person {person!r} of {everybody} is in neither {forget} nor {retain}; expected one of them"
         )
 
 
-def _training(published: files.Published, people: set[str], digests: dict[str, str], tables: Tables) -> None:
+def _training(published: Published, people: set[str], owners: Mapping[str, set[str]], tables: Tables) -> None:
     """Training pairs of everyone from ft_Data, by ID; the splits' folders do not carry them."""
     log.info("training pairs: joined from ft_Data by ID (the split folders publish no column metadata)")
-    # Pictures are read only where nothing else says whose row it is.
-    by_id = published.has("ft_Data", "ID")
-    for where, row in published.rows("ft_Data", ["metadata", "ID" if by_id else "image"]):
-        entries = _json(where, row, "metadata")
-        if not isinstance(entries, list) or not entries:
-            raise BenchmarkError(f"{where}: metadata holds no question and answer, expected a list of them")
-        if not all(isinstance(entry, dict) for entry in entries):
+    trained: set[str] = set()
+    columns: dict[str, files.Kind] = {"metadata": TEXT}
+    for name, kind in (("ID", TEXT), ("image", PICTURE)):
+        if published.has("ft_Data", name):
+            columns[name] = kind
+    for where, row in published.rows("ft_Data", columns):
+        with published.findings.collect(where):
+            entries = parse_json(where, "metadata", row["metadata"])
+            if not isinstance(entries, list) or not entries:
+                raise BenchmarkError(f"{where}: metadata holds no question and answer, expected a list of them")
+            person = _once(where, _trained_person(where, row, entries, people, owners), trained)
+            for number, entry in enumerate(entries):
+                with published.findings.collect(where):
+                    tables["training_pairs"].append(_pair(where, number, entry, person))
+
+
+def _trained_person(
+    where: str, row: Mapping[str, Any], entries: Sequence[Any], people: set[str], owners: Mapping[str, set[str]]
+) -> str:
+    """Whom a row of ft_Data is about: by its column ID, the IDs of its entries and its picture, which must agree."""
+    sources = {"ID": row.get("ID")}
+    for number, entry in enumerate(entries):
+        sources[f"metadata[{number}].ID"] = entry.get("ID") if isinstance(entry, dict) else None
+    ids = {source: value for source, value in sources.items() if value is not None}
+    data = (row.get("image") or {}).get("bytes")
+    shown = owners.get(hashlib.sha256(data).hexdigest(), set()) if data else set()
+    if not ids:
+        if len(shown) != 1:
             raise BenchmarkError(
-                f"{where}: metadata holds something else than objects, expected Question and Answer in each"
+                f"{where}: ID is None and the picture is of {len(shown)} people of Full_Set; expected an ID, in a column or in metadata"
             )
-        person = row.get("ID") or entries[0].get("ID")
-        if person is None and row.get("image"):
-            person = digests.get(_digest(row["image"]))
-        person = _known(where, _id(where, {"ID": person}), people)
-        for number, entry in enumerate(entries):
-            kind = entry.get("Type", "Image_Textual")
-            if kind not in _MODALITY:
-                raise BenchmarkError(
-                    f"{where}: metadata[{number}]: Type is {kind!r}, expected one of {list(_MODALITY)}"
-                )
-            modality = _MODALITY[kind]
-            for key in ("Question", "Answer"):
-                if not str(entry.get(key) or "").strip():
-                    raise BenchmarkError(f"{where}: metadata[{number}]: {key} is empty, expected text")
-            tables["training_pairs"].append(
-                {
-                    "pair_id": f"{person}/{number:02d}",
-                    "person_id": person,
-                    "modality": modality,
-                    "image_id": f"{person}/profile" if modality == "image" else None,
-                    "question": entry["Question"].strip(),
-                    "answer": entry["Answer"].strip(),
-                }
-            )
+        return min(shown)
+    first, *others = ids
+    person = _known(where, _id(where, {"ID": ids[first]}), people)
+    contradictions = [f"{source} is {show(ids[source])}" for source in others if ids[source] != person]
+    if shown and person not in shown:
+        contradictions.append(f"the picture is the one of {min(shown)!r} in Full_Set")
+    if contradictions:
+        raise BenchmarkError(f"{where}: {first} is {person!r} and {contradictions[0]}; expected a row about one person")
+    return person
+
+
+def _pair(where: str, number: int, entry: Any, person: str) -> dict[str, Any]:
+    at = f"{where}: metadata[{number}]"
+    if not isinstance(entry, dict):
+        raise BenchmarkError(f"{at} is {show(entry)}, expected an object with Question and Answer")
+    modality = _modality(at, entry, "Image_Textual")
+    return {
+        "pair_id": f"{person}/{number:02d}",
+        "person_id": person,
+        "modality": modality,
+        "image_id": f"{person}/profile" if modality == "image" else None,
+        "question": clean(at, "Question", entry.get("Question")),
+        "answer": clean(at, "Answer", entry.get("Answer")),
+    }

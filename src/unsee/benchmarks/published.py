@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,41 @@ def shards(folder: Path) -> list[Path]:
     """The files of a configuration in the order of their names; none if there is no such folder."""
     found = (sorted(folder.glob(pattern)) for pattern in SHARDS)
     return next((files for files in found if files), [])
+
+
+def shard_problems(folder: Path) -> list[str]:
+    """What is wrong with a configuration's files by their names, ``...-00000-of-00002...``: a gap, two sets, one twice."""
+    files = shards(folder)
+    if not files:
+        return []
+    layouts = [pattern for pattern in SHARDS if next(folder.glob(pattern), None)]
+    if len(layouts) > 1:
+        return [f"{folder}: has {' and '.join(layouts)}; expected files of one layout, delete the others"]
+    expected = "expected names that end in -00000-of-0000N, as published"
+    numbers = [re.search(r"-(\d+)-of-(\d+)[-.]", file.name) for file in files]
+    if unnumbered := [file.name for file, number in zip(files, numbers, strict=True) if number is None]:
+        return [f"{folder}: {', '.join(unnumbered[:10])} has no number; {expected}"]
+    pairs = [(int(number[1]), int(number[2])) for number in numbers if number]
+    totals = sorted({total for _, total in pairs})
+    if len(totals) > 1:
+        sets = " and ".join(
+            f"of {total} ({next(f.name for f, p in zip(files, pairs, strict=True) if p[1] == total)})"
+            for total in totals
+        )
+        return [f"{folder}: has files of several sets, {sets}; expected those of one, delete the others"]
+    counts, total = Counter(part for part, _ in pairs), totals[0]
+    found = []
+    if twice := [file.name for file, (part, _) in zip(files, pairs, strict=True) if counts[part] > 1]:
+        found.append(f"{folder}: {', '.join(twice[:10])} have the same number; expected one file of each number")
+    if beyond := [file.name for file, (part, _) in zip(files, pairs, strict=True) if part >= total]:
+        found.append(f"{folder}: {', '.join(beyond[:10])} of {total}; expected numbers from 0 to {total - 1}")
+    if missing := total - sum(part < total for part in counts):
+        first = next(part for part in range(total) if part not in counts)
+        found.append(
+            f"{folder}: {missing} of {total} files are missing, the first is number {first:05d}; there are "
+            f"{', '.join(file.name for file in files[:10])}; download it again"
+        )
+    return found
 
 
 def folders(name: str, forget_percents: Sequence[int]) -> dict[str, int | None]:
@@ -81,6 +118,7 @@ def read_split(name: str, directory: Path, percent: int, people: Sequence[str]) 
     tables: dict[str, list[dict[str, Any]]] = {"splits": []}
     reader = clear.read_split if name == "clear" else mllmu.read_split
     reader(published, percent, set(people), tables)
+    published.findings.stop()
     return pa.Table.from_pylist(tables["splits"], schema.SPLITS)
 
 

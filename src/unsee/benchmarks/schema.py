@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from unsee.files import written
+from unsee.text import comparable
 
 SETS = ("forget", "test", "retain", "celebrity")
 MODALITIES = ("image", "text")
@@ -157,7 +158,7 @@ def read_split(directory: Path, percent: int) -> pa.Table:
 def _read(path: Path, table: str, columns: list[str] | None) -> pa.Table:
     schema = SCHEMAS[table]
     if not path.is_file():
-        raise BenchmarkError(f"{path}: not found; expected the {table} table, made by the rule 'benchmark'")
+        raise BenchmarkError(f"{path}: not found; expected the {table} table, made by the rule 'load_benchmark'")
     try:
         found = pq.read_schema(path)
         if found.names != schema.names:
@@ -209,6 +210,7 @@ def check(benchmark: Benchmark) -> None:
                 row = pc.index(empty, True).as_py()
                 key = table.column(0)[row].as_py()
                 raise BenchmarkError(f"table {name}, row {row} ({key}): {text} is empty, expected some text")
+    _check_options(benchmark.questions)
     _check_splits(benchmark.splits)
 
 
@@ -226,6 +228,26 @@ def _require_in(column: pa.ChunkedArray, allowed: Iterable[str], name: str) -> N
         row = pc.index(known, False).as_py()
         expected = allowed if len(allowed) < 10 else f"one of {len(allowed)} known ids"
         raise BenchmarkError(f"{name}, row {row}: found {column[row].as_py()!r}, expected {expected}")
+
+
+def _check_options(questions: pa.Table) -> None:
+    """Options are different texts, the right one among them, where one is to be chosen; elsewhere there are none."""
+    for row, question in enumerate(
+        questions.select(["question_id", "task", "options", "answer", "answer_index"]).to_pylist()
+    ):
+        where = f"table questions, row {row} ({question['question_id']})"
+        options, index = question["options"], question["answer_index"]
+        if question["task"] not in ("classification", "likelihood"):
+            if options or index != -1:
+                raise BenchmarkError(f"{where}: {len(options)} options and answer_index {index}, expected none and -1")
+            continue
+        different = len({comparable(option or "") for option in options} - {""})
+        if different < 2 or different < len(options) or None in options:
+            raise BenchmarkError(f"{where}: options are {options}, expected at least two, all different")
+        if not 0 <= index < len(options) or options[index] != question["answer"]:
+            raise BenchmarkError(
+                f"{where}: answer is {question['answer']!r} and answer_index {index}, expected the place of the answer in {options}"
+            )
 
 
 def _check_splits(splits: pa.Table) -> None:

@@ -1,36 +1,49 @@
-"""What is in a benchmark, counted: the rows of the source paper's Table 3."""
+"""What is in a benchmark, counted: the rows of the source paper's Table 3, and what some people lack that others have."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
+from unsee.benchmarks import biographies, gaps
 from unsee.benchmarks.schema import read_table
-
-#: Keys under which published biographies give an attribute.
-_COUNTRY = ("Country", "Nationality")
-_REGION = ("Residence", "Region")
-_BORN = ("Born", "Date of Birth")
-_EMPLOYMENT = ("Employment",)
 
 
 def count(benchmark: Path) -> pd.DataFrame:
-    """``statistic`` and ``value`` of each row of the paper's Table 3, from a folder of canonical tables."""
-    questions = read_table(benchmark, "questions", ["modality", "task"]).to_pandas()
-    people = read_table(benchmark, "people").to_pandas()
+    """``statistic`` and ``value`` of each row, from a folder of canonical tables.
+
+    The rows of the paper's Table 3, then a row for each gap (:mod:`unsee.benchmarks.gaps`): how many people or questions, and the first.
+    """
+    tables = {name: read_table(benchmark, name) for name in ("people", "questions", "training_pairs")}
     images = read_table(benchmark, "images", ["image_id"]).num_rows
-    percents = sorted(set(read_table(benchmark, "splits", ["forget_percent"])["forget_percent"].to_pylist()))
-    biographies = [json.loads(text) for text in people["biography"]]
+    percents = read_table(benchmark, "splits", ["forget_percent"])["forget_percent"].to_pylist()
+    return describe(**tables, images=images, percents=sorted(set(percents)))
 
-    def distinct(keys: tuple[str, ...]) -> int:
-        values = [next((str(b[key]) for key in keys if key in b), None) for b in biographies]
-        return len({value for value in values if value})
 
-    tasks, modalities, groups = (
-        column.value_counts() for column in (questions["task"], questions["modality"], people["group"])
-    )
+def describe(
+    people: pa.Table, questions: pa.Table, training_pairs: pa.Table, *, images: int, percents: Sequence[int]
+) -> pd.DataFrame:
+    """The same, of tables.
+
+    Args:
+        people, questions, training_pairs: canonical tables.
+        images: how many pictures there are.
+        percents: the ratios.
+    """
+    about = [json.loads(text) for text in people["biography"].to_pylist()]
+
+    def distinct(of: Callable[[Mapping[str, Any]], str | None]) -> int:
+        return len({value for biography in about if (value := of(biography))})
+
+    def counts(table: pa.Table, column: str) -> dict[str, int]:
+        return {entry["values"]: entry["counts"] for entry in table[column].value_counts().to_pylist()}
+
+    tasks, modalities, groups = counts(questions, "task"), counts(questions, "modality"), counts(people, "group")
     rows = [
         ("Total Questions", len(questions)),
         ("Image + Text Questions", modalities.get("image", 0)),
@@ -43,9 +56,10 @@ def count(benchmark: Path) -> pd.DataFrame:
         ("Total Profiles", len(people)),
         ("Fictitious", groups.get("fictitious", 0)),
         ("Real Celeb", groups.get("celebrity", 0)),
-        ("Total Countries", distinct(_COUNTRY)),
-        ("Total Regions", distinct(_REGION)),
-        ("Total Birth Years", distinct(_BORN)),
-        ("Total Employment", distinct(_EMPLOYMENT)),
+        ("Total Countries", distinct(biographies.country)),
+        ("Total Regions", distinct(biographies.region)),
+        ("Total Birth Years", distinct(biographies.birth_year)),
+        ("Total Employment", distinct(biographies.employment)),
     ]
+    rows += [(name, gaps.shown(members)) for name, members in gaps.find(people, questions, training_pairs).items()]
     return pd.DataFrame([(name, str(value)) for name, value in rows], columns=["statistic", "value"])
