@@ -226,7 +226,7 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             "cluster.partitoin",
             "gpu",
             "config.yaml: cluster.partitoin is no known key; did you mean 'partition'? "
-            "expected one of partition, account, qos, gpu_model",
+            "expected one of partition, account, qos, gpu_model, gpu_gb",
         ),
         (
             "resources.finetune.account",
