@@ -20,6 +20,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from unsee import memory
 from unsee.benchmarks import published
 from unsee.evaluation import protocols
 from unsee.models import checkpoints
@@ -83,6 +84,7 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         entries = resolve(config, methods, files)
         findings += _part_findings(entries)
         findings += _twin_findings(entries)
+        findings += memory.findings(config, entries, root)
     findings += _size_findings(config, {key for key, _ in findings})
     if findings:
         first: dict[Key, str] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -93,3 +94,30 @@ def test_every_family_attends_in_blocks_on_a_cpu(family_spec: dict[str, Any], mo
         assert len(gathered) == 2 * vlm.base.config.get_text_config().num_hidden_layers
         torch.testing.assert_close(vlm.hidden_states(replace(batch, blocks=None), None), found, rtol=1e-4, atol=1e-5)
     assert len(gathered) == 2 * vlm.base.config.get_text_config().num_hidden_layers
+
+
+def test_grouped_keys_are_repeated_for_a_gpus_float32_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen with tensors that have shapes only: torch falls back to holding all logits where heads differ."""
+    shapes: list[tuple[int, ...]] = []
+
+    def attended(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, **more: Any) -> torch.Tensor:
+        shapes.extend((tuple(key.shape), tuple(value.shape)))
+        return query
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attended)
+    module = SimpleNamespace(num_key_value_groups=7, is_causal=True)
+    query, key = torch.empty(1, 28, 9, 16, device="meta"), torch.empty(1, 4, 9, 16, device="meta")
+    attention.attend(module, query, key, key, None)  # type: ignore[arg-type]
+    assert shapes == [(1, 28, 9, 16)] * 2
+    shapes.clear()
+    attention.attend(module, query.to(torch.bfloat16), key.to(torch.bfloat16), key.to(torch.bfloat16), None)  # type: ignore[arg-type]
+    assert shapes == [(1, 4, 9, 16)] * 2, "other kernels take groups"
+
+
+def test_repeated_keys_are_grouped_ones() -> None:
+    query, key, value = torch.randn(2, 6, 5, 4), torch.randn(2, 2, 5, 4), torch.randn(2, 2, 5, 4)
+    grouped = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+    repeated = (attention._repeat(states, 6) for states in (key, value))
+    torch.testing.assert_close(
+        torch.nn.functional.scaled_dot_product_attention(query, *repeated, is_causal=True), grouped
+    )

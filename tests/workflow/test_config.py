@@ -59,9 +59,6 @@ def test_the_projects_own_configuration_passes(config: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("preset", "rate"),
     [
-        ("paper-llava-1.5-7b", 2e-6),
-        ("paper-qwen2-vl-7b", 2e-6),
-        ("clear-llava-1.5-7b", 2e-6),
         ("official-mllmu", 2e-5),
         ("official-mmunlearner", 1e-5),
         ("ablation-vl-eraser", 0.006),
@@ -229,7 +226,7 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             "cluster.partitoin",
             "gpu",
             "config.yaml: cluster.partitoin is no known key; did you mean 'partition'? "
-            "expected one of partition, account, qos, gpu_model",
+            "expected one of partition, account, qos, gpu_model, gpu_gb",
         ),
         (
             "resources.finetune.account",

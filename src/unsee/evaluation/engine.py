@@ -273,11 +273,18 @@ def _read(
     nodes = torch.from_numpy(kept).to(vlm.device)
     ends = torch.tensor([path[-1] for path in paths], device=vlm.device)
     return classified, Waiting(
-        cache=[(keys[:, :, nodes], values[:, :, nodes]) for keys, values, *_ in cache],
+        cache=[_take(layer, nodes) for layer in cache.layers],
         seen=torch.from_numpy(np.stack([np.isin(kept, path) for path in paths])),
         token=vlm.base.get_output_embeddings()(hidden[0, ends]).argmax(-1).tolist(),
         position=[int(packed.positions[:, path[-1]].max()) + 1 for path in paths],
     )
+
+
+def _take(layer: Any, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values of some nodes, taken out of a layer of the cache: never all layers twice."""
+    taken = layer.keys[:, :, nodes], layer.values[:, :, nodes]
+    layer.keys = layer.values = None
+    return taken
 
 
 def _sum_by_request(vlm: VisionLanguageModel, hidden: Tensor, batch: Batch) -> list[float]:

@@ -97,6 +97,8 @@ def attend(
         (b, n, heads, size), and no weights.
     """
     if blocks is None:
+        if attention_mask is None and query.device.type != "cpu" and query.dtype == torch.float32:
+            key, value = (_repeat(states, query.shape[1]) for states in (key, value))
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **more)
     b, heads, n, size = query.shape
     in_blocks = F.pad(query.transpose(1, 2), (0, 0, 0, 0, 0, -n % BLOCK)).reshape(-1, BLOCK, heads, size)
@@ -109,6 +111,14 @@ def attend(
         enable_gqa=key.shape[1] != heads,
     )
     return out.transpose(1, 2).reshape(b, -1, heads, size)[:, :n].contiguous(), None
+
+
+def _repeat(states: Tensor, heads: int) -> Tensor:
+    """Keys or values for each head of the queries.
+
+    A GPU's one fused kernel for float32 does not group heads. Where some share keys, torch would hold the logits of all.
+    """
+    return states if states.shape[1] == heads else states.repeat_interleave(heads // states.shape[1], dim=1)
 
 
 def _gather(states: Tensor, keys: Tensor) -> Tensor:
