@@ -95,7 +95,7 @@ def train(
     )
     units = p.units(vlm, pictures, pairs, "none" if way == "small" else "person")
 
-    def objective(step: Any, counters: Any) -> Any:
+    def objective(step: Any, counters: Any, n_in_step: Any) -> Any:
         if way != "unpacked":
             return score(vlm, p.batch(vlm, step["train"]), pictures).nll()
         packs = [pack([request], vlm.image_token) for unit in step["train"] for request in unit.requests]

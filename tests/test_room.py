@@ -48,7 +48,9 @@ def test_a_full_disk_is_seen_before(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(room.shutil, "disk_usage", lambda place: type("Usage", (), {"free": 2_000_000_000}))
     room.check(tmp_path / "results", {"22 adapters": 1_999_999_999})
     with pytest.raises(room.RoomError) as caught:
-        room.check(tmp_path / "results", {"22 adapters": 3_000_000_000, "checkpoints": 400_000_000, "nothing": 0})
+        room.check(
+            tmp_path / "results", {"22 adapters": 3_000_000_000, "features of pictures": 400_000_000, "nothing": 0}
+        )
     error_page.check(
         "a disk with less room than a run takes", "planning", str(caught.value).replace(str(tmp_path), "FOLDER")
     )

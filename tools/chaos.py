@@ -143,7 +143,7 @@ def full_disk(chaos: Chaos) -> str:
     folder = chaos.folder / "full_disk"
     results = folder / "results"
     results.mkdir(parents=True)
-    with mounted(results, "1500k") as why_not:
+    with mounted(results, "500k") as why_not:
         if why_not:
             return f"skipped: no file system can be mounted here ({why_not})"
         call = chaos.start("full_disk")

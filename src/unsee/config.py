@@ -82,6 +82,7 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         findings += _length_findings(config)
         findings += _process_findings(config)
         entries = resolve(config, methods, files)
+        findings += _part_findings(entries)
         findings += _twin_findings(entries)
         findings += memory.findings(config, entries, root)
     findings += _size_findings(config, {key for key, _ in findings})
@@ -406,6 +407,14 @@ def _process_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
             yield (*key, "num_processes"), f"is {processes}, of jobs with {gpus} GPUs; {expected}"
         if section.get("shard") and processes == 1:
             yield (*key, "shard"), "is true with one process; expected num_processes of at least 2, or false"
+
+
+def _part_findings(entries: Mapping[str, Entry]) -> Iterator[tuple[Key, str]]:
+    """A loss that is no mean over examples is computed of the whole step at once."""
+    for entry in entries.values():
+        if refused := entry.method.needs.refused_parts(entry.settings):
+            option, why = refused
+            yield ("methods", entry.name, option), why
 
 
 def _twin_findings(entries: Mapping[str, Entry]) -> Iterator[tuple[Key, str]]:

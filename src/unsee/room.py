@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-#: Bytes of a number of an adapter, of an optimizer's state and of a feature: all are kept in float32.
+#: Bytes of a number of an adapter and of a feature: both are kept in float32.
 FLOAT = 4
-#: Copies of an adapter in the two checkpoints that a job keeps, each with the two moments of Adam.
-CHECKPOINT_COPIES = 2 * 3
 
 
 class RoomError(RuntimeError):

@@ -305,10 +305,9 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     tables = {path.name: pa.concat_tables(pq.read_table(f) for f in sorted(path.iterdir())) for path in whole.iterdir()}
     yield request.param, whole, tables, load, expect, tmp_path_factory.mktemp("damaged")
     outcomes = OUTCOMES.pop(request.param)
-    assert sum(outcomes) > len(outcomes) / 10 and outcomes.count(False) > len(outcomes) / 4, (
-        sum(outcomes),
-        len(outcomes),
-    )
+    right, refused = outcomes.count(True), outcomes.count(False)
+    print(f"{request.param}: {right} right tables, {refused} refused")
+    assert right > len(outcomes) / 10 and refused > len(outcomes) / 4
 
 
 @fuzz(1200)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
 from unsee.training.finetune import finetune
-from unsee.training.loop import add_lora
+from unsee.training.loop import add_lora, gradient_checkpointing
 from unsee.training.pairs import Unit, batch, people, read_images, read_pairs, units
 from unsee.training.scores import score
 from unsee.training.settings import LoraSettings
@@ -61,6 +61,18 @@ def test_checkpointing_trains_the_same_adapter(
     assert all(weight.abs().max() > 0 for weight in saved.values())
     for name, weight in plain.items():
         torch.testing.assert_close(saved[name], weight, atol=1e-6, rtol=1e-4)
+
+
+def test_checkpointing_asks_for_no_gradient_of_words_where_the_tower_is_trained(
+    loaded: tuple[VisionLanguageModel, Pictures, list[Any]],
+) -> None:
+    vlm, pictures, pairs = loaded
+    add_lora(vlm, LoraSettings(rank=4, alpha=4, dropout=0.0, scope="vision"), 0)
+    vlm.model.train()
+    with gradient_checkpointing(vlm):
+        for with_image in (False, True):
+            chosen = units(vlm, pictures, [p for p in pairs if bool(p.image_id) == with_image][:2], "none")
+            assert score(vlm, batch(vlm, chosen), pictures).nll().requires_grad == with_image
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_kl_min_of_an_unchanged_model_is_gradient_ascent() -> None:
 
 
 def test_npo_where_policy_is_reference() -> None:
-    for level in ("sequence_sum", "sequence_mean", "batch_mean"):
+    for level in ("sequence_sum", "sequence_mean", "token", "batch_mean"):
         assert npo(FORGET, FORGET, beta=0.4, level=level).item() == pytest.approx(2 / 0.4 * math.log(2))
 
 
@@ -102,6 +102,8 @@ def test_npo_levels_by_hand() -> None:
 
     by_answer = (term(-2 + 1) + term(-4 + 5)) / 2
     assert npo(FORGET, reference, beta=0.4, level="sequence_mean").item() == pytest.approx(by_answer, rel=1e-6)
+    by_token = ((term(-1 + 1) + term(-2 + 1) + term(-3 + 1)) / 3 + term(-4 + 5)) / 2
+    assert npo(FORGET, reference, beta=0.4, level="token").item() == pytest.approx(by_token, rel=1e-6)
     of_batch = term(-10 / 4 + 8 / 4)
     assert npo(FORGET, reference, beta=0.4, level="batch_mean").item() == pytest.approx(of_batch, rel=1e-6)
 

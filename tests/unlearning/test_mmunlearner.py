@@ -9,8 +9,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
@@ -18,6 +20,7 @@ from unsee.training.loop import Counters, save_adapter, train
 from unsee.training.pairs import batch, people, read_images, read_pairs, units
 from unsee.training.scores import Scores, score
 from unsee.training.settings import LoraSettings, TrainingSettings
+from unsee.unlearning import mmunlearner as mmunlearner_module
 from unsee.unlearning.method import Context, get
 from unsee.unlearning.mmunlearner import MaskError, State, mask, mmunlearner, prepare, saliency
 from unsee.unlearning.run import make_objective
@@ -61,8 +64,14 @@ def test_adam_moves_nothing_outside_the_mask_for_the_forgotten() -> None:
 def prepared(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path) -> Any:
     """A context of one person to forget and one to keep, and what ``prepare`` makes of it."""
 
-    def make(scope: Any = "language", threshold: float = 1.0, parameters: Any = "adapter") -> tuple[Context, State]:
-        vlm = load(model_spec)
+    def make(
+        scope: Any = "language",
+        threshold: float = 1.0,
+        parameters: Any = "adapter",
+        checkpointing: bool = False,
+        dtype: str = "float32",
+    ) -> tuple[Context, State]:
+        vlm = load({**model_spec, "dtype": dtype})
         chosen = {role: people(mini_benchmark, 25, role)[:1] for role in ("forget", "retain")}
         pairs = {role: read_pairs(mini_benchmark, ids) for role, ids in chosen.items()}
         images = read_images(mini_benchmark, {p.image_id for found in pairs.values() for p in found if p.image_id})
@@ -73,6 +82,7 @@ def prepared(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path) -
             epochs=1,
             batch_size=6,
             alternation="sequential",
+            gradient_checkpointing=checkpointing,
             lora=LoraSettings(rank=2, alpha=2, dropout=0.0, scope=scope),
         )
         context = Context(vlm, pictures, groups, settings, 0, Counters(), tmp_path)
@@ -130,26 +140,137 @@ def test_a_scope_trains_its_own_modules(prepared: Any, scope: str, places: set[s
     assert 0 < sum(int(m.sum()) for m in state.masks) < sum(m.numel() for m in state.masks)
 
 
-@pytest.mark.parametrize("parameters", ["adapter", "full"])
-def test_saliency_is_the_squared_gradient_of_each_example(prepared: Any, parameters: str) -> None:
-    context, _ = prepared(parameters=parameters)
+def _probed(context: Context) -> None:
+    """Give A the gradient that it would have with a random B, and leave every output as it is."""
+    random = torch.Generator().manual_seed(context.seed)
+
+    def hook_with(probe: torch.Tensor) -> Any:
+        def hook(layer: Any, arguments: Any, output: torch.Tensor) -> torch.Tensor:
+            direction = layer.scaling["default"] * layer.lora_A["default"](arguments[0].detach()) @ probe.T
+            return output + (direction - direction.detach())
+
+        return hook
+
+    for layer in context.vlm.base.modules():
+        if isinstance(layer, LoraLayer):
+            layer.register_forward_hook(hook_with(torch.randn(layer.lora_B["default"].weight.shape, generator=random)))
+
+
+@pytest.mark.parametrize(
+    ("scope", "parameters", "dtype", "checkpointing"),
+    [
+        ("language", "adapter", "float32", False),
+        ("language", "adapter", "float32", True),
+        ("language", "adapter", "bfloat16", True),
+        ("language", "adapter", "float16", False),
+        ("language", "full", "float32", False),
+        ("language", "full", "float32", True),
+        ("both", "adapter", "float32", False),
+        ("both", "adapter", "float32", True),
+        ("vision", "full", "float32", True),
+    ],
+)
+def test_saliency_is_the_squared_gradient_of_each_example(
+    prepared: Any, scope: str, parameters: str, dtype: str, checkpointing: bool
+) -> None:
+    context, _ = prepared(scope=scope, parameters=parameters, dtype=dtype, checkpointing=checkpointing)
     vlm, weights = context.vlm, _trained_parameters(context.vlm)
+    assert weights, "they are trained again"
     examples = context.groups["forget"]
     context.settings = replace(context.settings, gradient_accumulation=3)
-    at_once = 2 * 2  # six pairs a step in three parts, as many of either group
-    assert len(examples) > at_once and len(examples) % at_once, "several batches, the last one not full"
+    at_once = 2 * 2 if scope == "language" else 1  # six pairs a step in three parts, as many of either group
+    assert len(examples) > at_once and (at_once == 1 or len(examples) % at_once), (
+        "several batches, the last one not full"
+    )
     assert len({len(unit.requests[0].tokens) for unit in examples}) > 1, "some rows should be padded"
     passes = context.counters.forward_passes
     found = saliency(context, examples, weights)
     assert context.counters.forward_passes - passes == -(-len(examples) // at_once)
+    assert not any(hasattr(m, "gradient_checkpointing") and m.gradient_checkpointing for m in vlm.base.modules())
+    _probed(context)
     expected = [torch.zeros_like(weight) for weight in weights]
     for unit in examples:  # one at a time
         loss = score(vlm, batch(vlm, [unit]), context.pictures).nll()
-        for sum_, gradient in zip(expected, torch.autograd.grad(loss, weights), strict=True):
-            sum_ += gradient**2 / len(examples)
-    for one, other in zip(found, expected, strict=True):
-        assert one.max() > 0
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(other.max()))
+        if loss.requires_grad:
+            gradients = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+            for sum_, gradient in zip(expected, gradients, strict=True):
+                sum_ += gradient**2 / len(examples)
+    for (name, _), one, other in zip(_named(vlm), found, expected, strict=True):
+        assert one.dtype == torch.float32
+        assert other.max() > 0 or "k_proj.bias" in name, f"{name}: a constant added to all keys changes no attention"
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * max(float(other.max()), 1e-10))
+
+
+def test_the_saliency_of_a_layer_by_hand() -> None:
+    x = torch.tensor([[1.0, 2.0], [0.0, 1.0]])
+    g = torch.tensor([[1.0, 0.0, -1.0], [2.0, 1.0, 0.0]])
+    down, probe = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0], [0.0], [2.0]])
+    to_down, to_up = torch.zeros(1, 2), torch.zeros(3, 1)
+    mmunlearner_module._low_rank(down, probe, 0.5, to_down, to_up)(x, g)
+    # g B is -1 for the first token and 2 for the second: half of -1 * (1, 2) + 2 * (0, 1).
+    assert to_down.tolist() == [[0.25, 0.0]]
+    # A x is 1 and 0: half of the first token's g.
+    assert to_up.tolist() == [[0.25], [0.0], [0.25]]
+
+
+def test_the_size_of_the_probe_changes_no_ratio() -> None:
+    random = torch.Generator().manual_seed(0)
+    down, probe = torch.randn(2, 8, generator=random), torch.randn(6, 2, generator=random)
+    x, g = torch.randn(2, 5, 8, generator=random), torch.randn(2, 5, 6, generator=random)
+    ratios = []
+    for size in (1.0, 64.0):
+        both = [torch.zeros(2, 8) for _ in range(2)]
+        for sum_, one, back in zip(both, x, g, strict=True):
+            mmunlearner_module._low_rank(down, size * probe, 1.0, sum_, torch.zeros(6, 2))(one, back)
+        ratios.append(both[0] / both[1])
+    torch.testing.assert_close(*ratios, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_saliency_keeps_no_more_than_a_block(
+    prepared: Any, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what goes into the trained layers, and of what comes out of them."""
+    context, _ = prepared(checkpointing=checkpointing)
+    weights = _trained_parameters(context.vlm)
+    blocks = context.vlm.family.language_model(context.vlm.base).layers
+    inputs: list[StorageWeakRef] = []
+    outputs: list[StorageWeakRef] = []
+    alive: dict[str, list[tuple[int, int]]] = {"forward": [], "backward": []}
+
+    def living(references: list[StorageWeakRef]) -> int:
+        references[:] = [reference for reference in references if not reference.expired()]
+        return len(set(references))
+
+    def watch(layer: Any, arguments: Any, output: torch.Tensor) -> None:
+        inputs.append(StorageWeakRef(arguments[0].untyped_storage()))
+        outputs.append(StorageWeakRef(output.untyped_storage()))
+
+    for layer in context.vlm.base.modules():
+        if isinstance(layer, LoraLayer):
+            layer.register_forward_hook(watch)
+    take, backward = mmunlearner_module._Taps._take, mmunlearner_module._Taps.backward
+
+    def watched_take(self: Any, *arguments: Any) -> None:
+        alive["backward"].append((living(inputs), living(outputs)))
+        take(self, *arguments)
+
+    def watched_backward(self: Any, loss: torch.Tensor) -> None:
+        alive["forward"].append((living(inputs), living(outputs)))
+        backward(self, loss)
+
+    monkeypatch.setattr(mmunlearner_module._Taps, "_take", watched_take)
+    monkeypatch.setattr(mmunlearner_module._Taps, "backward", watched_backward)
+    saliency(context, context.groups["forget"], weights)
+    a_block = 4  # queries, keys and values have one input, gate and up another, then the output's and down's
+    assert len(alive["backward"]) == 7 * len(blocks) * len(alive["forward"]), "each layer counts once a pass"
+    most = {phase: max(n for n, _ in seen) for phase, seen in alive.items()}
+    if checkpointing:
+        assert most == {"forward": 0, "backward": a_block}
+        assert max(n for _, n in alive["forward"]) == 0
+        assert max(n for _, n in alive["backward"]) <= 7
+    else:
+        assert most == {"forward": a_block * len(blocks), "backward": a_block * len(blocks)}
 
 
 def test_whole_weights_are_stored_as_an_adapter_and_load_as_one(
@@ -169,8 +290,12 @@ def test_whole_weights_are_stored_as_an_adapter_and_load_as_one(
     assert all("language_model" in name for name in load_file(tmp_path / "adapter" / "adapter_model.safetensors"))
 
 
+def _named(vlm: VisionLanguageModel) -> list[tuple[str, nn.Parameter]]:
+    return [(name, weight) for name, weight in vlm.model.named_parameters() if weight.requires_grad]
+
+
 def _trained_parameters(vlm: VisionLanguageModel) -> list[nn.Parameter]:
-    return [weight for weight in vlm.model.parameters() if weight.requires_grad]
+    return [weight for _, weight in _named(vlm)]
 
 
 @pytest.mark.parametrize(("threshold", "share"), [(0.0, "100%"), (1e30, "0%")])

@@ -14,6 +14,9 @@ from textwrap import dedent
 
 import pytest
 
+from tests.realistic.fixtures import realistic_checkpoint, realistic_clear, realistic_mllmu
+
+__all__ = ["realistic_checkpoint", "realistic_clear", "realistic_mllmu"]
 ROOT = Path(__file__).parents[2]
 FINISHED = """\
 benchmark: {people: 8, celebrities: 2, forget_percents: [25]}

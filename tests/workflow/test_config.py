@@ -59,9 +59,6 @@ def test_the_projects_own_configuration_passes(config: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("preset", "rate"),
     [
-        ("paper-llava-1.5-7b", 2e-6),
-        ("paper-qwen2-vl-7b", 2e-6),
-        ("clear-llava-1.5-7b", 2e-6),
         ("official-mllmu", 2e-5),
         ("official-mmunlearner", 1e-5),
         ("ablation-vl-eraser", 0.006),

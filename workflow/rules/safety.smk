@@ -33,10 +33,7 @@ def check_room(jobs):
         if job.rule.name in settings
         for lora in [settings[job.rule.name](job).get("lora", {})]
     ]
-    sizes = {
-        f"{len(adapters)} adapters": sum(adapters),
-        "checkpoints": room.CHECKPOINT_COPIES * max(adapters, default=0),
-    }
+    sizes = {f"{len(adapters)} adapters": sum(adapters)}
     if (
         adapters
         and config["benchmark"]["name"] == "synthetic"

@@ -168,6 +168,7 @@ class Batch:
         position_ids: (b, n) for one position axis, (axes, b, n) for several.
         blocks: the same in blocks, for a CPU, where some pack branches.
         is_image: (b, n), true at the placeholders of pictures.
+        in_mean: (b, n), the weight of each token in the sum, over requests, of the mean over a request's tokens; 0 at padding.
         image_ids: pictures in the order in which their placeholders lie in ``tokens``.
         target_rows, target_columns: where the prediction of each answer token is read (the node before it),
             each (t,).
@@ -181,6 +182,7 @@ class Batch:
     blocks: Blocks | None
     position_ids: Tensor
     is_image: Tensor
+    in_mean: Tensor
     image_ids: list[str]
     target_rows: Tensor
     target_columns: Tensor
@@ -203,6 +205,7 @@ def collate(packs: Sequence[Pack], *, pad_token: int) -> Batch:
     ends = np.tile(np.arange(1, n + 1), (b, 1))  # padding sees itself only, so that no row is empty
     positions = np.zeros((axes, b, n), dtype=np.int64)
     is_image = np.zeros((b, n), dtype=bool)
+    in_mean = np.zeros((b, n), dtype=np.float32)
     rows: list[np.ndarray] = []
     columns: list[np.ndarray] = []
     targets: list[np.ndarray] = []
@@ -214,6 +217,7 @@ def collate(packs: Sequence[Pack], *, pad_token: int) -> Batch:
         positions[:, row, : len(p)] = p.positions
         is_image[row, : len(p)] = p.is_image
         for path, prompt_length in zip(p.paths, p.prompt_lengths, strict=True):
+            in_mean[row, path] += 1 / len(path)
             answer = path[prompt_length:]
             rows.append(np.full(len(answer), row))
             columns.append(path[prompt_length - 1 : -1] if len(answer) else answer)
@@ -236,6 +240,7 @@ def collate(packs: Sequence[Pack], *, pad_token: int) -> Batch:
         blocks=in_blocks,
         position_ids=position_tensor[0] if axes == 1 else position_tensor,
         is_image=torch.from_numpy(is_image),
+        in_mean=torch.from_numpy(in_mean),
         image_ids=[image for p in packs for image in p.image_ids],
         target_rows=torch.from_numpy(np.concatenate(rows)),
         target_columns=torch.from_numpy(np.concatenate(columns)),

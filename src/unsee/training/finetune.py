@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,9 +62,9 @@ def finetune(
     groups = {"train": units(vlm, pictures, pairs, chosen.packing, chosen.loss_tokens)}
     add_lora(vlm, chosen.lora, seed)
 
-    def objective(step: Step, counters: Counters) -> Tensor:
+    def objective(part: Step, counters: Counters, n_in_step: Mapping[str, int]) -> Tensor:
         counters.forward_passes += 1
-        return score(vlm, batch(vlm, step["train"]), pictures).nll()
+        return score(vlm, batch(vlm, part["train"]), pictures, n_in_step=n_in_step["train"]).nll()
 
     progress = train(vlm, pictures, groups, objective, chosen, seed=seed, description=role, unfinished=unfinished)
     save_adapter(vlm, output / "adapter")

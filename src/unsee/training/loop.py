@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
@@ -21,6 +22,7 @@ from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import get_scheduler
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from unsee.failures import JobError
 from unsee.files import written
@@ -51,6 +53,11 @@ class Counters:
     examples_seen: int = 0
     forward_passes: int = 0
     backward_passes: int = 0
+
+
+#: The loss of a part of a step: the units of the part, the run's counters, and each group's number of examples in the whole
+#: step. The losses of a step's parts must add up to the step's loss, see :meth:`unsee.training.scores.Scores.average`.
+Objective = Callable[[Step, Counters, Mapping[str, int]], Tensor]
 
 
 @dataclass
@@ -135,7 +142,7 @@ def train(
     model: VisionLanguageModel,
     pictures: Pictures,
     groups: Mapping[str, Sequence[Unit]],
-    objective: Callable[[Step, Counters], Tensor],
+    objective: Objective,
     settings: TrainingSettings,
     *,
     seed: int,
@@ -145,11 +152,14 @@ def train(
 ) -> Progress:
     """Train the adapter of a model.
 
+    Accelerate places the model on its device, joins the processes of a job and runs the backward pass. It prepares no model and
+    no optimizer, and its mixed precision is off: everything is computed in float32, however the frozen weights are stored.
+
     Args:
         model: with an adapter; only its parameters are trained.
         pictures: of the examples; shown in another variant in each epoch where there are several.
         groups: units by group; an epoch is one pass over the first.
-        objective: the loss of a step, a scalar; it counts what it computes.
+        objective: the loss of a part of a step, a scalar; it counts the passes it computes.
         settings, seed: of the run.
         description: for the progress bar.
         restrict: boolean masks of the trained weights, in their order: where a step may move them; ``None``: everywhere.
@@ -158,11 +168,14 @@ def train(
     Raises:
         DivergedError: the loss is not finite.
     """
-    accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
+    # On a CPU where there is no CUDA: on other accelerators nothing here is tested.
+    accelerator = Accelerator(mixed_precision="no", cpu=not torch.cuda.is_available())
     if settings.shard:
         if restrict:
             raise ValueError("shard is true, and this method masks single weights; expected shard: false with it")
         processes.share_out(model.model, model.family.language_model(model.base))
+    else:
+        model.model.to(accelerator.device)
     named = {name: weight for name, weight in model.model.named_parameters() if weight.requires_grad}
     weights = list(named.values())
     optimizer = _optimizer(weights, settings)
@@ -171,67 +184,83 @@ def train(
     progress = Progress()
     model.model.train()
     pictures.settle()
-    if settings.gradient_checkpointing:
-        # A block is run again in the backward pass. Its input must ask for a gradient, or a frozen embedding
-        # below adapters would leave them without one.
-        model.base.gradient_checkpointing_enable({"use_reentrant": False})
-        model.base.enable_input_require_grads()
     set_seed(seed + 1_000_000 * processes.place()[0])  # dropout: another in each process, whose examples are others
     checkpoints = Checkpoints(None if settings.shard else unfinished, named, optimizer, scheduler, progress)
     done = checkpoints.resume()
     left = islice(plan(groups, settings, seed), done, None)
     bar = tqdm(left, initial=done, total=n_steps, desc=description, unit="step", mininterval=5)
     started = time.monotonic()
-    for epoch, step in bar:
-        pictures.vary_by_epoch(epoch)
-        total, reached = 0.0, False
-        optimizer.zero_grad()
-        for part, share in _own_parts(step, settings.gradient_accumulation):
-            loss = objective(part, progress.counters)
-            if not torch.isfinite(loss):
-                raise _diverged("loss", loss.item(), progress.counters.steps, part, settings, n_steps)
-            if loss.requires_grad:  # words alone say nothing to an adapter on the tower
-                accelerator.backward(loss * share)
-                progress.counters.backward_passes += 1
-                reached = True
-            total += loss.item() * share
-        processes.sum_gradients(weights)
-        total = processes.total(total)
-        clip = settings.max_grad_norm or math.inf
-        norm = float(processes.whole(torch.nn.utils.clip_grad_norm_(weights, clip)))
-        if not math.isfinite(norm):
-            raise _diverged("gradient", norm, progress.counters.steps, step, settings, n_steps)
-        rate = optimizer.param_groups[0]["lr"]
-        masks = restrict(step) if restrict else None
-        before = [weight.detach().clone() for weight in weights] if masks else []
-        optimizer.step()
-        if masks:
-            for weight, old, mask in zip(weights, before, masks, strict=True):
-                weight.data.copy_(torch.where(mask, weight, old))
-        scheduler.step()
-        progress.counters.steps += 1
-        progress.counters.examples_seen += sum(len(u.requests) for units in step.values() for u in units)
-        progress.rows.append(
-            {
-                "step": progress.counters.steps,
-                "epoch": epoch,
-                "loss": total,
-                "gradient_norm": norm,
-                "learning_rate": rate,
-            }
-        )
-        if progress.counters.steps == 1 and reached and norm == 0:
-            raise DivergedError("the first gradient is zero, nothing is trained", "choose another lora.scope")
-        checkpoints.step_done()
-        bar.set_postfix(loss=f"{total:.3f}", refresh=False)
-    if settings.gradient_checkpointing:
-        model.base.disable_input_require_grads()
-        model.base.gradient_checkpointing_disable()
+    with gradient_checkpointing(model) if settings.gradient_checkpointing else nullcontext():
+        for epoch, step in bar:
+            pictures.vary_by_epoch(epoch)
+            total, reached = 0.0, False
+            n_in_step = {name: sum(len(unit.requests) for unit in units) for name, units in step.items()}
+            optimizer.zero_grad()
+            for part, counts in _own_parts(step, settings.gradient_accumulation):
+                loss = objective(part, progress.counters, n_in_step)
+                if not torch.isfinite(loss):
+                    raise _diverged("loss", loss.item(), progress.counters.steps, part, settings, n_steps)
+                if loss.requires_grad:  # words alone say nothing to an adapter on the tower
+                    accelerator.backward(loss if counts else loss * 0)
+                    progress.counters.backward_passes += 1
+                    reached = True
+                total += loss.item() if counts else 0.0
+            processes.sum_gradients(weights)
+            total = processes.total(total)
+            clip = settings.max_grad_norm or math.inf
+            norm = float(processes.whole(torch.nn.utils.clip_grad_norm_(weights, clip)))
+            if not math.isfinite(norm):
+                raise _diverged("gradient", norm, progress.counters.steps, step, settings, n_steps)
+            rate = optimizer.param_groups[0]["lr"]
+            masks = restrict(step) if restrict else None
+            before = [weight.detach().clone() for weight in weights] if masks else []
+            optimizer.step()
+            if masks:
+                for weight, old, mask in zip(weights, before, masks, strict=True):
+                    weight.data.copy_(torch.where(mask, weight, old))
+            scheduler.step()
+            progress.counters.steps += 1
+            progress.counters.examples_seen += sum(n_in_step.values())
+            progress.rows.append(
+                {
+                    "step": progress.counters.steps,
+                    "epoch": epoch,
+                    "loss": total,
+                    "gradient_norm": norm,
+                    "learning_rate": rate,
+                }
+            )
+            if progress.counters.steps == 1 and reached and norm == 0:
+                raise DivergedError("the first gradient is zero, nothing is trained", "choose another lora.scope")
+            checkpoints.step_done()
+            bar.set_postfix(loss=f"{total:.3f}", refresh=False)
     model.model.eval()
     for counter in ("forward_passes", "backward_passes"):
         setattr(progress.counters, counter, round(processes.total(getattr(progress.counters, counter))))
     log.info("%s: %d steps in %.1f s", description, n_steps - done, time.monotonic() - started)
     return progress
+
+
+@contextmanager
+def gradient_checkpointing(model: VisionLanguageModel) -> Iterator[None]:
+    """Within it, a forward pass keeps only the inputs of transformer blocks, and the backward pass runs each block again.
+
+    transformers does so in training mode alone. Blocks are therefore put in training mode, but nothing inside of them: where the
+    model is in evaluation mode there is no dropout here either.
+    """
+    blocks = [module for module in model.base.modules() if isinstance(module, GradientCheckpointingLayer)]
+    modes = [block.training for block in blocks]
+    model.base.gradient_checkpointing_enable({"use_reentrant": False})
+    # transformers makes the embeddings ask for a gradient, which only reentrant checkpointing needs. Here what is trained asks for it.
+    model.base.disable_input_require_grads()
+    for block in blocks:
+        block.training = True
+    try:
+        yield
+    finally:
+        for block, mode in zip(blocks, modes, strict=True):
+            block.training = mode
+        model.base.gradient_checkpointing_disable()
 
 
 def _diverged(
@@ -253,26 +282,24 @@ def _optimizer(weights: Sequence[nn.Parameter], settings: TrainingSettings) -> t
     return kinds[settings.optimizer](weights, **how)  # type: ignore[no-any-return]
 
 
-def _parts(step: Step, n: int) -> Iterator[tuple[Step, float]]:
-    """The step in ``n`` parts, and each part's share of its examples: the weighted losses sum to the whole's."""
+def _parts(step: Step, n: int) -> list[Step]:
+    """The step in ``n`` parts, or in as many as it has units."""
     size = len(next(iter(step.values())))
     n = min(n, size)
-    for i in range(n):
-        part = {name: units[i * size // n : (i + 1) * size // n] for name, units in step.items()}
-        yield part, len(next(iter(part.values()))) / size
+    return [{name: units[i * size // n : (i + 1) * size // n] for name, units in step.items()} for i in range(n)]
 
 
-def _own_parts(step: Step, n: int) -> list[tuple[Step, float]]:
-    """What this process computes of a step, in at most ``n`` parts; as many parts in each process.
+def _own_parts(step: Step, n: int) -> list[tuple[Step, bool]]:
+    """The parts of a step that this process computes, at most ``n``, and whether each counts; as many parts in each process.
 
-    Processes wait for each other in every part, so one that has no examples left computes some that count nothing.
+    Processes wait for each other in every part, so one that has no units left computes some that do not count.
     """
-    number, of = processes.place()
-    shares = list(_parts(step, of))
-    own, share = shares[number] if number < len(shares) else (shares[0][0], 0.0)
-    parts = [(part, share * inner) for part, inner in _parts(own, n)]
-    largest = max(len(next(iter(part.values()))) for part, _ in shares)
-    return parts + [(parts[0][0], 0.0)] * (min(n, largest) - len(parts))
+    rank, n_processes = processes.place()
+    shares = _parts(step, n_processes)
+    has_share = rank < len(shares)
+    parts = [(part, has_share) for part in _parts(shares[rank if has_share else 0], n)]
+    largest = max(len(next(iter(share.values()))) for share in shares)
+    return parts + [(parts[0][0], False)] * (min(n, largest) - len(parts))
 
 
 def save_adapter(model: VisionLanguageModel, directory: Path) -> None:

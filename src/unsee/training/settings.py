@@ -29,7 +29,7 @@ class TrainingSettings:
         epochs: passes over the forget pairs (unlearning) or the training pairs (fine-tuning), or ``None``, and then
         steps: optimizer steps, as many epochs as they take.
         batch_size: pairs a step; people a step with ``packing: person``.
-        gradient_accumulation: parts that a step's batch is cut into to save memory; the gradient is the same.
+        gradient_accumulation: parts that a step's batch is cut into to save memory; the gradient is the same, for every method.
         packing: ``person`` puts all pairs of a person behind one picture in one sequence.
         loss_tokens: ``all`` scores the words of the question too, as the official code does.
         alternation: of the groups of examples, where a method has two: both in each step, or one a step (``loop.plan``).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from torch import Tensor
@@ -36,7 +37,7 @@ def kl_min(
     first, second = retain.log_probs, reference.log_probs
     if direction == "from_vanilla":
         first, second = second, first
-    per_token = Scores((first.exp() * (first - second)).sum(-1), retain.example, retain.n_examples)
+    per_token = replace(retain, token_log_probs=(first.exp() * (first - second)).sum(-1), log_probs=None)
     divergence = per_token.sequence_mean() if reduction == "mean" else per_token.sequence_sum()
     loss = per_token.average(divergence) - forget.nll()
     return loss + retain.nll() if cross_entropy else loss

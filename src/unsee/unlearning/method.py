@@ -13,18 +13,21 @@ defaults as literals.
 A number's range stands in its annotation, as in ``beta: Annotated[float, "> 0"] = 0.4``.
 What must hold of several options is an expression: ``@method("name", Needs(), requires="first or second")``.
 
+A step may be computed in parts (``gradient_accumulation``, several processes), and no gradient may depend on the parts: a loss
+averages over examples through :meth:`~unsee.training.scores.Scores.average` (or ``nll``), never through ``mean()``.
+
 A method with more to it may have two more functions in its file: ``prepare(context, *, options...)`` puts its own adapter on the model
-and returns a state that the loss takes as ``state`` (its ``begin(batch)`` is called before each forward pass; its ``restrict(step)``,
-if it has one, gives masks of the weights that a step may move), and
-``finish(context, state)`` turns what was trained into the adapter that is saved.
+and returns a state that the loss takes as ``state``, and ``finish(context, state)`` turns what was trained into the adapter that is
+saved. The state's ``begin(batch, n_in_step)`` is called before each forward pass, with the number of examples of that group in the whole
+step; its ``restrict(step)``, if it has one, gives masks of the weights that a step may move.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -49,6 +52,8 @@ class Needs:
         reference_on: on which examples.
         vocabulary: log-probabilities of the whole vocabulary on the retain examples.
         prepare: groups that the method's ``prepare`` looks at, but the loop does not step over: ``retain`` or ``none``.
+        whole_step: options, and their values, with which the loss is not a mean over examples, so that a step must be computed
+            in one part.
     """
 
     retain: bool = False
@@ -56,6 +61,23 @@ class Needs:
     reference_on: Literal["forget", "retain"] = "forget"
     vocabulary: bool = False
     prepare: Literal["none", "retain"] = "none"
+    whole_step: Mapping[str, Any] = field(default_factory=dict)
+
+    def refused_parts(self, settings: Mapping[str, Any]) -> tuple[str, str] | None:
+        """The option for which a step cannot be computed in parts, as the settings ask, and why; ``None``: it can.
+
+        Args:
+            settings: of the training and of the method, by key.
+        """
+        parts = {key: settings.get(key, 1) for key in ("gradient_accumulation", "num_processes")}
+        for option, value in self.whole_step.items():
+            if settings.get(option) == value and max(parts.values()) > 1:
+                asked = " and ".join(f"{key} {n}" for key, n in parts.items() if n > 1)
+                return option, (
+                    f"is {value}, a loss of the whole step, and {asked} would compute it in parts; "
+                    f"expected {' and '.join(parts)} 1, or another {option}"
+                )
+        return None
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch.nn.functional as F
@@ -11,13 +12,13 @@ from unsee.training.scores import Scores
 from unsee.unlearning.method import Needs, method
 
 
-@method("npo", Needs(reference="retain"))
+@method("npo", Needs(reference="retain", whole_step={"level": "batch_mean"}))
 def npo(
     forget: Scores,
     reference: Scores,
     *,
     beta: Annotated[float, "> 0"] = 0.4,
-    level: Literal["sequence_sum", "sequence_mean", "batch_mean"] = "sequence_sum",
+    level: Literal["sequence_sum", "sequence_mean", "token", "batch_mean"] = "sequence_sum",
     reference_model: Literal["retain", "vanilla"] = "retain",
 ) -> Tensor:
     """``(2 / beta) E log(1 + (pi / pi_ref)^beta)`` (VL-Eraser supplement, equation 15).
@@ -26,13 +27,18 @@ def npo(
         forget: of the model being unlearned.
         reference: of the reference model, on the same examples.
         beta: inverse temperature; as it goes to 0 the gradient becomes that of gradient ascent.
-        level: what log pi is: ``sequence_sum``, the log-probability of an answer (the formula); ``sequence_mean``, per
-            token of it; ``batch_mean``, one number, the mean over the batch's tokens (the official code).
+        level: what log pi is: ``sequence_sum``, the log-probability of an answer (the NPO paper); ``sequence_mean``, its mean
+            over the answer's tokens; ``token``, that of each answer token (the supplement's words, "prediction probability for
+            token y"), with the loss averaged over an answer's tokens, then over examples; ``batch_mean``, one number, the mean
+            over the batch's tokens (the official code), for which a step must be computed in one part.
         reference_model: which one the workflow asks: the retain-only model (the supplement), or ``vanilla``, the model
             before unlearning (Zhang et al., 2024).
     """
-    current, known = _log_pi(forget, level), _log_pi(reference, level)
-    return -(2 / beta) * F.logsigmoid(-beta * (current - known)).mean()
+    log_sigmoid = F.logsigmoid(-beta * (_log_pi(forget, level) - _log_pi(reference, level)))
+    if level == "token":
+        log_sigmoid = replace(forget, token_log_probs=log_sigmoid).sequence_mean()
+    mean = log_sigmoid if level == "batch_mean" else forget.average(log_sigmoid)
+    return -(2 / beta) * mean
 
 
 def _log_pi(scores: Scores, level: str) -> Tensor:
@@ -41,5 +47,7 @@ def _log_pi(scores: Scores, level: str) -> Tensor:
             return scores.sequence_sum().float()
         case "sequence_mean":
             return scores.sequence_mean().float()
+        case "token":
+            return scores.token_log_probs.float()
         case _:
             return scores.token_log_probs.float().mean()

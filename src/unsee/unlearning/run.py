@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures, feature_cache
 from unsee.resume import Unfinished
 from unsee.training import manifest
-from unsee.training.loop import Counters, Step, add_lora, save_adapter, train
+from unsee.training.loop import Counters, Objective, Step, add_lora, save_adapter, train
 from unsee.training.pairs import batch, people, read_images, read_pairs, units
 from unsee.training.scores import Scores, score
 from unsee.training.settings import TrainingSettings
@@ -55,7 +56,8 @@ def unlearn(
         unfinished: where an earlier start of this job left its checkpoints, see :mod:`unsee.resume`.
 
     Raises:
-        ValueError: no such method, or it needs a reference that is not given, or a model that is not shared out.
+        ValueError: no such method, or it needs a reference that is not given, or a model that is not shared out, or a step in
+            one part.
     """
     torch.set_num_threads(threads)
     chosen = get(method)
@@ -63,6 +65,8 @@ def unlearn(
     if chosen.needs.reference == "retain" and reference is None:
         raise ValueError(f"method {method!r} needs the retain-only model as its reference; none was given")
 
+    if refused := chosen.needs.refused_parts(settings):
+        raise ValueError(f"method {method!r}: {' '.join(refused)}")
     if training.shard and chosen.prepare is not None:
         raise ValueError(f"method {method!r} looks at the whole model before it trains; expected shard: false with it")
 
@@ -126,7 +130,7 @@ def make_objective(
     known: dict[str, Scores],
     state: Any,
     options: dict[str, Any],
-) -> Any:
+) -> Objective:
     """The loss of a step, from what the method asks for by the names of its parameters.
 
     Args:
@@ -138,18 +142,18 @@ def make_objective(
     """
     needs = method.needs
 
-    def objective(step: Step, counters: Counters) -> Tensor:
+    def objective(part: Step, counters: Counters, n_in_step: Mapping[str, int]) -> Tensor:
         available: dict[str, Any] = {"state": state}
         # A step about one group alone has no examples of the other.
         available |= dict.fromkeys(("forget", "retain", "reference"), nothing(vlm))
-        for group, chosen in step.items():
-            examples = batch(vlm, chosen).to(vlm.device)
+        for group, members in part.items():
+            examples = batch(vlm, members).to(vlm.device)
             if state is not None:
-                state.begin(examples)
+                state.begin(examples, n_in_step[group])
             vocabulary = needs.vocabulary and group == "retain"
-            available[group] = score(vlm, examples, pictures, vocabulary=vocabulary)
+            available[group] = score(vlm, examples, pictures, vocabulary=vocabulary, n_in_step=n_in_step[group])
             counters.forward_passes += 1
-        asked = step.get(needs.reference_on)
+        asked = part.get(needs.reference_on)
         if needs.reference == "retain" and asked:
             available["reference"] = concatenate([known[unit.key] for unit in asked])
         elif needs.reference == "vanilla" and asked:

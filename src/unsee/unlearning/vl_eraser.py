@@ -3,32 +3,40 @@
 1. *Vacuum space*: for every feed-forward linear W of the decoder, the directions that the retained people's inputs do not use.
 2. *Vacuum distillation*: a low-rank adapter B A that sees only those directions learns to say, on the forget examples, what W says.
 3. *Deletion*: W - s B A P, stored as an ordinary PEFT adapter (A P, -B).
+
+Whatever precision W is stored in, the projections, the adapters and the distances are float32.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-import torch.nn.functional as F
 from peft import LoraConfig
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.utils import parametrize
 
 from unsee.files import written
-from unsee.models.packing import Batch
+from unsee.models.packing import Batch, Request, collate, pack
 from unsee.training.lora import put_adapter
-from unsee.training.pairs import batch
 from unsee.training.scores import Scores
 from unsee.unlearning.method import Context, Needs, method
 
 log = logging.getLogger(__name__)
 
-#: Standard deviation of a fresh B. Zero, PEFT's default, has no direction for the cosine to improve.
-FRESH = 0.02
+#: Share of |W h| from which on the adapter's output counts as a direction. The adapter starts at zero (it changes nothing, so nothing
+#: but what it learns is subtracted), where a cosine has no value, and next to it a gradient without bounds. Below this share the
+#: distance is linear in the output instead, see :func:`distance`.
+FLOOR = 0.03
+#: Keeps |W h| from 0, as in torch's cosine.
+TINY = 1e-8
 
 
 @method("vl_eraser", Needs(prepare="retain"), requires="distil and weight > 0 or ce and weight < 1")
@@ -61,22 +69,29 @@ def vl_eraser(
     return loss
 
 
-@dataclass
-class Projection:
+class Projection(nn.Module):
     """P = U U' of the vacuum space of ``width`` inputs, kept as the thinner of U and its complement.
 
-    Attributes:
-        basis: orthonormal columns, (width, k): of the space, or of what is taken out.
+    Args:
+        basis: orthonormal columns, (width, k), float32: of the space, or of what is taken out.
         inside: whether ``basis`` spans the vacuum space itself.
     """
 
     basis: Tensor
-    inside: bool
 
-    def __call__(self, hidden: Tensor) -> Tensor:
-        """P h for rows h, (..., width)."""
-        part = (hidden @ self.basis) @ self.basis.T
-        return part if self.inside else hidden - part
+    def __init__(self, basis: Tensor, inside: bool) -> None:
+        super().__init__()
+        self.register_buffer("basis", basis, persistent=False)
+        self.inside = inside
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """P r for rows r, (..., width), in the rows' precision.
+
+        P is symmetric: of the rows of a matrix A these are the rows of A P.
+        """
+        basis = self.basis.to(rows.dtype)
+        part = (rows @ basis) @ basis.T
+        return part if self.inside else rows - part
 
     @property
     def removed(self) -> int:
@@ -91,66 +106,115 @@ def vacuum_space(inputs: Tensor, tolerance: float) -> Projection:
         inputs: pooled inputs of the retained examples, (n, width).
         tolerance: singular values up to this share of the largest count as zero.
     """
-    # In double precision: "zero" is a matter of rounding.
-    left, values, _ = torch.linalg.svd(inputs.double().T, full_matrices=True)
+    n, width = inputs.shape
+    # In double precision: "zero" is a matter of rounding. All directions only where the unused ones may be the fewer.
+    left, values, _ = torch.linalg.svd(inputs.double().T, full_matrices=n > width // 2)
     used = int((values > tolerance * values.max()).sum()) if len(values) else 0
-    inside = used > inputs.shape[1] // 2
+    inside = used > width // 2
     basis = left[:, used:] if inside else left[:, :used]
-    return Projection(basis.to(inputs.dtype).contiguous(), inside)
+    return Projection(basis.float().contiguous(), inside)
+
+
+def distance(output: Tensor, teacher: Tensor, weights: Tensor, floor: float = FLOOR) -> Tensor:
+    """The weighted sum of ``1 - <t, o> / (|t| max(|o|, floor |t|))`` over rows, a scalar.
+
+    Where |o| is at least ``floor |t|`` this is one minus the cosine. Below, it falls with slope ``1 / floor`` along t, in units of |t|:
+    the distance is continuous, its gradient at o = 0 is ``- t / (floor |t|^2)``, and neither changes with the scale of W.
+
+    Args:
+        output: o, (..., width), float32.
+        teacher: t, of the same shape; has no gradient.
+        weights: of each row, (...).
+        floor: see above.
+    """
+    result: Tensor = _Distance.apply(output, teacher, weights, floor)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Distance(torch.autograd.Function):
+    """Keeps one tensor for the backward pass, the gradient; autograd would keep the outputs, the teacher's and their multiples."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, teacher: Tensor, weights: Tensor, floor: float) -> Tensor:
+        direction = teacher / (size := teacher.norm(dim=-1, keepdim=True).clamp_min(TINY))
+        length = output.norm(dim=-1, keepdim=True)
+        least = floor * size
+        divisor = torch.maximum(length, least)
+        cosine = (output * direction).sum(-1, keepdim=True) / divisor
+        if ctx.needs_input_grad[0]:
+            # Along o only where the length divides; d cos / d o = (t / |t| - cos o / |o|) / |o| there.
+            gradient = direction.addcmul_(output, torch.where(length > least, -cosine / divisor, 0.0)).div_(divisor)
+            ctx.save_for_backward(gradient.mul_(-weights[..., None]))
+        total: Tensor = (1 - cosine[..., 0]).mul_(weights).sum()
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (to_output,) = ctx.saved_tensors
+        return to_output * gradient, None, None, None
 
 
 @dataclass
 class State:
-    """Hooks on the adapted modules, and what they saw in the last forward pass."""
+    """Hooks on the adapted modules, and the distances that they measured in the last forward pass.
+
+    The hooks keep one number a module. Under gradient checkpointing a block runs twice: in the forward pass, whose distances count,
+    and again in the backward pass, where it only makes anew what autograd did not keep.
+    """
 
     projections: dict[str, Projection] = field(default_factory=dict)
-    seen: Tensor | None = None
-    _teacher: dict[str, Tensor] = field(default_factory=dict)
-    _losses: list[Tensor] = field(default_factory=list)
     hooks: list[Any] = field(default_factory=list)
+    _weights: Tensor | None = None
+    _distances: dict[str, Tensor] = field(default_factory=dict)
 
-    def begin(self, batch: Batch) -> None:
-        """A forward pass of this batch is next."""
-        mask = batch.attention_mask
-        # A padding token sees itself only, and every other token the first one.
-        self.seen = mask.bool() if mask.dim() == 2 else mask[:, 0, :, 0]
-        self._losses.clear()
+    def begin(self, batch: Batch, n_in_step: int) -> None:
+        """A forward pass of this batch is next.
+
+        Every example weighs the same, and in it every token, whatever it shares a sequence or a batch with.
+        """
+        self._weights = batch.in_mean / n_in_step
+        self._distances.clear()
 
     def distillation(self) -> Tensor:
-        """Mean over modules and tokens of 1 - cos(W h, B A P h), a scalar."""
-        return torch.stack(self._losses).mean()
+        """:func:`distance` of B A P h to W h: mean over modules, and over examples of the mean over their tokens, a scalar."""
+        return torch.stack(list(self._distances.values())).mean()
 
     def attach(self, name: str, layer: nn.Module) -> None:
-        """Project the adapter's input, and compare its output with the frozen module's."""
-        projection = self.projections.get(name)
-
-        def project(module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            assert projection is not None
-            return (projection(arguments[0]),)
+        """Compare what an adapter adds with what the frozen module says."""
+        scaling: float = layer.scaling["default"]  # type: ignore[index, assignment]
+        teacher: list[Tensor] = []
 
         def remember(module: nn.Module, arguments: Any, output: Tensor) -> None:
-            self._teacher[name] = output.detach()
+            if torch.is_grad_enabled():
+                teacher[:] = [output.detach()]
 
         def compare(module: nn.Module, arguments: Any, output: Tensor) -> None:
-            if torch.is_grad_enabled() and self.seen is not None:
-                distance = 1 - F.cosine_similarity(self._teacher.pop(name).float(), output.float(), dim=-1)
-                self._losses.append(distance[self.seen].mean())
+            if torch.is_grad_enabled() and self._weights is not None:
+                found = distance(output * scaling if scaling != 1 else output, teacher.pop(), self._weights)
+                self._distances.setdefault(name, found)
 
-        if projection is not None:
-            self.hooks.append(layer.lora_A["default"].register_forward_pre_hook(project))  # type: ignore[index, union-attr]
         self.hooks.append(layer.base_layer.register_forward_hook(remember))  # type: ignore[union-attr]
         self.hooks.append(layer.lora_B["default"].register_forward_hook(compare))  # type: ignore[index, union-attr]
 
 
 def prepare(
-    context: Context, *, vacuum: bool, tolerance: float, vacuum_inputs: Literal["image", "text", "both"]
+    context: Context,
+    *,
+    vacuum: bool,
+    distil: bool,
+    tolerance: float,
+    vacuum_inputs: Literal["image", "text", "both"],
 ) -> State:
-    """Find the vacuum spaces, and put projected adapters on the feed-forward linears."""
+    """Find the vacuum spaces, and put projected adapters on the feed-forward linears; they change nothing yet.
+
+    ``B A P h = B (A P) h``: it is A that is projected, at every use, and not the many inputs.
+    """
     vlm, lora = context.vlm, context.settings.lora
     state = State()
     if vacuum:
         for name, inputs in retained_inputs(context, vacuum_inputs).items():
-            state.projections[name] = vacuum_space(inputs, tolerance)
+            state.projections[name] = vacuum_space(inputs.to(vlm.device), tolerance)
         rows = [
             {"module": name, "width": p.basis.shape[0], "directions_removed": p.removed}
             for name, p in state.projections.items()
@@ -168,20 +232,24 @@ def prepare(
     )
     vlm.model = put_adapter(vlm.base, config, watched=True)
     for name, layer in _adapted(context):
-        nn.init.normal_(layer.lora_B["default"].weight, std=FRESH)
-        state.attach(name, layer)
+        if name in state.projections:
+            parametrize.register_parametrization(layer.lora_A["default"], "weight", state.projections[name])
+        if distil:
+            state.attach(name, layer)
     return state
 
 
 @torch.no_grad()
 def finish(context: Context, state: State) -> None:
-    """Turn the distilled adapters into their own subtraction: A' = A P, B' = -B."""
+    """Turn the distilled adapters into their own subtraction: A' = A P, computed in double precision, and B' = -B."""
     for hook in state.hooks:
         hook.remove()
     for name, layer in _adapted(context):
+        down = layer.lora_A["default"]
         if name in state.projections:
-            weight = layer.lora_A["default"].weight
-            weight.copy_(state.projections[name](weight))  # P is symmetric: rows of A P are P applied to rows of A
+            projected = state.projections[name](down.parametrizations.weight.original.double())
+            parametrize.remove_parametrizations(down, "weight", leave_parametrized=False)
+            down.weight.copy_(projected)
         layer.lora_B["default"].weight.neg_()
 
 
@@ -191,43 +259,58 @@ def _adapted(context: Context) -> list[tuple[str, Any]]:
 
 @torch.no_grad()
 def retained_inputs(context: Context, which: Literal["image", "text", "both"]) -> dict[str, Tensor]:
-    """Each feed-forward linear's input on the retain examples, pooled over the tokens of interest, by module, (n, width).
+    """Each feed-forward linear's input on the retain examples, pooled, by module, (n, width), float32, on the CPU.
 
-    Questions about one picture see the same picture tokens, so a picture counts once.
+    A picture gives one row, the mean over its tokens: questions about it see the same ones. A question and its answer give one
+    row, the mean over their words. A picture is passed once, with all its questions where words are wanted, else without any: tokens see
+    none that come later. Only the rows are kept.
     """
-    import re
-
     vlm = context.vlm
     pattern = re.compile(vlm.family.feed_forward_pattern())
     pooled: dict[str, list[Tensor]] = {}
-    current: dict[str, Tensor] = {}
+    weights = torch.empty(0)
 
     def watch(name: str) -> Any:
         def hook(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            found = current["tokens"]
-            hidden = arguments[0]
-            pooled.setdefault(name, []).append(
-                (hidden * found[..., None]).sum(1) / found.sum(1, keepdim=True).to(hidden.dtype)
-            )
+            pooled.setdefault(name, []).append((weights @ arguments[0][0].float()).cpu())
 
         return hook
 
     hooks = [m.register_forward_pre_hook(watch(n)) for n, m in vlm.base.named_modules() if pattern.fullmatch(n)]
     try:
-        seen: set[str] = set()
-        for unit in context.groups["retain"]:
-            for request in unit.requests:
-                image = request.image_ids[0] if request.images else None
-                for kind in ("image", "text"):
-                    if which not in (kind, "both") or (kind == "image" and (image is None or image in seen)):
-                        continue
-                    one = batch(vlm, [type(unit)(unit.key, (request,))]).to(vlm.device)
-                    current["tokens"] = one.is_image if kind == "image" else ~one.is_image
-                    vlm.hidden_states(one, context.pictures)
-                    context.counters.forward_passes += 1
-                    if kind == "image":
-                        seen.add(str(image))
+        for requests in _by_picture(context, which):
+            one = pack(requests, vlm.image_token)
+            examples = collate([one], pad_token=vlm.pad_token).to(vlm.device)
+            rows = [one.is_image] if which != "text" and requests[0].images else []
+            if which != "image":
+                for path in one.paths:
+                    row = torch.zeros(len(one), dtype=torch.bool)
+                    row[path] = True
+                    rows.append(row.numpy() & ~one.is_image)
+            chosen = torch.stack([torch.from_numpy(row) for row in rows]).float()
+            weights = (chosen / chosen.sum(1, keepdim=True)).to(vlm.device)
+            vlm.hidden_states(examples, context.pictures)
+            context.counters.forward_passes += 1
     finally:
         for hook in hooks:
             hook.remove()
     return {name: torch.cat(rows) for name, rows in pooled.items()}
+
+
+def _by_picture(context: Context, which: str) -> list[Sequence[Request]]:
+    """The retain examples by the pictures they show, in order; for pictures alone, one example each, cut off behind the picture."""
+    by_picture: dict[Any, list[Request]] = {}
+    for unit in context.groups["retain"]:
+        for i, request in enumerate(unit.requests):
+            by_picture.setdefault(request.image_ids or (unit.key, i), []).append(request)
+    if which != "image":
+        return list(by_picture.values())
+    token = context.vlm.image_token
+    return [[_until_picture(requests[0], token)] for requests in by_picture.values() if requests[0].images]
+
+
+def _until_picture(request: Request, image_token: int) -> Request:
+    """A request up to its last picture's last token."""
+    end = len(request.prompt) - request.prompt[::-1].index(image_token)
+    positions = None if request.positions is None else request.positions[:, :end]
+    return replace(request, prompt=request.prompt[:end], answer=(), positions=positions)
