@@ -31,9 +31,8 @@ PIECE = 2**26
 #: Of a card, for the CUDA context and the libraries' own buffers; and the share of a job's need added for fragmentation.
 CONTEXT = 8 * GB // 10
 MARGIN = 0.1
-#: Host memory of a process besides the weights: Python, its libraries, tables and encoded pictures; with a GPU also CUDA's libraries.
-PROCESS = 3 * GB // 2
-PROCESS_WITH_GPU = 3 * GB
+#: Host memory of a process besides the weights, at the least: Python and its libraries.
+PROCESS = 10**9
 
 
 # --- the shapes of a model ---------------------------------------------------------------------------------------
@@ -561,9 +560,9 @@ def answering(
     )
 
 
-def host(shapes: Shapes, *, gpu: bool) -> int:
-    """Bytes of host memory that loading the model takes: each weight once, before it goes to a GPU, and the process around them."""
-    return shapes.parameters * shapes.stored + (PROCESS_WITH_GPU if gpu else PROCESS)
+def host(shapes: Shapes) -> int:
+    """The least bytes of host memory that loading the model takes: each weight once, and the process around them."""
+    return shapes.parameters * shapes.stored + PROCESS
 
 
 def upcast(shapes: Shapes) -> int:
@@ -754,7 +753,7 @@ def findings(config: Mapping[str, Any], entries: Mapping[str, Entry], root: Path
         return
     for rule in LOADING:
         entry = config["resources"][rule]
-        least = math.ceil(host(shapes, gpu=entry["gpu"] > 0) / 10**6)
+        least = math.ceil(host(shapes) / 10**6)
         if entry["mem_mb"] < least:
             weights = round(shapes.parameters * shapes.stored / 10**6)
             message = (
