@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from huggingface_hub import try_to_load_from_cache
 from PIL import Image
 from safetensors.torch import save_file
 from transformers.cache_utils import DynamicLayer
@@ -113,8 +114,25 @@ def test_nothing_is_said_of_shapes_that_nobody_tells(path: str, tmp_path: Path) 
     assert memory.shapes_of({**spec, "path": str(tmp_path)}, ROOT, SQUARE) is None
 
 
+@pytest.mark.parametrize("revision", [None, "0123abc"])
+def test_a_fetched_checkpoint_is_counted_in_the_hubs_cache(
+    revision: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where huggingface_hub itself finds it."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    folder = tmp_path / f"models--{LLAVA.replace('/', '--')}"
+    (folder / "snapshots" / "0123abc").mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("0123abc")
+    (folder / "snapshots" / "0123abc" / "config.json").write_text(json.dumps(memory.PUBLISHED[LLAVA]))
+    save_file({"w": torch.zeros(3, 2)}, folder / "snapshots" / "0123abc" / "model.safetensors")
+    assert try_to_load_from_cache(LLAVA, "config.json", cache_dir=tmp_path, revision=revision) is not None
+    shapes = memory.shapes_of({"path": LLAVA, "revision": revision, "dtype": "float16", "build": False}, ROOT, SQUARE)
+    assert shapes is not None and shapes.parameters == 6
+
+
 def test_planning_imports_no_torch() -> None:
-    code = "import sys; sys.path.insert(0, 'src'); import unsee.memory; sys.exit('torch' in sys.modules)"
+    code = "import sys; sys.path.insert(0, 'src'); import unsee.memory; sys.exit(bool({'torch', 'huggingface_hub'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 

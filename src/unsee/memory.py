@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -217,13 +218,16 @@ def shapes_of(model: Mapping[str, Any], root: Path, picture: tuple[int, int]) ->
 
 
 def _cached(repository: str, revision: str | None) -> Path | None:
-    """The folder of a published checkpoint in this machine's cache."""
+    """The folder of a published checkpoint in the hub's cache, found as the hub lays it out: planning imports no hub."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         return None
-    from huggingface_hub import try_to_load_from_cache
-
-    path = try_to_load_from_cache(repository, "config.json", revision=revision)
-    return Path(path).parent if isinstance(path, str) else None
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    folder = Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"models--{repository.replace('/', '--')}"
+    newest = folder / "refs" / "main"
+    if revision is None and newest.is_file():
+        revision = newest.read_text(encoding="utf-8").strip()
+    snapshot = folder / "snapshots" / (revision or "")
+    return snapshot if (snapshot / "config.json").is_file() else None
 
 
 def _picture_settings(folder: Path) -> dict[str, Any]:
