@@ -442,38 +442,56 @@ def _people_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
 
 
 def _unread_findings(config: Mapping[str, Any], root: Path, files: Sequence[Path]) -> Iterator[tuple[Key, str]]:
-    """Keys that somebody set and that nothing reads, because of what another key says."""
+    """Keys that are set and that nothing reads, because of what another key says.
+
+    A file laid over the one that sets such a key may say so: another protocol over a preset, or a folder in place of a repository.
+    """
     benchmark, model, evaluation = config["benchmark"], config["model"], config["evaluation"]
     name, protocol = benchmark["name"], evaluation["protocol"]
+    unread: dict[Key, tuple[Key, str]] = {}
+
+    def because(cause: Key, reason: str, section: str, keys: Iterable[str]) -> None:
+        unread.update({(section, key): (cause, reason) for key in keys})
+
+    named = ("benchmark", "name")
     if name == "synthetic":
-        unread = {
-            ("benchmark", key): "benchmark.name is synthetic, which reads no files" for key in ("path", "revision")
-        }
+        because(named, "benchmark.name is synthetic, which reads no files", "benchmark", ["path", "revision"])
     else:
-        unread = {
-            ("benchmark", key): f"benchmark.name is {name}, whose people are published"
-            for key in ("people", "celebrities", "seed")
-        }
+        people = ["people", "celebrities", "seed"]
+        because(named, f"benchmark.name is {name}, whose people are published", "benchmark", people)
         if benchmark["path"] is not None:
-            unread["benchmark", "revision"] = "benchmark.path names a folder, so that nothing is fetched"
-    if model["build"] or os.path.isdir(root / model["path"]):
-        reason = "model.build is true" if model["build"] else "model.path names a folder"
-        unread["model", "revision"] = f"{reason}, so that nothing is fetched"
-    if not model["build"]:
-        unread |= {("pretraining", key): "model.build is false" for key in config["pretraining"]}
+            reason = "benchmark.path names a folder, so that nothing is fetched"
+            because(("benchmark", "path"), reason, "benchmark", ["revision"])
+    if model["build"]:
+        because(("model", "build"), "model.build is true, so that nothing is fetched", "model", ["revision"])
+    else:
+        if os.path.isdir(root / model["path"]):
+            reason = "model.path names a folder, so that nothing is fetched"
+            because(("model", "path"), reason, "model", ["revision"])
+        because(("model", "build"), "model.build is false", "pretraining", config["pretraining"])
     settings = ("protocol", "batch_size", *protocols.SETTINGS[protocol])
     others = [key for key in evaluation if key not in settings]
-    unread |= {
-        ("evaluation", key): f"evaluation.protocol is {protocol}, which goes by {', '.join(settings[2:])}"
-        for key in others
-    }
-    # What stands in the project's own config.yaml nobody has set.
-    project = _content(files[0]) if files else config
-    for (section, key), reason in unread.items():
+    reason = f"evaluation.protocol is {protocol}, which goes by {', '.join(settings[2:])}"
+    because(("evaluation", "protocol"), reason, "evaluation", others)
+    contents = [_content(file) for file in files]
+    for (section, key), (cause, reason) in unread.items():
         value = config[section][key]
+        # What stands in the project's own config.yaml is a default.
+        project = contents[0] if contents else config
         default = None if key in ("path", "revision") else project.get(section, {}).get(key)
-        if value != default:
+        if value != default and _layer((section, key), config, contents) >= _layer(cause, config, contents):
             yield (section, key), f"is {_shown(value)}, and nothing reads it: {reason}; expected {_shown(default)}"
+
+
+def _layer(key: Key, config: Mapping[str, Any], contents: Sequence[Mapping[str, Any]]) -> int:
+    """Which file gives a key its value: its number, or one more than the last file's for the command line."""
+    section, name = str(key[0]), str(key[1])
+    value = config[section][name]
+    for number, content in reversed(list(enumerate(contents))):
+        part = content.get(section) or {}
+        if name in part:
+            return number if part[name] == value else len(contents)
+    return len(contents)
 
 
 def _path_findings(config: Mapping[str, Any], root: Path) -> Iterator[tuple[Key, str]]:

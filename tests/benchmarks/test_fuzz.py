@@ -126,11 +126,14 @@ def scramble(draw: Draw, value: Any) -> Any:
 
 def damage_json(draw: Draw, text: str) -> str:
     kind = draw(st.sampled_from(["value", "entry", "cut", "deep", "doubled", "text"]))
-    content = json.loads(text)
-    if kind == "entry" and isinstance(content, list):
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):  # damaged before
+        content = None
+    if kind == "entry" and isinstance(content, list) and content and isinstance(content[0], dict):
         entry = {**content[0], draw(st.sampled_from(["Question", "Answer", "ID", "Type"])): draw(JSON)}
         return json.dumps([*content[:-1], draw(st.sampled_from([entry, draw(JSON)]))])
-    if kind == "entry":
+    if kind == "entry" and isinstance(content, dict):
         return json.dumps({**content, draw(st.sampled_from(["Name", "Born"])): draw(JSON)})
     return {
         "value": json.dumps(draw(JSON)),

@@ -125,6 +125,17 @@ def test_a_protocol_may_be_laid_over_every_preset(
     check(config, read(), ROOT, files)
 
 
+def test_a_folder_may_take_the_place_of_a_repository(
+    realistic_checkpoint: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    """As each preset's head says, for a machine without a network: the commit below it then means nothing."""
+    overlay = {"model": {"path": str(realistic_checkpoint("llava", "2025"))}}
+    (tmp_path / "folder.yaml").write_text(yaml.safe_dump(overlay))
+    config = preset("paper-llava-1.5-7b")
+    update_config(config, overlay)
+    check(config, read(), ROOT, [ROOT / "config.yaml", PRESETS / "paper-llava-1.5-7b.yaml", tmp_path / "folder.yaml"])
+
+
 def test_ours_clips_and_compares_likelihoods() -> None:
     for name in PAPER:
         config = preset(name, "ours-7b")
