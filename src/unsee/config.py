@@ -474,7 +474,7 @@ def _unread_findings(config: Mapping[str, Any], root: Path, files: Sequence[Path
     reason = f"evaluation.protocol is {protocol}, which goes by {', '.join(settings[2:])}"
     because(("evaluation", "protocol"), reason, "evaluation", others)
     contents = [_content(file) for file in files]
-    for (section, key), (cause, reason) in unread.items():
+    for (section, key), (cause, reason) in ((map(str, read), why) for read, why in unread.items()):
         value = config[section][key]
         # What stands in the project's own config.yaml is a default.
         project = contents[0] if contents else config
