@@ -71,6 +71,7 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         findings += _name_findings(config)
         findings += _length_findings(config)
         findings += _process_findings(config)
+        findings += _protocol_findings(config)
         entries = resolve(config, methods, files)
         findings += _part_findings(entries)
         findings += _twin_findings(entries)
@@ -271,6 +272,23 @@ def _people_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
                 ("benchmark", "forget_percents", i),
                 f"is {percent}; {percent} % of {people} people leaves nobody to forget or nobody to keep;"
                 f" expected benchmark.people to be at least {least}, or another ratio",
+            )
+
+
+def _protocol_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    """Whose questions are a published protocol's examples is asked about nothing else; somebody must be left."""
+    protocol, benchmark = config["evaluation"]["protocol"], config["benchmark"]
+    if protocol == "unsee" or benchmark["name"] != "synthetic":
+        return
+    asking: Any = protocols.make(config["evaluation"])
+    most = max(asking.shown(task) for task in asking.metrics)
+    for i, percent in enumerate(benchmark["forget_percents"]):
+        n = round(benchmark["people"] * percent / 100)
+        if n <= most:
+            yield (
+                ("benchmark", "forget_percents", i),
+                f"is {percent}, {n} people, and {protocol} takes the questions of {most} of them as examples;"
+                f" expected a ratio of more than {most} people, or evaluation.protocol: unsee",
             )
 
 

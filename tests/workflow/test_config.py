@@ -487,3 +487,24 @@ def test_aliases_may_not_grow_without_end(config: dict[str, Any], tmp_path: Path
         + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdef", "bcdefg", strict=True))
     )
     error_page.check("a list of a million aliases", "planning", complaint(config, [over]))
+
+
+@pytest.mark.parametrize(
+    ("given", "changes"),
+    [
+        ("a published protocol over CLEAR", {"benchmark": {"name": "clear", "path": None, "forget_percents": [5]}}),
+        ("mllmu-official and a family without prompts of its own", {"model": {"family": "qwen2_vl"}}),
+        ("mllmu-official and two people to forget", {"benchmark": {"people": 40, "forget_percents": [5]}}),
+    ],
+)
+def test_what_a_published_protocol_cannot_ask_is_said_at_planning(given: str, changes: dict[str, Any]) -> None:
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["evaluation"]["protocol"] = "mllmu-official"
+    check(config, read(), ROOT)
+    for section, values in changes.items():
+        config[section] |= values
+    if "family" in str(changes):  # the checkpoint is LLaVA's, which is said first
+        config["model"] |= {"build": True}
+    with pytest.raises(ConfigError) as caught:
+        check(config, read(), ROOT)
+    error_page.check(given, "planning", str(caught.value).replace(str(ROOT), "FOLDER"))
