@@ -24,6 +24,7 @@ from tools import memory_page
 from unsee import memory
 from unsee.config import ConfigError, check, resolve
 from unsee.evaluation import engine
+from unsee.memory.blocks import Block
 from unsee.models import half
 from unsee.models.model import DTYPES, load
 from unsee.training.dropout import ByteDropout
@@ -209,7 +210,7 @@ def test_autograd_keeps_what_the_arithmetic_says(
         loss = score(vlm, batch(vlm, [Unit("one", (request,))]), None).nll()
     shapes = memory.shapes_of({**model_spec, "dtype": "bfloat16", "build": False}, ROOT, (1, 1))
     assert shapes is not None and loss.requires_grad
-    block = memory._Block(shapes, "language", 8, dropout, on_gpu, distances=False)
+    block = Block(shapes, "language", 8, dropout, on_gpu, distances=False)
     predicted = block.saved(tokens, first=True) + (shapes.layers - 1) * block.saved(tokens)
     predicted += tokens * (shapes.width + 2 * shapes.head_width) * 4 + answer * shapes.vocabulary * 4
     assert predicted == pytest.approx(sum(kept.values()), rel=0.05)
