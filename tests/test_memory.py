@@ -22,7 +22,8 @@ from transformers.cache_utils import DynamicLayer
 from tests import error_page
 from tools import memory_page
 from unsee import memory
-from unsee.config import ConfigError, check, resolve
+from unsee.config import ConfigError, resolve
+from unsee.config_checks import check
 from unsee.evaluation import engine
 from unsee.memory.blocks import Block
 from unsee.models import half

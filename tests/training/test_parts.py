@@ -15,7 +15,8 @@ import yaml
 from torch import Tensor
 
 from tests import error_page
-from unsee.config import ConfigError, check
+from unsee.config import ConfigError
+from unsee.config_checks import check
 from unsee.models.model import load
 from unsee.models.pictures import Pictures
 from unsee.training.finetune import finetune

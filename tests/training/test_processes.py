@@ -13,7 +13,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from unsee.config import ConfigError, check
+from unsee.config import ConfigError
+from unsee.config_checks import check
 from unsee.failures import JobError
 from unsee.models.model import load
 from unsee.training import loop, processes

@@ -12,7 +12,8 @@ import yaml
 from snakemake.utils import update_config
 
 from tests import error_page
-from unsee.config import ConfigError, check, resolve
+from unsee.config import ConfigError, resolve
+from unsee.config_checks import check
 from unsee.unlearning.catalogue import Description, Option, read
 from unsee.unlearning.method import Needs
 

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from unsee import provenance
-from unsee.config import ConfigError, check, resolve
+from unsee.config import ConfigError, resolve
+from unsee.config_checks import check
 from unsee.unlearning.catalogue import read
 
 ROOT = Path(__file__).parents[2]

@@ -11,6 +11,7 @@ import yaml
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from unsee import config as configuration
+from unsee import config_checks
 from unsee import gpus
 from unsee.benchmarks import published
 from unsee.evaluation import protocols
@@ -26,9 +27,9 @@ CONFIG_FILES = [
 ]
 configuration.read_nested(config, workflow.config_settings.config)
 try:
-    configuration.check_folders(workflow.basedir, os.getcwd())
+    config_checks.check_folders(workflow.basedir, os.getcwd())
     METHODS = catalogue.read(ROOT / "src/unsee/unlearning")
-    configuration.check(config, METHODS, ROOT, CONFIG_FILES)
+    config_checks.check(config, METHODS, ROOT, CONFIG_FILES)
 except (configuration.ConfigError, catalogue.CatalogueError) as error:
     raise WorkflowError(f"Nothing was run.\n{error}") from None
 

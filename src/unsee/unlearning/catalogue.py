@@ -25,8 +25,14 @@ REQUIRED: Any = object()
 _TYPES = {"float": (float, int), "int": (int,), "bool": (bool,), "str": (str,), "None": (type(None),)}
 _WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "a text", "None": "null"}
 _COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
-#: What an expression of ``requires`` is made of, besides constants.
-_NODES = (ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.Compare, ast.cmpop, ast.Name, ast.Load)
+_COMPARING: dict[type[ast.cmpop], Any] = {
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
 
 
 @dataclass(frozen=True)
@@ -138,9 +144,7 @@ class Description:
 
     def accepts(self, values: Mapping[str, Any]) -> bool:
         """Whether ``requires`` holds of these values of the options."""
-        if not self.requires:
-            return True
-        return bool(eval(self.requires, {"__builtins__": {}}, dict(values)))  # only names, comparisons, and, or, not
+        return bool(_value(ast.parse(self.requires or "True", mode="eval").body, values))
 
 
 Catalogue = Mapping[str, Description]
@@ -184,7 +188,7 @@ def _describe(path: Path, function: ast.FunctionDef, decorator: ast.Call) -> Des
             annotation = ast.unparse(parameter.annotation) if parameter.annotation else ""
             options[parameter.arg] = Option(annotation, ast.literal_eval(default) if default else REQUIRED)
         description = Description(name, needs, options, path, requires)
-        _check_requires(description)
+        description.accepts(dict.fromkeys(options, 0))  # refuses an expression that cannot be read
     except (KeyError, SyntaxError, TypeError, ValueError) as error:
         expected = "@method('name', Needs(key=literal, ...)) and literal defaults"
         raise CatalogueError(f"{where}: cannot be read without running it ({error}); expected {expected}") from error
@@ -193,12 +197,24 @@ def _describe(path: Path, function: ast.FunctionDef, decorator: ast.Call) -> Des
     return description
 
 
-def _check_requires(method: Description) -> None:
-    """Refuse an expression that is more than names of options, numbers, comparisons, and, or, not."""
-    for node in ast.walk(ast.parse(method.requires or "True", mode="eval")):
-        if (
-            not isinstance(node, (*_NODES, ast.Constant))
-            or isinstance(node, ast.Name)
-            and node.id not in method.options
-        ):
-            raise ValueError(f"requires has {ast.unparse(node)}, which is no option, comparison, and, or, not")
+def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
+    """The value of an expression of names, constants, comparisons, and, or, not; every part of it is looked at.
+
+    Raises:
+        ValueError: it has another part, or a name without a value.
+    """
+    match node:
+        case ast.Constant():
+            return node.value
+        case ast.Name() if node.id in values:
+            return values[node.id]
+        case ast.UnaryOp(op=ast.Not()):
+            return not _value(node.operand, values)
+        case ast.BoolOp():
+            parts = [bool(_value(part, values)) for part in node.values]
+            return all(parts) if isinstance(node.op, ast.And) else any(parts)
+        case ast.Compare() if all(type(sign) in _COMPARING for sign in node.ops):
+            sides = [_value(side, values) for side in (node.left, *node.comparators)]
+            pairs = zip(node.ops, sides, sides[1:], strict=False)
+            return all([_COMPARING[type(sign)](left, right) for sign, left, right in pairs])
+    raise ValueError(f"requires has {ast.unparse(node)}, which is no option, comparison, and, or, not")
