@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +16,17 @@ from unsee.memory.shapes import Shapes
 if TYPE_CHECKING:
     from unsee.config import Entry, Key
 
-#: Rules that load the base model in every run; ``rescale`` and ``ask_anchor`` do where they are asked for.
+#: Rules that load the base model in every run, and rules that load it when their files are requested.
 LOADING = ("finetune", "unlearn", "predict")
+ON_REQUEST = ("rescale", "ask_anchor")
+#: The protocol of ``ask_anchor`` (unsee.evaluation.anchor, which imports pandas); its questions are of generation.
+ANCHOR_PROTOCOL = "mllmu-official"
 
 
 def needs_of(
     config: Mapping[str, Any], entries: Mapping[str, Entry], shapes: Shapes
 ) -> Iterator[tuple[tuple[str, ...], str, Need]]:
-    """(key of the configuration, rule, need) of fine-tuning, of each entry of ``methods``, and of answering.
+    """(key of the configuration, rule, need) of each rule that loads the model, and for ``unlearn`` of each entry of ``methods``.
 
     Weights that are shared out among processes are left out.
     """
@@ -48,7 +51,12 @@ def needs_of(
             )
             yield ("methods", entry.name), "unlearn", need
     rank = vanilla + max((rank_of(entry.settings) for entry in entries.values()), default=0)
-    yield ("evaluation", "batch_size"), "predict", answering(shapes, lengths, config["evaluation"], beside=rank)
+    batch_size = ("evaluation", "batch_size")
+    need = answering(shapes, lengths, config["evaluation"], beside=rank)
+    yield batch_size, "predict", need
+    yield batch_size, "rescale", need  # the part of an update that is missing is added in place
+    of_anchor = {**config["evaluation"], "protocol": ANCHOR_PROTOCOL}
+    yield batch_size, "ask_anchor", answering(shapes, lengths, of_anchor, examples=False)
 
 
 def _inputs_a_person(lengths: Lengths, which: str) -> int:
@@ -70,13 +78,22 @@ def ways_to_train(batch_size: int) -> Iterator[dict[str, Any]]:
             parts *= 2
 
 
-def findings(config: Mapping[str, Any], entries: Mapping[str, Entry], root: Path) -> Iterator[tuple[Key, str]]:
-    """What does not fit the host memory that rules ask for, or the card of ``cluster.gpu_gb``."""
+def findings(
+    config: Mapping[str, Any], entries: Mapping[str, Entry], root: Path, rules: Sequence[str] = LOADING
+) -> Iterator[tuple[Key, str]]:
+    """What does not fit the host memory that rules request, or the card of ``cluster.gpu_gb``.
+
+    Args:
+        config: a configuration that is right otherwise.
+        entries: its unlearning methods, see :func:`unsee.config.resolve`.
+        root: the folder that a relative path is seen from.
+        rules: the rules to check.
+    """
     lengths = LENGTHS[config["benchmark"]["name"]]
     shapes = shapes_of(config["model"], root, lengths.picture)
     if shapes is None:
         return
-    for rule in LOADING:
+    for rule in rules:
         entry = config["resources"][rule]
         least = math.ceil(host(shapes) / 10**6)
         if entry["mem_mb"] < least:
@@ -87,7 +104,7 @@ def findings(config: Mapping[str, Any], entries: Mapping[str, Entry], root: Path
             yield ("resources", rule, "mem_mb"), message
     cards = {
         rule: {**config["cluster"], **config["resources"][rule]}.get("gpu_gb")
-        for rule in LOADING
+        for rule in rules
         if config["resources"][rule]["gpu"]
     }
     if not any(cards.values()):
@@ -97,7 +114,7 @@ def findings(config: Mapping[str, Any], entries: Mapping[str, Entry], root: Path
         if card is not None and not need.fits(card):
             part = f"{need.parts[need.largest] / GB:.1f} of them for {need.largest}"
             lacks = f"a GPU of {need.card:.1f} GB in rule {rule}, {part}, and gpu_gb is {card}"
-            yield key, f"{_needing(config, key)} {lacks}; expected {_remedy(config, entries, key, shapes, card)}"
+            yield key, f"{_needing(config, key)} {lacks}; expected {_remedy(config, entries, key, rule, shapes, card)}"
 
 
 def _needing(config: Mapping[str, Any], key: tuple[str, ...]) -> str:
@@ -105,16 +122,33 @@ def _needing(config: Mapping[str, Any], key: tuple[str, ...]) -> str:
 
 
 def _remedy(
-    config: Mapping[str, Any], entries: Mapping[str, Entry], key: tuple[str, ...], shapes: Shapes, card: float
+    config: Mapping[str, Any],
+    entries: Mapping[str, Entry],
+    key: tuple[str, ...],
+    rule: str,
+    shapes: Shapes,
+    card: float,
 ) -> str:
-    """What to set so that it fits, or the smallest card that will do."""
-    smallest = math.inf
-    for said, changed, others in _alternatives(config, entries, key):
-        need = next(need for found, _, need in needs_of(changed, others, shapes) if found == key)
-        if need.fits(card):
-            return said
-        smallest = min(smallest, need.card)
-    return f"a GPU of at least {math.ceil(smallest)} GB, or another model"
+    """What to set so that it fits, or the smallest card that holds it."""
+    smallest, in_parts = math.inf, ""
+    for words, changed, others in _alternatives(config, entries, key):
+        need = next(need for other, of, need in needs_of(changed, others, shapes) if (other, of) == (key, rule))
+        option = _whole_step_option(others[key[1]]) if rule == "unlearn" else None
+        if need.fits(card) and option is None:
+            return words
+        if option is None:
+            smallest = min(smallest, need.card)
+        elif need.fits(card) and not in_parts:
+            value = others[key[1]].settings[option]
+            in_parts = f"another {option} than {value} (a loss of the whole step) with {words}, "
+    return f"a GPU of at least {math.ceil(smallest)} GB, {in_parts}or another model"
+
+
+def _whole_step_option(entry: Entry) -> str | None:
+    """The option whose loss ``gradient_accumulation`` would compute in parts, which unlearning refuses."""
+    # Processes are left out of this: how many there are is checked elsewhere, and is the same in every alternative.
+    refused = entry.method.needs.refused_parts({**entry.settings, "num_processes": 1})
+    return refused and refused[0]
 
 
 def _alternatives(
