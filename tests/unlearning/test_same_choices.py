@@ -24,8 +24,8 @@ FINETUNE = {
     "warmup": 0.05,
     "lora": LORA,
 }
-#: config.yaml's for both methods.
-UNLEARNING = {"learning_rate": 3e-4, "steps": 172, "batch_size": 4, "lora": LORA}
+#: config.yaml's rate for both methods, and four passes over the people to forget.
+UNLEARNING = {"learning_rate": 3e-4, "epochs": 4, "batch_size": 4, "lora": LORA}
 ASKED = {"protocol": "unsee", "batch_size": 16, "max_new_tokens": 1}
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,7 @@ def choices(dtype: str, benchmark: Path, folder: Path) -> dict[str, np.ndarray]:
         table = pq.read_table(output).sort_by("question_id").to_pandas()
         chosen[name] = table["choice"].to_numpy()
         if name != "vanilla":
-            assert (chosen[name] != chosen["vanilla"]).mean() > 0.01, f"{name} changed nothing: this would test nothing"
+            assert (chosen[name] != chosen["vanilla"]).any(), f"{name} changed nothing: this would test nothing"
     return chosen
 
 

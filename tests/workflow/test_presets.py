@@ -207,7 +207,7 @@ def small(case: Case, checkpoint: Path, data: Path) -> dict[str, Any]:
         "benchmark": {"path": str(data), "forget_percents": [percent]},
         "model": {"path": str(checkpoint), "revision": None},
         "finetune": {"epochs": 1, "packing": case.packing},
-        "unlearning": {"epochs": 1, "packing": case.packing},
+        "unlearning": {"epochs": 1, "steps": None, "packing": case.packing},
         "methods": methods,
         "resources": {rule: {"threads": 1, "mem_mb": 3000, "gpu": 0} for rule in sorted(LOADING)},
     }
