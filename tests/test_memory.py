@@ -23,8 +23,10 @@ from tests import error_page
 from tools import memory_page
 from unsee import memory
 from unsee.config import ConfigError, resolve
-from unsee.config_checks import check
-from unsee.evaluation import engine
+from unsee.config_checks import check, check_memory
+from unsee.evaluation import anchor, engine
+from unsee.evaluation.protocols import make
+from unsee.memory.blocks import Block
 from unsee.models import half
 from unsee.models.model import DTYPES, load
 from unsee.training.dropout import ByteDropout
@@ -148,7 +150,9 @@ def test_what_is_said_twice_is_the_same() -> None:
         for rule, body in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", file.read_text(), re.MULTILINE)
         if "model=model()" in body
     }
-    assert rules == {*memory.LOADING, "rescale", "ask_anchor"}
+    assert rules == {*memory.LOADING, *memory.ON_REQUEST}
+    assert memory.ANCHOR_PROTOCOL == anchor.PROTOCOL
+    assert make({"protocol": anchor.PROTOCOL}).shown(anchor.QUESTIONS["task"]) == 0
 
 
 # --- the parts of a need -----------------------------------------------------------------------------------------
@@ -210,7 +214,7 @@ def test_autograd_keeps_what_the_arithmetic_says(
         loss = score(vlm, batch(vlm, [Unit("one", (request,))]), None).nll()
     shapes = memory.shapes_of({**model_spec, "dtype": "bfloat16", "build": False}, ROOT, (1, 1))
     assert shapes is not None and loss.requires_grad
-    block = memory._Block(shapes, "language", 8, dropout, on_gpu, distances=False)
+    block = Block(shapes, "language", 8, dropout, on_gpu, distances=False)
     predicted = block.saved(tokens, first=True) + (shapes.layers - 1) * block.saved(tokens)
     predicted += tokens * (shapes.width + 2 * shapes.head_width) * 4 + answer * shapes.vocabulary * 4
     assert predicted == pytest.approx(sum(kept.values()), rel=0.05)
@@ -280,6 +284,88 @@ def test_a_method_that_does_not_fit_is_refused_with_what_to_set() -> None:
         name = line.split()[1].removeprefix("methods.")
         left = complaints({**config, section: {**config[section], **way}})
         assert not [other for other in left if name in other.split()[1]]
+
+
+OFFICIAL = (
+    ("paper-llava-1.5-7b", "official-mllmu"),
+    ("paper-llava-1.5-7b", "official-mmunlearner"),
+    ("paper-qwen2-vl-7b", "official-mmunlearner"),
+)
+
+
+@pytest.mark.parametrize(("paper", "official"), OFFICIAL)
+@pytest.mark.parametrize("card", memory_page.CARDS)
+def test_an_official_preset_fits_a_card_in_either_order(paper: str, official: str, card: int) -> None:
+    """All but NPO with Qwen2-VL on 24 GB, whose loss of the whole step needs all of its activations at once."""
+    overlay = f"gpu-{card}gb"
+    for presets in ((paper, official, overlay), (paper, overlay, official)):
+        config = laid_over(*presets)
+        assert resolve(config, catalogue.read())["npo"].settings["gradient_accumulation"] == 1
+        lines = complaints(config)
+        assert [line.split()[1] for line in lines] == ["methods.npo"] * ((paper, card) == ("paper-qwen2-vl-7b", 24))
+
+
+def test_a_loss_of_the_whole_step_that_does_not_fit_is_refused_with_what_to_set() -> None:
+    config = laid_over("paper-qwen2-vl-7b", "gpu-24gb", "official-mmunlearner")
+    (line,) = complaints(config)
+    error_page.check("a loss of the whole step that does not fit a GPU", "planning", line)
+    smallest = int(re.findall(r"at least (\d+) GB", line)[0])
+    assert complaints({**config, "cluster": {**config["cluster"], "gpu_gb": smallest}}) == []
+    assert complaints({**config, "cluster": {**config["cluster"], "gpu_gb": smallest - 1}})
+    # The other remedy it names.
+    assert "another level than batch_mean" in line
+    way = re.findall(r"with gradient_accumulation: (\d) and gradient_checkpointing: true,", line)
+    in_parts = {"level": "sequence_sum", "gradient_accumulation": int(way[0]), "gradient_checkpointing": True}
+    config["methods"]["npo"] |= in_parts
+    assert complaints(config) == []
+
+
+def test_a_loss_of_the_whole_step_is_never_told_to_take_parts() -> None:
+    config = laid_over("paper-qwen2-vl-7b", "gpu-80gb", "official-mmunlearner")
+    npo = {**config["methods"]["npo"], "gradient_checkpointing": False}
+    (line,) = complaints({**config, "methods": {**config["methods"], "npo": npo}})
+    assert line.endswith("expected gradient_accumulation: 1 and gradient_checkpointing: true")
+    assert complaints({**config, "methods": {**config["methods"], "npo": npo | {"gradient_checkpointing": True}}}) == []
+
+
+def refused_memory(rule: str, config: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        check_memory(rule, config, resolve(config, catalogue.read()), ROOT)
+    return str(caught.value)
+
+
+def test_the_rules_that_run_on_request_are_checked_when_they_are_requested() -> None:
+    config = laid_over("paper-llava-1.5-7b", "gpu-24gb")
+    entries = resolve(config, catalogue.read())
+    for rule in memory.ON_REQUEST:
+        check_memory(rule, config, entries, ROOT)
+        resources = {**config["resources"][rule], "gpu_gb": 12}
+        small = {**config, "resources": {**config["resources"], rule: resources}}
+        assert complaints(small) == [], "nothing is said of a rule that may never run"
+        line = refused_memory(rule, small)
+        assert re.search(f"needs a GPU of .* GB in rule {rule}, .* and gpu_gb is 12; expected a GPU of at least", line)
+        little = {**config, "resources": {**config["resources"], rule: {**resources, "gpu_gb": 24, "mem_mb": 8000}}}
+        assert f"resources.{rule}.mem_mb is 8000; expected at least" in refused_memory(rule, little)
+
+
+def test_the_anchor_is_asked_without_examples_under_any_protocol() -> None:
+    """By the arithmetic of ``predict`` under a published protocol, without vanilla's adapter."""
+    config = laid_over("paper-llava-1.5-7b", "gpu-24gb")
+    lengths, shapes = memory.LENGTHS["mllmu"], published(LLAVA, "float16")
+    expected = memory.answering(shapes, lengths, {"protocol": "mmunlearner", "shots": 0, "batch_size": 30})
+    for protocol in ("unsee", "mllmu-official", "mmunlearner"):
+        asked = {**config["evaluation"], "protocol": protocol, "batch_size": 30}
+        needs = memory.needs_of({**config, "evaluation": asked}, {}, shapes)
+        assert {rule: need for _, rule, need in needs}["ask_anchor"] == expected
+    line = refused_memory("ask_anchor", {**config, "evaluation": {**config["evaluation"], "batch_size": 30}})
+    error_page.check(
+        "an evaluation.batch_size with which a GPU cannot hold the check of a known figure", "planning", line
+    )
+    largest = int(line.rsplit(" ", 1)[1])
+    fitting = {**config, "evaluation": {**config["evaluation"], "batch_size": largest}}
+    check_memory("ask_anchor", fitting, {}, ROOT)
+    fitting["evaluation"]["batch_size"] += 1
+    refused_memory("ask_anchor", fitting)
 
 
 def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does() -> None:

@@ -280,7 +280,7 @@ def test_training_takes_what_the_arithmetic_says(case: Case, tmp_path: Path, mon
     """Of what lies above the weights: with them, a prediction would hold by the weights alone."""
     # Small pieces, or the float32 copy of one would hide the activations.
     monkeypatch.setattr("unsee.models.half.PIECE", case.piece)
-    monkeypatch.setattr(memory, "PIECE", case.piece)
+    monkeypatch.setattr("unsee.memory.blocks.PIECE", case.piece)
     check(case.name, *train_under(case, tmp_path))
 
 
@@ -290,7 +290,7 @@ def test_answering_takes_what_the_arithmetic_says(
     packs: int, mini_benchmark: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("unsee.models.half.PIECE", 2**20)
-    monkeypatch.setattr(memory, "PIECE", 2**20)
+    monkeypatch.setattr("unsee.memory.blocks.PIECE", 2**20)
     monkeypatch.setattr(packing, "blocks", lambda ends: None)  # a GPU has a mask instead
     processor = tiny.build_processor(wording.vocabulary(), vocabulary_size=1000)
     model = build("llava", 2, side=96, pixels=24)

@@ -69,7 +69,8 @@ def needs(config: dict[str, Any]) -> dict[str, memory.Need]:
     )
     assert shapes is not None
     entries = resolve(config, _methods())
-    return {key[1] if rule == "unlearn" else rule: need for key, rule, need in memory.needs_of(config, entries, shapes)}
+    needs_of_rules = memory.needs_of(config, entries, shapes)
+    return {key[1] if rule == "unlearn" else rule: need for key, rule, need in needs_of_rules if rule in memory.LOADING}
 
 
 def fit(section: dict[str, Any], card: int) -> bool:

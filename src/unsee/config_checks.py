@@ -77,10 +77,31 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         findings += _twin_findings(entries)
         findings += memory.findings(config, entries, root)
     findings += _size_findings(config, {key for key, _ in findings})
-    if findings:
-        first: dict[Key, str] = {}
-        for key, message in findings:
-            first.setdefault(key, message)
+    _refuse(findings, config, files)
+
+
+def check_memory(
+    rule: str, config: Mapping[str, Any], entries: Mapping[str, Entry], root: Path, files: Sequence[Path] = ()
+) -> None:
+    """Check the memory of a rule that :func:`check` leaves out, since it runs only when its files are requested.
+
+    Args:
+        rule: one of :data:`unsee.memory.ON_REQUEST`.
+        config, root, files: as in :func:`check`, which has passed.
+        entries: the configuration's unlearning methods.
+
+    Raises:
+        ConfigError: the rule's GPU or its host memory cannot hold the job.
+    """
+    _refuse(memory.findings(config, entries, root, [rule]), config, files)
+
+
+def _refuse(findings: Iterable[tuple[Key, str]], config: Mapping[str, Any], files: Sequence[Path]) -> None:
+    """Raise the first finding of each key, if there is one."""
+    first: dict[Key, str] = {}
+    for key, message in findings:
+        first.setdefault(key, message)
+    if first:
         places = [(content_of(file), file) for file in reversed(files)]
         lines = [f"{place(key, config, places)} {message}" for key, message in list(first.items())[:LISTED]]
         more = [f"and {len(first) - LISTED} more"] if len(first) > LISTED else []

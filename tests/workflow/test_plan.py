@@ -159,6 +159,33 @@ def test_a_known_figure_is_checked_without_training(plan: Run, root: Path) -> No
     assert "anchor.forget_percent is 5; expected one of benchmark.forget_percents, [10]" in outcome.text
 
 
+def test_the_memory_of_a_rule_is_checked_where_its_files_are_requested(plan: Run, root: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.yaml"
+    small.write_text("resources: {ask_anchor: {gpu: 1, gpu_gb: 12}, rescale: {gpu: 1, gpu_gb: 12}}")
+    over = [root / "presets" / "paper-llava-1.5-7b.yaml", small]
+    assert plan("", "results/table3.csv", over=over).code == 0
+    rescaled = "results/models/llava-1.5-7b/forget5/ga/seed0/rescaled.parquet"
+    for rule, target in {"ask_anchor": "results/anchor_check.csv", "rescale": rescaled}.items():
+        outcome = plan("", target, over=over)
+        assert outcome.code != 0
+        assert "paper-llava-1.5-7b.yaml: evaluation.batch_size is 2, and that needs a GPU of " in outcome.text
+        assert f"GB in rule {rule}, " in outcome.text and "and gpu_gb is 12; expected a GPU of at least" in outcome.text
+
+
+@pytest.mark.parametrize("official_first", [True, False])
+def test_an_official_preset_is_planned_with_a_cards_overlay(
+    plan: Run, root: Path, tmp_path: Path, mini_published: Path, official_first: bool
+) -> None:
+    """NPO's loss of the whole step is computed in one part, whichever file is laid over the other."""
+    data = tmp_path / "data.yaml"
+    data.write_text(f"benchmark: {{path: '{mini_published}', forget_percents: [25]}}")
+    order = ["official-mllmu", "gpu-24gb"][:: 1 if official_first else -1]
+    presets = [root / "presets" / f"{name}.yaml" for name in ("paper-llava-1.5-7b", *order)]
+    outcome = plan("", "results/table3.csv", over=[*presets, data])
+    assert outcome.code == 0, outcome.text
+    assert outcome.jobs["unlearn"] == 4
+
+
 def test_a_published_benchmark_is_read_where_it_lies(plan: Run, mini_published: Path) -> None:
     outcome = plan(f"benchmark: {{name: mllmu, path: '{mini_published}', forget_percents: [25]}}")
     assert outcome.code == 0, outcome.text

@@ -306,6 +306,15 @@ def anchored(paths):
             f"Nothing was run.\nconfig.yaml: anchor.forget_percent is {percent}; expected one of "
             f"benchmark.forget_percents, {known['forget_percents']}"
         )
+    return within_memory("ask_anchor", paths)
+
+
+def within_memory(rule, paths):
+    """Files of a rule that runs on request, if its GPU and its mem_mb can hold the model."""
+    try:
+        config_checks.check_memory(rule, config, ENTRIES, ROOT, CONFIG_FILES)
+    except configuration.ConfigError as error:
+        raise WorkflowError(f"Nothing was run.\n{error}") from None
     return paths
 
 

@@ -3,7 +3,7 @@
 
 rule rescale:
     input:
-        tables=TABLES,
+        tables=lambda w: within_memory("rescale", TABLES),
         model=model_files(),
         adapters=lambda w: adapter_files(adapters(w)),
         again=again("rescale"),

@@ -1,0 +1,223 @@
+"""What a job that loads the model needs: training, answering, and host memory for the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from unsee.memory.blocks import Block, adapter_bytes, adapter_weights, linear_layers, tower_bytes, upcast
+from unsee.memory.lengths import Lengths
+from unsee.memory.shapes import FLOAT, Shapes
+from unsee.unlearning.method import Needs
+
+#: As the memory of cards is sold.
+GB = 2**30
+#: Of a card, for the CUDA context and the libraries' own buffers; and the share of a job's need added for fragmentation.
+CONTEXT = 8 * GB // 10
+MARGIN = 0.1
+#: Host memory of a process besides the weights, at the least: Python and its libraries.
+PROCESS = 10**9
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes on the device at the moment when a job holds the most, by what they are for."""
+
+    parts: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        return round(sum(self.parts.values()))
+
+    @property
+    def largest(self) -> str:
+        """The part that takes the most."""
+        return max(self.parts, key=lambda name: self.parts[name])
+
+    def fits(self, card: float) -> bool:
+        """Whether it fits a card of so many GB, with room for CUDA's context and fragmentation."""
+        return self.card <= card
+
+    @property
+    def card(self) -> float:
+        """The memory that a card must have, in GB."""
+        return (self.bytes * (1 + MARGIN) + CONTEXT) / GB
+
+
+def training(
+    shapes: Shapes,
+    lengths: Lengths,
+    settings: Mapping[str, Any],
+    *,
+    needs: Needs | None = None,
+    method: str = "",
+    options: Mapping[str, Any] | None = None,
+    beside: int = 0,
+    retained: int = 0,
+    on_gpu: bool = True,
+) -> Need:
+    """What a job of ``finetune`` or ``unlearn`` needs.
+
+    Args:
+        shapes, lengths: of model and benchmark.
+        settings: of the training, with defaults where a key is missing.
+        needs: of the method; ``None``: fine-tuning.
+        method: its name, for what ``prepare`` keeps: of ``mmunlearner`` and ``vl_eraser``.
+        options: of the method.
+        beside: rank of the adapter that lies beside weights in half precision (vanilla).
+        retained: pictures, or pairs, of the people to keep that VL-Eraser looks at.
+        on_gpu: a CPU keeps dropout's masks in four bytes an element and does not repeat grouped keys.
+    """
+    needs, options = needs or Needs(), options or {}
+    pairs = lengths.pairs if settings.get("packing") == "person" else 1
+    processes = settings.get("num_processes", 1)
+    accumulation = settings.get("gradient_accumulation", 1)
+    rows = math.ceil(math.ceil(settings["batch_size"] / processes) / accumulation)
+    tokens = rows * (shapes.picture_tokens + pairs * lengths.words)
+    scored = rows * pairs * (lengths.words if settings.get("loss_tokens") == "all" else lengths.answer)
+    joint = settings.get("alternation", "joint") == "joint"
+    groups = 1 + (needs.retain and joint)
+    checkpointing = settings.get("gradient_checkpointing", False)
+    lora = {"rank": 8, "dropout": 0.05, "scope": "language", **settings.get("lora", {})}
+    eraser = method == "vl_eraser"
+    scope = "feed_forward" if eraser else lora["scope"]
+    distances = eraser and options.get("distil", True)
+    block = Block(shapes, scope, lora["rank"], lora["dropout"], on_gpu, distances)
+    first = scope in ("language", "feed_forward") and not checkpointing  # the first block's input asks for no gradient
+    if checkpointing:
+        blocks, again = shapes.layers * tokens * shapes.width * FLOAT, block.saved(tokens)
+    else:
+        blocks, again = (shapes.layers - first) * block.saved(tokens) + first * block.saved(tokens, first=True), 0
+    # Besides the blocks: the last norm's input, sines and cosines.
+    kept = groups * (blocks + tokens * (shapes.width + 2 * shapes.head_width) * FLOAT)
+    kept += groups * tower_bytes(shapes, rows, lora, scope, checkpointing=checkpointing, on_gpu=on_gpu)
+    if settings.get("packing") == "person":  # who sees whom, as booleans and as numbers
+        kept += groups * tokens * (tokens / rows) * (1 + FLOAT)
+    logits, piece = scored * shapes.vocabulary * FLOAT, upcast(shapes)
+    others = (groups - 1) * logits  # the probabilities that another group's loss keeps until the backward pass
+    head = others + max(3 * logits, 2 * logits if shapes.stored == FLOAT else logits + piece)
+    momentary, copied = block.moment(tokens, piece, checkpointing=checkpointing)
+    moments = {"blocks": (kept + again + momentary, copied, others), "head": (kept, 0, head)}
+    if needs.vocabulary and joint:
+        # Of the retained: log-probabilities, the reference's, their exponential, difference and product.
+        moments["head"] = (kept, 0, 6 * logits)
+        moments["reference"] = (kept + momentary, copied, 2 * logits)
+    if eraser and options.get("vacuum", True):
+        moments["decomposition"] = (_decomposition(shapes, retained), 0, 0)
+    activations, copied, vocabulary = max(moments.values(), key=sum)
+
+    trained = adapter_weights(shapes, scope, lora["rank"])
+    if options.get("parameters") == "full":  # MMUnlearner's: copies of the weights themselves
+        trained = sum(n * a * b for n, a, b in linear_layers(shapes, scope))
+    # The optimizer's moments; gradients, while a further part of the step is computed.
+    more = (0 if settings.get("optimizer", "adam") == "sgd" else 2) + (
+        accumulation > 1 and rows < settings["batch_size"]
+    )
+    adapters: float = trained * FLOAT * (1 + more)
+    if method == "mmunlearner":
+        adapters += trained * (1 + FLOAT)  # a mask of a byte, and the masked gradient in the loss
+        # Before training, squared gradients are gathered: two sums of them, no gradients and no moments, and random matrices for B.
+        of_saliency = _saliency(shapes, lengths, rows, block, scope, checkpointing=checkpointing)
+        if 3.5 * trained * FLOAT + sum(of_saliency) > adapters + activations + copied + vocabulary:
+            adapters = 3.5 * trained * FLOAT
+            activations, copied, vocabulary = of_saliency
+    return _need(
+        {
+            "weights": shapes.parameters * shapes.stored,
+            "adapters": adapters,
+            "vanilla's adapter": adapter_bytes(shapes, beside),
+            "float32 copies": copied,
+            "activations": activations,
+            "vocabulary": vocabulary,
+            "bases": bases(shapes, retained) if eraser and options.get("vacuum", True) else 0,
+        }
+    )
+
+
+def _saliency(
+    shapes: Shapes, lengths: Lengths, rows: int, block: Block, scope: str, *, checkpointing: bool
+) -> tuple[float, float, float]:
+    """What MMUnlearner's squared gradients take: activations, float32 copies, vocabulary."""
+    # As many examples as a part of a step has of both groups; one by one where the tower is trained.
+    examples = 2 * rows if scope == "language" else 1
+    tokens = examples * (shapes.picture_tokens + lengths.words)
+    logits, piece = examples * lengths.answer * shapes.vocabulary * FLOAT, upcast(shapes)
+    again = block.tapped(tokens)
+    blocks = shapes.layers * tokens * shapes.width * FLOAT if checkpointing else shapes.layers * again
+    moment = tokens * (2 * shapes.feed_forward + shapes.width) * FLOAT
+    in_block = (blocks + checkpointing * again + moment, piece, 0.0)
+    return max(in_block, (blocks, 0.0, max(3 * logits, logits + piece)), key=sum)
+
+
+def _need(parts: Mapping[str, float]) -> Need:
+    return Need({name: size for name, size in parts.items() if size})
+
+
+def answering(
+    shapes: Shapes,
+    lengths: Lengths,
+    settings: Mapping[str, Any],
+    *,
+    beside: int = 0,
+    examples: bool = True,
+) -> Need:
+    """What a job of ``predict``, ``rescale`` or ``ask_anchor`` needs.
+
+    Args:
+        shapes, lengths: of model and benchmark.
+        settings: the configuration's ``evaluation`` section.
+        beside: rank of all adapters that lie beside weights in half precision.
+        examples: whether questions follow the protocol's examples; those of generation never do.
+    """
+    published = settings["protocol"] != "unsee"
+    shots = examples and (settings["protocol"] == "mllmu-official" or (published and settings["shots"]))
+    # A person's examples of multiple choice: five pictures and their words, before the person's own picture; and the words once more.
+    tokens = (1 + 5 * bool(shots)) * shapes.picture_tokens + lengths.asked * (1 + bool(shots))
+    waits = tokens if published else tokens - lengths.options
+    new_words = lengths.open * (50 if published else settings["max_new_tokens"])
+    packs = settings["batch_size"]
+    a_token = shapes.layers * 2 * shapes.key_value_width * FLOAT
+    repeated = 2 * (shapes.query_width - shapes.key_value_width) * FLOAT
+    # Gate, up, and what adapters beside them add; the residual stream, its norm, a product and its sum.
+    products = 2 if beside and shapes.stored != FLOAT else 0
+    forward = tokens * (2 + products) * shapes.feed_forward * FLOAT + tokens * 4 * shapes.width * FLOAT + tokens**2 * 5
+    logits = lengths.options * shapes.vocabulary * FLOAT
+    reading = (packs - 1) * waits * a_token + tokens * a_token + max(forward + tokens * repeated, 2 * logits)
+    written = waits + new_words
+    # The cache of a layer is copied for each new word, and repeated for each head.
+    writing = packs * written * (a_token + 2 * shapes.key_value_width * FLOAT + repeated)
+    piece = upcast(shapes)
+    moments = {
+        "reading": (((packs - 1) * waits + tokens) * a_token, reading),
+        "writing": (packs * written * a_token, writing),
+    }
+    cache, largest = max(moments.values(), key=lambda moment: moment[1])
+    return _need(
+        {
+            "weights": shapes.parameters * shapes.stored,
+            "adapters": adapter_bytes(shapes, beside),
+            "float32 copies": piece,
+            "keys and values": cache,
+            "activations": largest - cache,
+        }
+    )
+
+
+def host(shapes: Shapes) -> int:
+    """The least bytes of host memory that loading the model takes: each weight once, and the process around them."""
+    return shapes.parameters * shapes.stored + PROCESS
+
+
+def bases(shapes: Shapes, pictures: int) -> int:
+    """Bytes of VL-Eraser's projections: for each feed-forward layer the thinner of a space and its complement."""
+    columns = {width: min(pictures, max(width - pictures, 0)) for width, _ in shapes.mlp}
+    return shapes.layers * sum(width * columns[width] for width, _ in shapes.mlp) * FLOAT
+
+
+def _decomposition(shapes: Shapes, rows: int) -> int:
+    """Bytes of the singular value decomposition of one layer's inputs, in double precision: input, copy, vectors, work space."""
+    width = shapes.feed_forward
+    vectors = width**2 if rows > width // 2 else width * min(rows, width)
+    return 8 * (vectors + 3 * width * rows)
