@@ -19,7 +19,7 @@ _AGAIN = "then give the same command again: what is finished is not done again"
 #: Less memory, same result, by rule.
 _SMALLER = {
     "finetune": "raise finetune.gradient_accumulation, or set finetune.gradient_checkpointing: true",
-    "unlearn": "raise gradient_accumulation of unlearning or of the method, or set gradient_checkpointing: true",
+    "unlearn": "set gradient_checkpointing: true, or raise gradient_accumulation of unlearning or of the method",
     "predict": "lower evaluation.batch_size",
     "pretrain_base": "lower the batches in pretraining",
 }
