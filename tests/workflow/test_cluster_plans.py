@@ -58,7 +58,8 @@ def test_the_page_leads_to_22_models(plan: Callable[..., Any], root: Path, tmp_p
     own, several = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "cluster.yaml").write_text(own)
     (tmp_path / "several.yaml").write_text(several)
-    presets = [root / name for name in re.findall(r"presets/[\w.-]+\.yaml", page.partition("--dry-run")[0])]
+    command = page.partition("--dry-run")[0].rpartition("snakemake ")[2]
+    presets = [root / name for name in re.findall(r"presets/[\w.-]+\.yaml", command)]
     assert len(presets) == 2
     profile = ["--profile", str(root / "profiles" / "slurm")]
     outcome = plan("", "results/table3.csv", *profile, over=[*presets, tmp_path / "cluster.yaml"])
