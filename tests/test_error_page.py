@@ -17,6 +17,11 @@ def test_every_row_is_of_an_input_that_a_test_names() -> None:
         assert given in literals, f"no test names {given!r}; delete the row"
 
 
+def test_every_input_has_one_row() -> None:
+    inputs = [row.split(" | ")[0] for row in error_page.rows()]
+    assert len(inputs) == len(set(inputs)), sorted({row for row in inputs if inputs.count(row) > 1})
+
+
 def test_the_page_is_as_the_tests_write_it() -> None:
     if error_page.PAGE.is_file():
         text = error_page.PAGE.read_text(encoding="utf-8")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ from transformers.cache_utils import DynamicLayer
 
 from tests import error_page
 from tools import memory_page
-from unsee import memory
+from unsee import memory, room
 from unsee.config import ConfigError, resolve
 from unsee.config_checks import check, check_memory
 from unsee.evaluation import anchor, engine
@@ -115,6 +118,34 @@ def test_nothing_is_said_of_shapes_that_nobody_tells(path: str, tmp_path: Path) 
     assert memory.shapes_of({**spec, "path": str(tmp_path)}, ROOT, SQUARE) is None
     (tmp_path / "config.json").write_text('{"model_type": "llava", "text_config"')
     assert memory.shapes_of({**spec, "path": str(tmp_path)}, ROOT, SQUARE) is None
+
+
+def test_no_value_of_config_json_ends_planning_in_a_traceback(family_spec: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(family_spec["path"], folder)
+    original = json.loads((folder / "config.json").read_text())
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["model"] |= {**family_spec, "path": str(folder)}
+    entries = resolve(config, catalogue.read())
+
+    def places(content: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        for key, value in content.items() if isinstance(content, dict) else ():
+            yield (*at, key)
+            yield from places(value, (*at, key))
+
+    for place in places(original):
+        for value in (0, -1, math.inf, "text", [1], None):
+            damaged = copy.deepcopy(original)
+            section = damaged
+            for key in place[:-1]:
+                section = section[key]
+            section[place[-1]] = value
+            (folder / "config.json").write_text(json.dumps(damaged))
+            try:
+                list(memory.findings(config, entries, ROOT))
+                room.picture_bytes(folder)
+            except Exception as error:
+                pytest.fail(f"{'.'.join(place)} = {value!r} gives {error!r}")
 
 
 @pytest.mark.parametrize("revision", [None, "0123abc"])

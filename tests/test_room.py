@@ -38,7 +38,11 @@ def test_a_fetched_checkpoint_is_looked_at_in_the_cache(tmp_path: Path, monkeypa
 
 def test_what_is_not_there_or_damaged_takes_no_room(tmp_path: Path) -> None:
     assert room.adapter_bytes(tmp_path, 8, "both") == room.picture_bytes(tmp_path) == 0
-    (tmp_path / "config.json").write_text(json.dumps({"image_seq_length": None}))
+    for tokens in (None, float("inf")):
+        (tmp_path / "config.json").write_text(
+            json.dumps({"image_seq_length": tokens, "text_config": {"hidden_size": 1}})
+        )
+        assert room.picture_bytes(tmp_path) == 0
     for data in (b"", b"\xff" * 20, (9).to_bytes(8, "little") + b'{"a": 1}'):
         (tmp_path / "model.safetensors").write_bytes(data)
         assert room.adapter_bytes(tmp_path, 8, "both") == room.picture_bytes(tmp_path) == 0
@@ -58,13 +62,13 @@ def test_a_full_disk_is_seen_before(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
-    (tmp_path / "results").symlink_to("/proc")  # where root has no right either
+    (tmp_path / "results").symlink_to(tmp_path / "gone")
     with pytest.raises(room.RoomError) as caught:
         room.check(tmp_path / "results", {})
     error_page.check(
         "results/ where nothing can be written", "planning", str(caught.value).replace(str(tmp_path), "FOLDER")
     )
     (tmp_path / "results").unlink()
-    (tmp_path / "results").symlink_to(tmp_path / "gone")
+    (tmp_path / "results").symlink_to("/proc")  # where root has no right either; the reason differs by user
     with pytest.raises(room.RoomError, match="results: cannot be written to"):
         room.check(tmp_path / "results", {})

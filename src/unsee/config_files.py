@@ -117,9 +117,11 @@ def shown(value: Any) -> str:
 
 
 def hint(value: Any) -> str:
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+[eE][+-]?\d+", value):
-        mantissa, exponent = re.split("[eE]", value)
-        return f" (YAML takes {value} for a text; write {mantissa}.0e{exponent})"
+    match = isinstance(value, str) and re.fullmatch(r"([+-]?\d+)(\.\d*)?[eE]([+-]?)(\d+)", value)
+    if match:
+        whole, fraction, sign, exponent = match.groups()
+        # A number of YAML 1.1 has a point, and a sign in the exponent.
+        return f" (YAML takes {value} for a text; write {whole}{fraction or '.0'}e{sign or '+'}{exponent})"
     return ""
 
 
@@ -129,12 +131,17 @@ def place(key: Key, config: Mapping[str, Any], places: Sequence[tuple[Any, Path]
     value, found = look_up(config, key)
     depths = [(look_up(content, key), file) for content, file in places]
     whole = [(other, file) for (other, depth), file in depths if depth == len(key)]
-    said = [file for other, file in whole if other == value or isinstance(other, dict)]
+    said = [file for other, file in whole if other == value or isinstance(other, dict) or _both_nan(other, value)]
     if found == len(key) and places and not said:
         return f"--config: {path}"
     deepest = max((depth for (_, depth), _ in depths), default=0)
     holding = [file for (_, depth), file in depths if depth == deepest]
     return f"{next(iter(said or holding), Path(DEFAULTS)).name}: {path}"
+
+
+def _both_nan(first: Any, second: Any) -> bool:
+    """Whether both are NaN, which is equal to nothing."""
+    return isinstance(first, float) and isinstance(second, float) and math.isnan(first) and math.isnan(second)
 
 
 def path_text(key: Key) -> str:

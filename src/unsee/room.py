@@ -52,7 +52,7 @@ def picture_bytes(checkpoint: Path) -> int:
     try:
         config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
         return int(config["image_seq_length"]) * int(config["text_config"]["hidden_size"]) * FLOAT
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return 0
 
 

@@ -135,6 +135,18 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
         ),
         (
             "finetune.learning_rate",
+            "1e3",
+            "config.yaml: finetune.learning_rate is '1e3'; expected a number above 0 "
+            "(YAML takes 1e3 for a text; write 1.0e+3)",
+        ),
+        (
+            "finetune.learning_rate",
+            "1.5e3",
+            "config.yaml: finetune.learning_rate is '1.5e3'; expected a number above 0 "
+            "(YAML takes 1.5e3 for a text; write 1.5e+3)",
+        ),
+        (
+            "finetune.learning_rate",
             float("nan"),
             "config.yaml: finetune.learning_rate is nan; expected a number above 0",
         ),
@@ -331,6 +343,14 @@ def test_every_finding_gets_its_line(config: dict[str, Any]) -> None:
         "config.yaml: benchmark.people",
         "config.yaml: seeds[0]",
     ]
+
+
+def test_the_file_that_says_nan_is_named(config: dict[str, Any], tmp_path: Path) -> None:
+    base, preset = tmp_path / "config.yaml", tmp_path / "preset.yaml"
+    base.write_text(yaml.safe_dump(config))
+    preset.write_text("finetune: {learning_rate: .nan}")
+    put(config, "finetune.learning_rate", float("nan"))
+    assert complaint(config, [base, preset]).startswith("preset.yaml: finetune.learning_rate is nan")
 
 
 def test_the_file_that_says_it_is_named(config: dict[str, Any], tmp_path: Path) -> None:

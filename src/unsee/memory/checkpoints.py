@@ -73,7 +73,7 @@ def shapes_of(model: Mapping[str, Any], root: Path, picture: tuple[int, int]) ->
         pictures = _picture_settings(folder)
         found = read_shapes(settings, pictures, model["dtype"], picture)
         return found and replace(found, counted=_count(folder))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError):
         return None  # a checkpoint that cannot be read is refused elsewhere, in its own words
 
 
