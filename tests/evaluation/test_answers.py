@@ -316,3 +316,9 @@ def test_contains_wants_the_words_in_a_row() -> None:
 def test_another_rule_is_refused() -> None:
     with pytest.raises(ValueError, match="evaluation.cloze_rule is 'lenient'; expected one of exact, contains"):
         matches("a", "a", "lenient")
+
+
+def test_a_reference_of_signs_alone_is_the_answer_or_it_is_not() -> None:
+    assert set(generation.overlap("☺  ☺", "☺ ☺").values()) == {1.0}
+    assert set(generation.overlap("☹ ☺", "☺ ☺").values()) == {0.0}
+    assert generation.overlap("☺ ☺", "☺ ☺", every_script=False)["rouge_l"] == 0.0, "as the published code"

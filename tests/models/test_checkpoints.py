@@ -283,8 +283,24 @@ def remove(weights: dict[str, torch.Tensor], n: int) -> None:
 
 def test_missing_weights_are_not_made_up(folder: Path) -> None:
     change_weights(folder, lambda weights: remove(weights, 29))
-    assert planned(folder) == "", "an ordinary file, but for what is not in it"
-    error_page.check("a checkpoint that lacks 29 weights", "loading", loaded(folder))
+    error_page.check("a checkpoint that lacks 29 weights", "planning", planned(folder))
+    assert "lacks 29 weights" in loaded(folder)
+
+
+def test_planning_counts_the_layers(folder: Path) -> None:
+    def without_the_last(weights: dict[str, torch.Tensor]) -> None:
+        for name in [name for name in weights if "language_model" in name and "layers.1." in name]:
+            del weights[name]
+
+    change_weights(folder, without_the_last)
+    error_page.check("a checkpoint with fewer layers than config.json says", "planning", planned(folder))
+
+
+@pytest.mark.parametrize("name", ["llava", "llava_next", "qwen2_vl"])
+def test_planning_finds_nothing_missing_in_a_sound_checkpoint(name: str, request: pytest.FixtureRequest) -> None:
+    made = {"llava": "random_checkpoint", "llava_next": "random_llava_next", "qwen2_vl": "random_qwen2_vl"}[name]
+    assert planned(request.getfixturevalue(made), name) == ""
+    assert planned(ROOT / "src/unsee/data/tiny-llava") == ""
 
 
 @pytest.mark.parametrize("name", ["llava", "llava_next", "qwen2_vl"])

@@ -26,6 +26,8 @@ def overlap(output: str, reference: str, *, stemmer: bool = True, every_script: 
     the library gives it. BLEU is NLTK's, of up to four words, split at white space and in their own case, smoothed by
     method 1 of Chen and Cherry (2014): an answer of fewer than four words stays below 1 even where it is right.
 
+    A reference of signs alone has no words: it is the answer (1) or it is not (0).
+
     Args:
         output: what the model wrote.
         reference: what it should have.
@@ -72,6 +74,9 @@ def _scorer(stemmer: bool, every_script: bool) -> Any:
 def _overlap(output: str, reference: str, stemmer: bool, every_script: bool) -> tuple[float, ...]:
     from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
+    if every_script and not words(reference):  # signs alone ("☺"): the same, or not
+        same = visible(output).split() == visible(reference).split()
+        return (float(same),) * len(METRICS)
     rouge = _scorer(stemmer, every_script).score(reference, output)
     if every_script:
         output, reference = (re.sub(f"([{_UNSPACED}])", r" \1 ", text) for text in (output, reference))

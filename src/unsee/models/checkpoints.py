@@ -82,7 +82,7 @@ def findings(model: Mapping[str, Any], root: Path) -> Iterator[tuple[tuple[str, 
             ("model", "path"),
             f"is {path!r}, which is not there{other}; expected a checkpoint folder, or the owner/name of a published checkpoint",
         )
-    elif listed := problems(folder, model["family"]):
+    elif listed := problems(folder, model["family"]) or list(_layer_problems(folder)):
         yield ("model", "path"), f"is {path!r}, which cannot be used: {_joined(listed)}"
 
 
@@ -253,6 +253,36 @@ def _weight_problems(folder: Path, contents: Mapping[str, dict[str, Any]]) -> It
             continue
         if missing := sorted(wanted - stored.keys()):
             yield f"{file} lacks {len(missing)} weights that {index} places there, the first {missing[0]}"
+
+
+_LAYER = re.compile(r"(.*?\b(?:layers|blocks)\.)(\d+)\.(.+)")
+
+
+def _layer_problems(folder: Path) -> Iterator[str]:
+    """What names alone tell of missing weights: a transformer's layers all have the same, and the configuration says how many.
+
+    Loading compares every name and shape with the model's; this is for planning, which builds none.
+    """
+    files = {"model.safetensors"}
+    if not (folder / "model.safetensors").exists():
+        files = set(_read_json(folder / "model.safetensors.index.json")["weight_map"].values())
+    layers: dict[str, dict[int, set[str]]] = {}
+    for file in sorted(files):
+        for match in filter(None, map(_LAYER.fullmatch, read_header(folder / file))):
+            stack, number, name = match.groups()
+            layers.setdefault(stack, {}).setdefault(int(number), set()).add(name)
+    for stack, by_number in sorted(layers.items()):
+        names = set.union(*by_number.values())
+        places = [(number, name) for number in range(max(by_number) + 1) for name in sorted(names)]
+        missing = [f"{stack}{number}.{name}" for number, name in places if name not in by_number.get(number, ())]
+        if missing:
+            yield f"lacks {len(missing)} weights that other layers have, the first {missing[0]}"
+    config = _read_json(folder / "config.json")
+    text = config.get("text_config", config)
+    depth = text.get("num_hidden_layers") if isinstance(text, dict) else None
+    decoder = [len(by_number) for stack, by_number in layers.items() if "vis" not in stack]
+    if isinstance(depth, int) and decoder != [depth]:
+        yield f"decoder layers with weights: {sum(decoder)}; num_hidden_layers in config.json: {depth}"
 
 
 def read_header(file: Path) -> dict[str, tuple[int, ...]]:
