@@ -21,9 +21,9 @@ def find(people: pa.Table, questions: pa.Table, training_pairs: pa.Table) -> dic
     """The people or questions that each gap is about, by the gap's name; gaps that there are none of are left out.
 
     Args:
-        people: ``person_id`` and ``group``.
-        questions: ``question_id``, ``person_id``, ``origin``, ``modality``, ``task`` and ``options``.
-        training_pairs: ``person_id`` and ``modality``.
+        people: ``person_id``, ``name`` and ``group``.
+        questions: ``question_id``, ``person_id``, ``origin``, ``modality``, ``task``, ``question``, ``answer`` and ``options``.
+        training_pairs: ``pair_id``, ``person_id``, ``modality``, ``question`` and ``answer``.
     """
     groups: dict[str, list[str]] = defaultdict(list)
     for row in people.select(["person_id", "group"]).to_pylist():
@@ -60,7 +60,24 @@ def find(people: pa.Table, questions: pa.Table, training_pairs: pa.Table) -> dic
         fewer_options += [question for question, n in by_question.items() if n < usual_number]
     found["People With Fewer Tasks Than Most"] = sorted(set(fewer_tasks))
     found["Multiple-choice Questions With Fewer Options Than Most"] = fewer_options
+    names = {row["person_id"]: row["name"] for row in people.to_pylist() if row["group"] == "fictitious"}
+    found["Training Pairs That Name Another Person Only"] = _about_others(training_pairs, "pair_id", names)
+    found["Questions That Name Another Person Only"] = _about_others(questions, "question_id", names)
     return {name: members for name, members in found.items() if members}
+
+
+def _about_others(rows: pa.Table, id_column: str, names: dict[str, str]) -> list[str]:
+    """The rows whose question and answer have another person's whole name, and not that of the person they are filed under.
+
+    Such rows may have been exchanged, and a forgotten person's facts be taught as a retained one's.
+    """
+    whole = {name for name in names.values() if " " in name}  # a single name may be a word like any other
+    about_others = []
+    for row in rows.select([id_column, "person_id", "question", "answer"]).to_pylist():
+        own, text = names.get(row["person_id"]), f"{row['question']} {row['answer']}"
+        if own is not None and own not in text and any(name in text for name in whole):
+            about_others.append(row[id_column])
+    return about_others
 
 
 def shown(members: list[str]) -> str:
