@@ -36,14 +36,14 @@ _ALIASES = {
 
 def country(biography: Mapping[str, Any]) -> str | None:
     """The country: of its own key, else of the residence, else of the birth; its two letters, or the text where there is no such name."""
-    given = _value(biography, _COUNTRY)
-    return _code(given) or _country_of_places(biography) or (comparable(given) if given else None)
+    text = _value(biography, _COUNTRY)
+    return _code(text) or _country_of_places(biography) or (comparable(text) if text else None)
 
 
 def region(biography: Mapping[str, Any]) -> str | None:
     """Where in the country: of its own key, else what stands before the country in the residence or the birthplace."""
-    if given := _value(biography, _REGION):
-        return comparable(given)
+    if text := _value(biography, _REGION):
+        return comparable(text)
     within = _code(_value(biography, _COUNTRY))
     for place in _places(biography):
         parts = _parts(place)
@@ -63,8 +63,8 @@ def birth_year(biography: Mapping[str, Any]) -> str | None:
 
 def employment(biography: Mapping[str, Any]) -> str | None:
     """What a person works as, without where: ``Marine biologist at Oceanic Institute`` is a marine biologist."""
-    given = _value(biography, _EMPLOYMENT)
-    job = re.split(r"\s+(?:at|for|with|in)\s+|[,;(]", comparable(given), maxsplit=1)[0] if given else ""
+    text = _value(biography, _EMPLOYMENT)
+    job = re.split(r"\s+(?:at|for|with|in)\s+|[,;(]", comparable(text), maxsplit=1)[0] if text else ""
     return job.strip() or None
 
 
