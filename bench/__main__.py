@@ -101,7 +101,7 @@ def methods(table: Table, model: dict[str, Any], tables: str, folder: Path, perc
     """Seconds of every method in config.yaml, on a small benchmark, as one job has them."""
     import yaml
 
-    from unsee import config
+    from unsee.jobs import config
     from unsee.unlearning import catalogue
 
     settings = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))

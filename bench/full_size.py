@@ -20,12 +20,12 @@ from transformers import (
     Qwen2VLForConditionalGeneration,
 )
 
+from unsee.base_model import tiny_llava, tiny_qwen2_vl
+from unsee.benchmarks.tables import Pair
 from unsee.evaluation import prompts
-from unsee.models import tiny, tiny_qwen2_vl
-from unsee.models.family import family
+from unsee.models.families.base import family
 from unsee.models.half import compute_in_float32
 from unsee.models.model import VisionLanguageModel
-from unsee.training.pairs import Pair
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _decoder(shape: Shape, tokenizer: Any) -> dict[str, Any]:
 
 
 def _llava(shape: Shape, texts: list[str]) -> tuple[PreTrainedModel, Any]:
-    processor = tiny.build_processor(texts)
+    processor = tiny_llava.build_processor(texts)
     processor.image_processor.size = {"shortest_edge": shape.image}
     processor.image_processor.crop_size = {"height": shape.image, "width": shape.image}
     processor.patch_size = shape.patch

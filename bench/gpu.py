@@ -25,12 +25,12 @@ from bench import plain  # noqa: E402
 from bench.full_size import LLAVA_7B, QWEN2_VL_7B, Shape, build, pairs, questions  # noqa: E402
 from bench.table import Table  # noqa: E402
 from unsee.evaluation import engine, prompts  # noqa: E402
+from unsee.models.likelihood import score  # noqa: E402
 from unsee.models.model import VisionLanguageModel  # noqa: E402
 from unsee.models.packing import Request, pack  # noqa: E402
 from unsee.models.pictures import Pictures  # noqa: E402
+from unsee.training.batches import Unit, batch, units  # noqa: E402
 from unsee.training.loop import add_lora  # noqa: E402
-from unsee.training.pairs import Unit, batch, units  # noqa: E402
-from unsee.training.scores import score  # noqa: E402
 from unsee.training.settings import LoraSettings  # noqa: E402
 
 

@@ -42,10 +42,10 @@ def evaluate(
         people: how many are asked about, evenly from all; everyone by default.
     """
     from bench import plain
+    from unsee.benchmarks.tables import read_images
     from unsee.evaluation.engine import answer, select
     from unsee.models.model import load
     from unsee.models.pictures import Pictures
-    from unsee.training.pairs import read_images
 
     vlm = load(model)
     questions = select(Path(benchmark), [])
@@ -77,12 +77,12 @@ def train(
 
     ``packed`` has a sequence a person, ``unpacked`` a sequence a pair, ``small`` a sequence a pair and four pairs a step.
     """
+    from unsee.models.likelihood import score
     from unsee.models.model import load
     from unsee.models.packing import collate, pack
     from unsee.models.pictures import Pictures
-    from unsee.training import pairs as p
+    from unsee.training import batches as p
     from unsee.training.loop import add_lora, train
-    from unsee.training.scores import score
     from unsee.training.settings import LoraSettings, TrainingSettings
 
     vlm = load(model)

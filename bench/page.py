@@ -92,12 +92,12 @@ def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: in
     from unsee.benchmarks import mllmu, synthetic
     from unsee.benchmarks.statistics import count
     from unsee.evaluation.scoring import score_predictions
-    from unsee.results import drawing, explorer, figures, figures_trade_off, report
-    from unsee.results.differences import differences
-    from unsee.results.scores import Run, gather, over_seeds, summarise
-    from unsee.results.summary import summary
-    from unsee.results.tables import table3
-    from unsee.results.trade_off import trade_off
+    from unsee.results.page import drawing, explorer, figures, figures_trade_off, report
+    from unsee.results.statistics.differences import differences
+    from unsee.results.statistics.trade_off import trade_off
+    from unsee.results.tables.scores import Run, gather, over_seeds, summarise
+    from unsee.results.tables.summary import summary
+    from unsee.results.tables.table3 import table3
 
     synthetic.write(folder / "raw", people=people, celebrities=celebrities, forget_percents=[percent], seed=0)
     mllmu.load(folder / "raw", [percent]).write(folder)

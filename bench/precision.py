@@ -19,13 +19,14 @@ from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
+from unsee.benchmarks.tables import person_ids, read_images, read_pairs
 from unsee.models import attention
-from unsee.models.family import family
+from unsee.models.families.base import family
 from unsee.models.half import HalfLinear, compute_in_float32
+from unsee.models.likelihood import score
 from unsee.models.model import DTYPES, VisionLanguageModel, load, merge
 from unsee.models.pictures import Pictures
-from unsee.training.pairs import batch, people, read_images, read_pairs, units
-from unsee.training.scores import score
+from unsee.training.batches import batch, units
 from unsee.unlearning import catalogue
 from unsee.unlearning.run import unlearn
 
@@ -190,7 +191,7 @@ def _changes(benchmark: Path, build: Build, dtype: str, vanilla: Path, adapter: 
 
 @torch.no_grad()
 def _nll(benchmark: Path, vlm: VisionLanguageModel) -> float:
-    pairs = read_pairs(benchmark, people(benchmark, PERCENT, "forget"))
+    pairs = read_pairs(benchmark, person_ids(benchmark, PERCENT, "forget"))
     images = read_images(benchmark, {pair.image_id for pair in pairs if pair.image_id})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
     means = [score(vlm, batch(vlm, [unit]), pictures).nll() for unit in units(vlm, pictures, pairs, "person")]

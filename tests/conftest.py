@@ -33,12 +33,12 @@ def mini_benchmark(mini_published: Path, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="session")
 def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny LLaVA with random weights, as a checkpoint folder."""
+    from unsee.base_model import tiny_llava
     from unsee.benchmarks import wording
-    from unsee.models import tiny
 
     folder = tmp_path_factory.mktemp("checkpoint")
-    processor = tiny.build_processor(wording.vocabulary(), vocabulary_size=1000)
-    tiny.save(tiny.build_model(processor, seed=0, width=64, layers=2), processor, folder)
+    processor = tiny_llava.build_processor(wording.vocabulary(), vocabulary_size=1000)
+    tiny_llava.save(tiny_llava.build_model(processor, seed=0, width=64, layers=2), processor, folder)
     return folder
 
 
@@ -53,8 +53,8 @@ def random_qwen2_vl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Qwen2-VL with random weights, as a checkpoint folder."""
     import torch
 
+    from unsee.base_model import tiny_qwen2_vl
     from unsee.benchmarks import wording
-    from unsee.models import tiny_qwen2_vl
 
     folder = tmp_path_factory.mktemp("qwen2_vl")
     processor = tiny_qwen2_vl.build_processor(wording.vocabulary(), vocabulary_size=1000)
@@ -80,11 +80,11 @@ def random_llava_next(tmp_path_factory: pytest.TempPathFactory) -> Path:
         LlavaNextProcessor,
     )
 
+    from unsee.base_model import tiny_llava
     from unsee.benchmarks import wording
-    from unsee.models import tiny
 
     folder = tmp_path_factory.mktemp("llava_next")
-    tokenizer = tiny.build_processor(wording.vocabulary(), vocabulary_size=1000).tokenizer
+    tokenizer = tiny_llava.build_processor(wording.vocabulary(), vocabulary_size=1000).tokenizer
     tiles = [[48, 96], [96, 48], [96, 96], [48, 144]]
     pictures = LlavaNextImageProcessorPil(
         size={"shortest_edge": 48}, crop_size={"height": 48, "width": 48}, image_grid_pinpoints=tiles
@@ -95,7 +95,7 @@ def random_llava_next(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch_size=24,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
-        chat_template=tiny.CHAT_TEMPLATE,
+        chat_template=tiny_llava.CHAT_TEMPLATE,
     )
     config = LlavaNextConfig(
         vision_config=CLIPVisionConfig(
@@ -141,7 +141,7 @@ def family_spec(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def many_shapes() -> Any:
-    """Pictures as :func:`unsee.training.pairs.read_images` gives them, each made wide, high or square."""
+    """Pictures as :func:`unsee.benchmarks.tables.read_images` gives them, each made wide, high or square."""
     from PIL import Image
 
     def reshape(images: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:

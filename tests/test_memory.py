@@ -24,18 +24,19 @@ from transformers.cache_utils import DynamicLayer
 
 from tests import error_page
 from tools import memory_page
-from unsee import memory, room
-from unsee.config import ConfigError, resolve
-from unsee.config_checks import check, check_memory
+from unsee import memory
+from unsee.core import disk
 from unsee.evaluation import anchor, engine
 from unsee.evaluation.protocols import make
+from unsee.jobs.config import ConfigError, resolve
+from unsee.jobs.config_checks import check, check_memory
 from unsee.memory.blocks import Block
 from unsee.models import half
+from unsee.models.likelihood import score
 from unsee.models.model import DTYPES, load
+from unsee.training.batches import Unit, batch
 from unsee.training.dropout import ByteDropout
 from unsee.training.loop import add_lora
-from unsee.training.pairs import Unit, batch
-from unsee.training.scores import score
 from unsee.training.settings import LoraSettings
 from unsee.unlearning import catalogue
 from unsee.unlearning.method import Needs
@@ -143,7 +144,7 @@ def test_no_value_of_config_json_ends_planning_in_a_traceback(family_spec: dict[
             (folder / "config.json").write_text(json.dumps(damaged))
             try:
                 list(memory.findings(config, entries, ROOT))
-                room.picture_bytes(folder)
+                disk.picture_bytes(folder)
             except Exception as error:
                 pytest.fail(f"{'.'.join(place)} = {value!r} gives {error!r}")
 

@@ -28,18 +28,20 @@ from transformers.initialization import no_init_weights
 from tests.live_bytes import LiveBytes
 from tools import memory_page
 from unsee import memory
+from unsee.base_model import tiny_llava
 from unsee.benchmarks import wording
 from unsee.benchmarks.schema import read_table
+from unsee.benchmarks.tables import read_images
 from unsee.evaluation import engine
-from unsee.models import attention, packing, tiny
-from unsee.models.family import family
+from unsee.models import attention, packing
+from unsee.models.families.base import family
 from unsee.models.half import compute_in_float32
+from unsee.models.likelihood import score
 from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Request
 from unsee.models.pictures import Pictures
+from unsee.training.batches import Unit, batch
 from unsee.training.loop import Counters, add_lora, train
-from unsee.training.pairs import Unit, batch, read_images
-from unsee.training.scores import score
 from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning import catalogue
 from unsee.unlearning.method import Context, get
@@ -292,7 +294,7 @@ def test_answering_takes_what_the_arithmetic_says(
     monkeypatch.setattr("unsee.models.half.PIECE", 2**20)
     monkeypatch.setattr("unsee.memory.blocks.PIECE", 2**20)
     monkeypatch.setattr(packing, "blocks", lambda ends: None)  # a GPU has a mask instead
-    processor = tiny.build_processor(wording.vocabulary(), vocabulary_size=1000)
+    processor = tiny_llava.build_processor(wording.vocabulary(), vocabulary_size=1000)
     model = build("llava", 2, side=96, pixels=24)
     model.config.image_token_index = processor.tokenizer.convert_tokens_to_ids("<image>")
     vlm = load("llava", model, processor)

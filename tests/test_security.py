@@ -16,9 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
-from unsee import images
 from unsee.benchmarks import clear, files, mllmu
 from unsee.benchmarks.schema import BenchmarkError
+from unsee.core import images
 from unsee.models.checkpoints import CheckpointError
 from unsee.models.model import load
 
@@ -116,7 +116,7 @@ def test_every_picture_is_opened_in_one_place() -> None:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open"
     }
-    assert opened == {"src/unsee/images.py"}
+    assert opened == {"src/unsee/core/images.py"}
 
 
 @pytest.mark.parametrize("name", ["../up", "/etc/passwd", "a\0b", "..", ".", "a/b", "a\\b", ".hidden", "a\nb"])

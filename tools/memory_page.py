@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from unsee import memory  # noqa: E402
-from unsee.config import resolve  # noqa: E402
+from unsee.jobs.config import resolve  # noqa: E402
 from unsee.unlearning import catalogue  # noqa: E402
 
 PAGE = ROOT / "docs" / "memory.md"

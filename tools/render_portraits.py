@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from PIL import Image
 from tqdm import tqdm
 
-from unsee.images import decode
+from unsee.core.images import decode
 
 ADULT = 24.0
 LOOKED_YOUNG = {

@@ -11,10 +11,10 @@ import torch
 
 from bench import plain
 from bench.table import Table, exponent
+from unsee.benchmarks.tables import read_images
 from unsee.evaluation.engine import answer, select
 from unsee.models.model import load
 from unsee.models.pictures import Pictures
-from unsee.training.pairs import read_images
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])

@@ -19,8 +19,8 @@ from unsee.benchmarks import clear, published
 from unsee.benchmarks.schema import BenchmarkError
 from unsee.evaluation.engine import predict
 from unsee.evaluation.scoring import score_predictions
-from unsee.results.scores import Run, gather, summarise
-from unsee.results.tables import table3
+from unsee.results.tables.scores import Run, gather, summarise
+from unsee.results.tables.table3 import table3
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 TEXTS = pa.list_(pa.string())

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from unsee.benchmarks.tables import read_images
 from unsee.evaluation.engine import answer, select
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
-from unsee.training.pairs import read_images
 
 SETTINGS = {"classification": "likelihood", "batch_size": 16, "max_new_tokens": 8}
 

@@ -14,7 +14,7 @@ from unsee.evaluation import anchor, official
 from unsee.evaluation.engine import plan
 from unsee.evaluation.protocols import make
 from unsee.evaluation.scoring import score_predictions
-from unsee.results.scores import Run, gather
+from unsee.results.tables.scores import Run, gather
 
 SETTINGS = {"protocol": "mllmu-official", "seed": 0}
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from unsee.benchmarks.tables import read_images
 from unsee.evaluation.engine import answer, plan
 from unsee.evaluation.protocols import make, pictures
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
-from unsee.training.pairs import read_images
 
 Asked = tuple[VisionLanguageModel, Pictures, list[dict[str, Any]], dict[str, Any]]
 

@@ -11,12 +11,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from peft.utils.constants import DUMMY_TARGET_MODULES
 
+from unsee.benchmarks.tables import read_images
 from unsee.evaluation.engine import answer, select
 from unsee.evaluation.rescaled import predict_rescaled, sample
 from unsee.models.model import load, merge
 from unsee.models.pictures import Pictures
 from unsee.training.loop import add_lora, save_adapter
-from unsee.training.pairs import read_images
 from unsee.training.settings import LoraSettings
 
 SETTINGS = {"classification": "likelihood", "batch_size": 4, "max_new_tokens": 4}

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from unsee.core.resume import CheckpointDir
 from unsee.evaluation import engine, shards
-from unsee.resume import Unfinished
 
 SCHEMA = pa.schema([("question_id", pa.string()), ("output", pa.string())])
 
@@ -66,7 +66,7 @@ def test_inference_goes_on_where_it_was_killed(
         asked.append(groups[0][0]["question_id"])
         return answer(vlm, pictures, groups, settings)
 
-    def predict(output: Path, unfinished: Unfinished | None) -> bytes:
+    def predict(output: Path, checkpoint_dir: CheckpointDir | None) -> bytes:
         engine.predict(
             model_spec,
             mini_benchmark,
@@ -75,7 +75,7 @@ def test_inference_goes_on_where_it_was_killed(
             settings=settings,
             threads=1,
             output=output,
-            unfinished=unfinished,
+            checkpoint_dir=checkpoint_dir,
         )
         return output.read_bytes()
 
@@ -86,7 +86,7 @@ def test_inference_goes_on_where_it_was_killed(
     ids = pq.read_table(tmp_path / "whole.parquet")["question_id"].to_pylist()
     assert n > 4 and ids == sorted(ids)
 
-    place = Unfinished(tmp_path / "checkpoints" / "job" / "key")
+    place = CheckpointDir(tmp_path / "checkpoints" / "job" / "key")
     killed.clear()
     asked.clear()
     with pytest.raises(Killed):

@@ -18,7 +18,7 @@ from tests import error_page
 from unsee import models
 from unsee.models import checkpoints
 from unsee.models.checkpoints import CheckpointError
-from unsee.models.family import family
+from unsee.models.families.base import family
 from unsee.models.model import load
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import nn
 
 from unsee.evaluation import prompts
-from unsee.models.family import family
+from unsee.models.families.base import family
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.packing import Request, collate, pack
 from unsee.models.pictures import Pictures

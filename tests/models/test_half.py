@@ -12,14 +12,15 @@ from peft.utils.constants import DUMMY_TARGET_MODULES
 from safetensors.torch import load_file
 from torch import nn
 
+from unsee.benchmarks.tables import person_ids, read_images, read_pairs
 from unsee.evaluation.engine import answer, select
 from unsee.models import half
 from unsee.models.half import HalfEmbedding, HalfLinear
+from unsee.models.likelihood import score
 from unsee.models.model import DTYPES, VisionLanguageModel, load, merge
 from unsee.models.pictures import Pictures
+from unsee.training.batches import batch, units
 from unsee.training.loop import add_lora, save_adapter
-from unsee.training.pairs import batch, people, read_images, read_pairs, units
-from unsee.training.scores import score
 from unsee.training.settings import LoraSettings
 
 HALF = ("bfloat16", "float16")
@@ -90,7 +91,7 @@ def test_the_backward_pass_keeps_the_weight_as_it_is_stored() -> None:
 
 @pytest.mark.parametrize("dtype", HALF)
 def test_every_family_computes_in_float32(family_spec: dict[str, Any], mini_benchmark: Path, dtype: str) -> None:
-    pairs = read_pairs(mini_benchmark, people(mini_benchmark, 25, "forget"))
+    pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "forget"))
     images = read_images(mini_benchmark, {p.image_id for p in pairs if p.image_id})
     outcomes = []
     for vlm in (load({**family_spec, "dtype": dtype}), rounded(load(family_spec), dtype)):
@@ -146,7 +147,7 @@ def stacked(
 def test_stacked_adapters_are_what_a_sum_of_float32_weights_gives(
     model_spec: dict[str, Any], stacked: list[Path], mini_benchmark: Path
 ) -> None:
-    pairs = read_pairs(mini_benchmark, people(mini_benchmark, 25, "forget"))
+    pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "forget"))
     images = read_images(mini_benchmark, {p.image_id for p in pairs if p.image_id})
 
     def change(vanilla: VisionLanguageModel, unlearned: VisionLanguageModel) -> torch.Tensor:
@@ -204,10 +205,10 @@ def test_features_of_a_tower_with_an_adapter_are_its_own(
     model_spec: dict[str, Any], stacked: list[Path], mini_benchmark: Path, tmp_path: Path
 ) -> None:
     """What is kept between jobs is told apart by the updates beside the tower's weights."""
-    from unsee.cache import Cache
+    from unsee.core.cache import Cache
 
     spec = {**model_spec, "dtype": "bfloat16"}
-    pairs = read_pairs(mini_benchmark, people(mini_benchmark, 25, "forget"))
+    pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "forget"))
     image_id = next(pair.image_id for pair in pairs if pair.image_id)
     features = []
     for adapters in ([], stacked[:1]):

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from unsee.benchmarks.tables import person_ids, read_images, read_pairs
+from unsee.models.likelihood import score
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.packing import Request, collate, pack
 from unsee.models.pictures import Pictures
-from unsee.training.pairs import people, read_images, read_pairs, units
-from unsee.training.scores import score
+from unsee.training.batches import units
 
 IMAGE = 3
 
@@ -89,7 +90,7 @@ def loaded(
     family_spec: dict[str, Any], mini_benchmark: Path, many_shapes: Any
 ) -> tuple[VisionLanguageModel, Pictures, list[Any]]:
     vlm = load(family_spec)
-    pairs = read_pairs(mini_benchmark, people(mini_benchmark, 25, "forget"))
+    pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "forget"))
     images = many_shapes(read_images(mini_benchmark, {p.image_id for p in pairs if p.image_id}))
     return vlm, Pictures(vlm.family, vlm.base, vlm.processor, images), pairs
 

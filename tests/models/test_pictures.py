@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from unsee.cache import Cache
+from unsee.benchmarks.tables import person_ids, read_images, read_pairs
+from unsee.core.cache import Cache
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures, adapts_encoder, feature_cache
 from unsee.training.loop import add_lora, save_adapter
-from unsee.training.pairs import people, read_images, read_pairs
 from unsee.training.settings import LoraSettings
 
 
@@ -24,7 +24,7 @@ def vlm(model_spec: dict[str, Any]) -> VisionLanguageModel:
 
 @pytest.fixture(scope="module")
 def images(mini_benchmark: Path) -> list[tuple[str, bytes]]:
-    pairs = read_pairs(mini_benchmark, people(mini_benchmark, 25, "all"))
+    pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "all"))
     return read_images(mini_benchmark, {pair.image_id for pair in pairs if pair.image_id})[:5]
 
 

@@ -30,7 +30,7 @@ from transformers import (
 )
 
 from tests.realistic import vocabularies
-from unsee.models.family import family
+from unsee.models.families.base import family
 
 LAYOUTS = ("2024", "2025", "v5")
 FAMILIES = ("llava", "qwen2_vl")

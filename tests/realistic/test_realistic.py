@@ -16,12 +16,12 @@ from PIL import Image
 from tests.realistic import checkpoints, published
 from unsee.benchmarks import mllmu
 from unsee.benchmarks import published as benchmarks
+from unsee.benchmarks.tables import read_images
 from unsee.evaluation import protocols
 from unsee.evaluation.engine import answer, plan
 from unsee.evaluation.protocols import make
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
-from unsee.training.pairs import read_images
 
 CASES = [(family, layout) for family in checkpoints.FAMILIES for layout in checkpoints.LAYOUTS]
 SETTINGS = {"protocol": "unsee", "batch_size": 4, "max_new_tokens": 6}

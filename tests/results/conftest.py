@@ -10,7 +10,7 @@ import pytest
 
 from unsee.benchmarks.schema import MODALITIES
 from unsee.evaluation.protocols.unsee import Unsee
-from unsee.results.scores import Run
+from unsee.results.tables.scores import Run
 
 METRICS = {task: Unsee.metrics[task] for task in ("classification", "generation", "cloze")}
 PERCENTS = (10, 20)

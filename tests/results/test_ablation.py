@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from unsee.results.ablation import ablation
+from unsee.results.tables.ablation import ablation
 
 TASKS = {"classification": "accuracy", "generation": "rouge_l", "cloze": "accuracy"}
 

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from unsee.results.compare import CompareError, compare, main, report
-from unsee.results.scores import gather
+from unsee.results.tables.scores import gather
 
 
 @pytest.fixture

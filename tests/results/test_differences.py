@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unsee.results.differences import COLUMNS, differences, holm
-from unsee.results.scores import gather
+from unsee.results.statistics.differences import COLUMNS, differences, holm
+from unsee.results.tables.scores import gather
 
 
 @pytest.fixture(scope="module")

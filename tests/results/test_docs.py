@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from unsee.results.scores import gather, over_seeds
+from unsee.results.tables.scores import gather, over_seeds
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,12 +15,12 @@ from matplotlib.text import Text
 from PIL import Image
 from scipy.stats import kendalltau
 
-from unsee.results import drawing, figures, figures_trade_off
-from unsee.results.agreement import agreement
-from unsee.results.differences import differences
-from unsee.results.names import colours, label, markers
-from unsee.results.scores import gather, summarise
-from unsee.results.summary import summary
+from unsee.results.columns import colours, label, markers
+from unsee.results.page import drawing, figures, figures_trade_off
+from unsee.results.statistics.agreement import agreement
+from unsee.results.statistics.differences import differences
+from unsee.results.tables.scores import gather, summarise
+from unsee.results.tables.summary import summary
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from unsee.results.intervals import Interval, bootstrap_t_interval, clustered_interval
+from unsee.results.statistics.intervals import Interval, bootstrap_t_interval, clustered_interval
 
 
 def test_by_hand() -> None:

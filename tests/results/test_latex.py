@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unsee.results.differences import differences
-from unsee.results.latex import escape, marks, to_latex
-from unsee.results.scores import gather, summarise
-from unsee.results.tables import table3
+from unsee.results.statistics.differences import differences
+from unsee.results.tables.latex import escape, marks, to_latex
+from unsee.results.tables.scores import gather, summarise
+from unsee.results.tables.table3 import table3
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 
 from unsee.evaluation.scoring import score_predictions
-from unsee.results import drawing, figures, figures_trade_off, findings, report
-from unsee.results.differences import differences
-from unsee.results.explorer import PIXELS, data_url, explorer, forgotten_people, one_person
-from unsee.results.scores import Run, gather, over_seeds, summarise
-from unsee.results.summary import summary
-from unsee.results.tables import table3
-from unsee.results.trade_off import trade_off
+from unsee.results.page import drawing, figures, figures_trade_off, findings, report
+from unsee.results.page.explorer import PIXELS, data_url, explorer, forgotten_people, one_person
+from unsee.results.statistics.differences import differences
+from unsee.results.statistics.trade_off import trade_off
+from unsee.results.tables.scores import Run, gather, over_seeds, summarise
+from unsee.results.tables.summary import summary
+from unsee.results.tables.table3 import table3
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 RUNS = [(0, "vanilla", 0), (25, "retain", 0), (25, "npo", 0), (25, "mine", 0)]

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from unsee.benchmarks.schema import BenchmarkError
-from unsee.results.intervals import bootstrap_t_interval, clustered_interval
-from unsee.results.scores import COLUMNS, OVER_SEEDS_COLUMNS, collect, gather, over_seeds, summarise
+from unsee.results.statistics.intervals import bootstrap_t_interval, clustered_interval
+from unsee.results.tables.scores import COLUMNS, OVER_SEEDS_COLUMNS, collect, gather, over_seeds, summarise
 
 KEY = ["model", "forget_percent", "method", "seed", "set", "modality", "task", "metric"]
 CELLS = 4 * 2 * (3 + 1 + 4)  # sets, modalities, metrics of the tasks
@@ -157,8 +157,8 @@ def test_many_runs_take_seconds(world: Any) -> None:
 
 def test_results_need_no_model_library() -> None:
     code = (
-        "import sys, unsee.evaluation.scoring, unsee.results.scores, unsee.results.tables, unsee.results.costs, "
-        "unsee.results.intervals; print(sorted({'torch', 'transformers', 'nltk', 'statsmodels'} & set(sys.modules)))"
+        "import sys, unsee.evaluation.scoring, unsee.results.tables.scores, unsee.results.tables.table3, unsee.results.tables.costs, "
+        "unsee.results.statistics.intervals; print(sorted({'torch', 'transformers', 'nltk', 'statsmodels'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from unsee.results.differences import differences
-from unsee.results.forget_quality import forget_quality
-from unsee.results.intervals import clustered_interval
-from unsee.results.leave_one_out import standard_error
-from unsee.results.scores import gather
-from unsee.results.summary import COLUMNS, summary, to_markdown
+from unsee.results.statistics.differences import differences
+from unsee.results.statistics.forget_quality import forget_quality
+from unsee.results.statistics.intervals import clustered_interval
+from unsee.results.statistics.jackknife import standard_error
+from unsee.results.tables.scores import gather
+from unsee.results.tables.summary import COLUMNS, summary, to_markdown
 
 SHOWN = {"classification": "accuracy", "generation": "rouge_l", "cloze": "accuracy"}
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unsee.results import figures_trade_off
-from unsee.results.scores import gather
-from unsee.results.trade_off import CURVE_COLUMNS, RANKING_COLUMNS, reached, to_markdown, trade_off
+from unsee.results.page import figures_trade_off
+from unsee.results.statistics.trade_off import CURVE_COLUMNS, RANKING_COLUMNS, reached, to_markdown, trade_off
+from unsee.results.tables.scores import gather
 
 FORGOTTEN = ["forget", "test"]
 #: A share of the way from vanilla to the retain-only model, and of what vanilla knows of the others, at each scale.

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from unsee.resume import Unfinished
+from unsee.core.resume import CheckpointDir
 from unsee.training.checkpoint import Checkpoints
 from unsee.training.finetune import finetune
 from unsee.unlearning.run import unlearn
@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     # Random numbers that a new start must take up where the old one left them.
     "lora": {"rank": 4, "alpha": 4, "dropout": 0.2, "scope": "language"},
 }
-Run = Callable[[Path, Unfinished | None], None]
+Run = Callable[[Path, CheckpointDir | None], None]
 
 
 class Killed(BaseException):
@@ -44,9 +44,17 @@ def vanilla(tmp_path_factory: pytest.TempPathFactory, model_spec: dict[str, Any]
 def _run(kind: str, spec: dict[str, Any], benchmark: Path, vanilla: Path) -> Run:
     common: dict[str, Any] = {"forget_percent": 25, "seed": 0, "threads": 1}
 
-    def run(output: Path, unfinished: Unfinished | None) -> None:
+    def run(output: Path, checkpoint_dir: CheckpointDir | None) -> None:
         if kind == "finetune":
-            finetune(spec, benchmark, role="vanilla", settings=SETTINGS, output=output, unfinished=unfinished, **common)
+            finetune(
+                spec,
+                benchmark,
+                role="vanilla",
+                settings=SETTINGS,
+                output=output,
+                checkpoint_dir=checkpoint_dir,
+                **common,
+            )
         else:
             # One person a step, so that there are some steps to be killed in.
             settings = {**SETTINGS, "batch_size": 1, "learning_rate": 1e-3}
@@ -62,14 +70,14 @@ def _run(kind: str, spec: dict[str, Any], benchmark: Path, vanilla: Path) -> Run
                 method=kind,
                 settings={**settings, **options},
                 output=output,
-                unfinished=unfinished,
+                checkpoint_dir=checkpoint_dir,
                 **common,
             )
 
     return run
 
 
-def _killed_at(monkeypatch: pytest.MonkeyPatch, step: int, run: Run, output: Path, place: Unfinished) -> None:
+def _killed_at(monkeypatch: pytest.MonkeyPatch, step: int, run: Run, output: Path, place: CheckpointDir) -> None:
     """Run until a step's end and no further."""
     whole = Checkpoints.step_done
 
@@ -105,7 +113,7 @@ def test_a_killed_run_ends_like_one_that_was_not(
         whole = tmp_path / "whole"
         run(whole, None)
     # Every second step is kept: step 3 is done anew. One is killed a second time, after its new start.
-    place = Unfinished(tmp_path / "checkpoints" / "job" / "key", steps=2)
+    place = CheckpointDir(tmp_path / "checkpoints" / "job" / "key", steps=2)
     kills = [3, 5] if kind == "finetune" else [3]
     for step in kills:
         _killed_at(monkeypatch, step, run, tmp_path / "killed", place)
@@ -127,7 +135,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_word(
 ) -> None:
     caplog.set_level(logging.INFO, "unsee")
     run = _run("finetune", model_spec, mini_benchmark, vanilla)
-    place = Unfinished(tmp_path / "checkpoints" / "job" / "key", minutes=0)
+    place = CheckpointDir(tmp_path / "checkpoints" / "job" / "key", minutes=0)
     _killed_at(monkeypatch, 5, run, tmp_path / "run", place)
     before, last = sorted(place.folder.iterdir())
     assert [path.name[:9] for path in (before, last)] == ["000000004", "000000005"], "two are kept"
@@ -153,7 +161,7 @@ def test_no_checkpoint_is_written_before_its_time(
     vanilla: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_spec: dict[str, Any], mini_benchmark: Path
 ) -> None:
     run = _run("finetune", model_spec, mini_benchmark, vanilla)
-    place = Unfinished(tmp_path / "checkpoints" / "job" / "key", minutes=10)
+    place = CheckpointDir(tmp_path / "checkpoints" / "job" / "key", minutes=10)
     _killed_at(monkeypatch, 3, run, tmp_path / "run", place)
     assert not place.folder.exists()
 
@@ -167,7 +175,7 @@ from types import SimpleNamespace
 import torch
 import torch.distributed as dist
 from torch import nn
-from unsee.resume import Unfinished
+from unsee.core.resume import CheckpointDir
 from unsee.training.checkpoint import Checkpoints
 dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=int(sys.argv[1]), world_size=2)
 weights = {"weight": nn.Parameter(torch.zeros(2))}
@@ -177,7 +185,7 @@ class Counters:
     steps: int = 0
 progress = SimpleNamespace(rows=[], counters=Counters())
 # The second one's clock would have it write all the time.
-place = Unfinished(Path(sys.argv[3]), minutes=None if sys.argv[1] == "0" else 0, steps=2)
+place = CheckpointDir(Path(sys.argv[3]), minutes=None if sys.argv[1] == "0" else 0, steps=2)
 checkpoints = Checkpoints(place, weights, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer), progress)
 done = checkpoints.resume()
 print(done, weights["weight"][0].item())

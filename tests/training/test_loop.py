@@ -14,11 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from unsee.benchmarks.tables import person_ids, read_pairs
 from unsee.models.model import AdapterError, load
 from unsee.models.packing import Request
+from unsee.training.batches import Unit
 from unsee.training.finetune import finetune
 from unsee.training.loop import DivergedError, _parts, plan
-from unsee.training.pairs import Unit, people, read_pairs
 from unsee.training.settings import TrainingSettings
 from unsee.unlearning.run import unlearn
 
@@ -178,8 +179,8 @@ def test_accumulated_parts_give_the_whole_batchs_step(
 
 
 def test_the_retain_only_model_never_meets_the_forgotten(mini_benchmark: Path) -> None:
-    forgotten = set(people(mini_benchmark, 25, "forget"))
-    retained = people(mini_benchmark, 25, "retain")
+    forgotten = set(person_ids(mini_benchmark, 25, "forget"))
+    retained = person_ids(mini_benchmark, 25, "retain")
     assert len(forgotten) == 3 and len(retained) == 9 and not forgotten & set(retained)
     met = Counter(pair.person_id for pair in read_pairs(mini_benchmark, retained))
     assert set(met) == set(retained) and set(met.values()) == {17}
@@ -250,11 +251,12 @@ def test_npo_without_its_reference_is_refused(
 
 
 def _forget_nll(spec: dict[str, Any], benchmark: Path, adapters: list[Path]) -> float:
+    from unsee.benchmarks.tables import read_images
+    from unsee.models.likelihood import score
     from unsee.models.pictures import Pictures
-    from unsee.training.pairs import batch, read_images, units
-    from unsee.training.scores import score
+    from unsee.training.batches import batch, units
 
-    pairs = read_pairs(benchmark, people(benchmark, 25, "forget"))
+    pairs = read_pairs(benchmark, person_ids(benchmark, 25, "forget"))
     vlm = load(spec, adapters)
     pictures = Pictures(
         vlm.family, vlm.base, vlm.processor, read_images(benchmark, {p.image_id for p in pairs if p.image_id})

@@ -9,12 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from unsee.benchmarks.tables import person_ids, read_images, read_pairs
+from unsee.models.likelihood import score
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
+from unsee.training.batches import Unit, batch, units
 from unsee.training.finetune import finetune
 from unsee.training.loop import add_lora, gradient_checkpointing
-from unsee.training.pairs import Unit, batch, people, read_images, read_pairs, units
-from unsee.training.scores import score
 from unsee.training.settings import LoraSettings
 
 SETTINGS: dict[str, Any] = {
@@ -78,7 +79,7 @@ def test_checkpointing_asks_for_no_gradient_of_words_where_the_tower_is_trained(
 @pytest.fixture
 def loaded(model_spec: dict[str, Any], mini_benchmark: Path) -> tuple[VisionLanguageModel, Pictures, list[Any]]:
     vlm = load(model_spec)
-    pairs = read_pairs(mini_benchmark, people(mini_benchmark, 25, "forget"))
+    pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "forget"))
     images = read_images(mini_benchmark, {p.image_id for p in pairs if p.image_id})
     return vlm, Pictures(vlm.family, vlm.base, vlm.processor, images), pairs
 
@@ -121,7 +122,7 @@ def test_only_answers_are_projected(loaded: tuple[VisionLanguageModel, Pictures,
 
 def test_log_probabilities_are_of_float32_logits(model_spec: dict[str, Any], mini_benchmark: Path) -> None:
     vlm = load({**model_spec, "dtype": "bfloat16"})
-    pairs = read_pairs(mini_benchmark, people(mini_benchmark, 25, "forget"))[-3:]
+    pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "forget"))[-3:]
     chosen: list[Unit] = units(
         vlm, Pictures(vlm.family, vlm.base, vlm.processor, []), [p for p in pairs if not p.image_id], "none"
     )

@@ -10,14 +10,15 @@ import pytest
 
 from tests import error_page
 from unsee.benchmarks.schema import BenchmarkError
+from unsee.benchmarks.tables import person_ids, read_images, read_pairs
 from unsee.models.model import load
 from unsee.models.pictures import Pictures
-from unsee.training.pairs import people, read_images, read_pairs, units
+from unsee.training.batches import units
 
 
 def test_only_the_answer_is_scored_unless_all_is_asked_for(model_spec: dict[str, Any], mini_benchmark: Path) -> None:
     vlm = load(model_spec)
-    pairs = read_pairs(mini_benchmark, people(mini_benchmark, 25, "forget")[:1])
+    pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "forget")[:1])
     images = read_images(mini_benchmark, {pair.image_id for pair in pairs if pair.image_id})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
     kinds = set()
@@ -40,7 +41,7 @@ def test_a_pair_longer_than_the_context_is_refused_before_it_is_trained_on(
     """The model has 512 positions; those beyond were made up by its rotary embedding, and 3,000 words took 20 GB."""
     vlm = load(model_spec)
     assert vlm.context == 512
-    pairs = read_pairs(mini_benchmark, people(mini_benchmark, 25, "forget")[:1])
+    pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "forget")[:1])
     images = read_images(mini_benchmark, {pair.image_id for pair in pairs if pair.image_id})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
     (unit, *_) = units(vlm, pictures, pairs[:1], "none")

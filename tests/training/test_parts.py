@@ -15,13 +15,14 @@ import yaml
 from torch import Tensor
 
 from tests import error_page
-from unsee.config import ConfigError
-from unsee.config_checks import check
+from unsee.benchmarks.tables import person_ids, read_images, read_pairs
+from unsee.jobs.config import ConfigError
+from unsee.jobs.config_checks import check
 from unsee.models.model import load
 from unsee.models.pictures import Pictures
+from unsee.training.batches import Unit, units
 from unsee.training.finetune import finetune
 from unsee.training.loop import Counters, add_lora, train
-from unsee.training.pairs import Unit, people, read_images, read_pairs, units
 from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning import catalogue
 from unsee.unlearning.method import Context, get
@@ -59,7 +60,9 @@ def test_no_gradient_depends_on_the_parts_of_a_step(
     images: set[str] = set()
     pairs = {}
     for role, counts in N_PAIRS.items():
-        chosen = [read_pairs(mini_benchmark, [person]) for person in people(mini_benchmark, 25, role)[: len(counts)]]
+        chosen = [
+            read_pairs(mini_benchmark, [person]) for person in person_ids(mini_benchmark, 25, role)[: len(counts)]
+        ]
         # From both ends: with a picture and without.
         pairs[role] = [
             p for all_, n in zip(chosen, counts, strict=True) for p in [*all_[: n // 2], *all_[n // 2 - n :]]

@@ -13,14 +13,14 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from unsee.config import ConfigError
-from unsee.config_checks import check
-from unsee.failures import JobError
+from unsee.core.failures import JobError
+from unsee.jobs.config import ConfigError
+from unsee.jobs.config_checks import check
 from unsee.models.model import load
 from unsee.training import loop, processes
+from unsee.training.batches import Unit
 from unsee.training.finetune import finetune
 from unsee.training.loop import Step
-from unsee.training.pairs import Unit
 from unsee.training.settings import LoraSettings
 from unsee.unlearning import catalogue
 from unsee.unlearning.run import unlearn

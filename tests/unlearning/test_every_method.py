@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from unsee.benchmarks.tables import person_ids, read_images, read_pairs
 from unsee.models.model import load
 from unsee.models.pictures import Pictures
+from unsee.training.batches import units
 from unsee.training.finetune import finetune
 from unsee.training.loop import add_lora, train
-from unsee.training.pairs import people, read_images, read_pairs, units
 from unsee.training.settings import LoraSettings
 from unsee.unlearning import catalogue, run
 
@@ -176,12 +177,12 @@ def test_a_frozen_base_keeps_its_precision(model_spec: dict[str, Any]) -> None:
 
 
 def test_the_divergence_of_kl_min_does_not_depend_on_padding(model_spec: dict[str, Any], mini_benchmark: Path) -> None:
-    from unsee.training.pairs import batch
-    from unsee.training.scores import Scores, score
+    from unsee.models.likelihood import Scores, score
+    from unsee.training.batches import batch
     from unsee.unlearning.kl_min import kl_min
 
     vlm = load(model_spec)
-    pairs = read_pairs(mini_benchmark, people(mini_benchmark, 25, "retain")[:1])
+    pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "retain")[:1])
     images = read_images(mini_benchmark, {p.image_id for p in pairs if p.image_id})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
     chosen = units(vlm, pictures, pairs, "none")
@@ -206,10 +207,10 @@ def test_the_divergence_of_kl_min_does_not_depend_on_padding(model_spec: dict[st
 
 def test_an_answer_keeps_its_first_token(family_spec: dict[str, Any], mini_benchmark: Path) -> None:
     """With or without a beginning-of-sequence token, what is scored is the whole answer and its end."""
-    from unsee.training.pairs import batch
+    from unsee.training.batches import batch
 
     vlm = load(family_spec)
-    pairs = [p for p in read_pairs(mini_benchmark, people(mini_benchmark, 25, "forget")[:1]) if not p.image_id]
+    pairs = [p for p in read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "forget")[:1]) if not p.image_id]
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, [])
     for pair in pairs:
         (unit,) = units(vlm, pictures, [pair], "none")

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from unsee.benchmarks.tables import person_ids, read_images, read_pairs
+from unsee.models.likelihood import score
 from unsee.models.model import VisionLanguageModel, load, merge
 from unsee.models.pictures import Pictures
+from unsee.training.batches import batch, units
 from unsee.training.finetune import finetune
-from unsee.training.pairs import batch, people, read_images, read_pairs, units
-from unsee.training.scores import score
 from unsee.unlearning import catalogue, run
 
 BASE = Path(__file__).parents[2] / "src" / "unsee" / "data" / "tiny-llava"
@@ -44,7 +45,7 @@ def vanilla(mini_benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 def mean_nll(benchmark: Path, vlm: VisionLanguageModel) -> float:
     """Mean negative log-likelihood of the forgotten people's answers, in nats a token."""
-    pairs = read_pairs(benchmark, people(benchmark, 25, "forget"))
+    pairs = read_pairs(benchmark, person_ids(benchmark, 25, "forget"))
     images = read_images(benchmark, {pair.image_id for pair in pairs if pair.image_id})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
     with torch.no_grad():

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from unsee.training.scores import Scores, selective_log_softmax
+from unsee.models.likelihood import Scores, selective_log_softmax
 from unsee.unlearning.ga import ga
 from unsee.unlearning.ga_diff import ga_diff
 from unsee.unlearning.kl_min import kl_min

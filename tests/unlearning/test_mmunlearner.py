@@ -14,11 +14,12 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from unsee.benchmarks.tables import person_ids, read_images, read_pairs
+from unsee.models.likelihood import Scores, score
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
+from unsee.training.batches import batch, units
 from unsee.training.loop import Counters, save_adapter, train
-from unsee.training.pairs import batch, people, read_images, read_pairs, units
-from unsee.training.scores import Scores, score
 from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning import mmunlearner as mmunlearner_module
 from unsee.unlearning.method import Context, get
@@ -72,7 +73,7 @@ def prepared(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path) -
         dtype: str = "float32",
     ) -> tuple[Context, State]:
         vlm = load({**model_spec, "dtype": dtype})
-        chosen = {role: people(mini_benchmark, 25, role)[:1] for role in ("forget", "retain")}
+        chosen = {role: person_ids(mini_benchmark, 25, role)[:1] for role in ("forget", "retain")}
         pairs = {role: read_pairs(mini_benchmark, ids) for role, ids in chosen.items()}
         images = read_images(mini_benchmark, {p.image_id for found in pairs.values() for p in found if p.image_id})
         pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from unsee import cache
-from unsee.cache import Cache
+from unsee.benchmarks.tables import Pair, person_ids, read_images, read_pairs
+from unsee.core import cache
+from unsee.core.cache import Cache
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
+from unsee.training.batches import units
 from unsee.training.finetune import finetune
-from unsee.training.pairs import Pair, people, read_images, read_pairs, units
 from unsee.unlearning import reference, run
 from unsee.unlearning.reference import known_scores, reference_scores
 
@@ -170,5 +171,5 @@ def test_the_base_is_read_once_a_run_directory(
 
 @pytest.fixture(scope="module")
 def forget(mini_benchmark: Path) -> tuple[list[Pair], list[tuple[str, bytes]]]:
-    pairs = read_pairs(mini_benchmark, people(mini_benchmark, 25, "forget"))
+    pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "forget"))
     return pairs, read_images(mini_benchmark, {pair.image_id for pair in pairs if pair.image_id})

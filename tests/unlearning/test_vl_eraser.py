@@ -15,12 +15,13 @@ import torch
 from peft import LoraConfig, PeftModel
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from unsee.benchmarks.tables import person_ids, read_images, read_pairs
+from unsee.models.likelihood import Scores, score
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
+from unsee.training.batches import Unit, batch, units
 from unsee.training.loop import Counters, gradient_checkpointing
 from unsee.training.lora import put_adapter
-from unsee.training.pairs import Unit, batch, people, read_images, read_pairs, units
-from unsee.training.scores import Scores, score
 from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning import vl_eraser
 from unsee.unlearning.method import Context
@@ -133,7 +134,7 @@ SETTINGS: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def context(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> Context:
     vlm = load(model_spec)
-    pairs = {role: read_pairs(mini_benchmark, people(mini_benchmark, 25, role)) for role in ("forget", "retain")}
+    pairs = {role: read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, role)) for role in ("forget", "retain")}
     images = read_images(mini_benchmark, {p.image_id for found in pairs.values() for p in found if p.image_id})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
     groups = {role: units(vlm, pictures, found, "none") for role, found in pairs.items()}

@@ -12,8 +12,8 @@ import yaml
 from snakemake.utils import update_config
 
 from tests import error_page
-from unsee.config import ConfigError, resolve
-from unsee.config_checks import check
+from unsee.jobs.config import ConfigError, resolve
+from unsee.jobs.config_checks import check
 from unsee.unlearning.catalogue import Description, Option, read
 from unsee.unlearning.method import Needs
 

@@ -18,9 +18,9 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from unsee import provenance
-from unsee.config import ConfigError, resolve
-from unsee.config_checks import check
+from unsee.jobs import receipts
+from unsee.jobs.config import ConfigError, resolve
+from unsee.jobs.config_checks import check
 from unsee.unlearning.catalogue import read
 
 ROOT = Path(__file__).parents[2]
@@ -178,7 +178,7 @@ def _damage_and_check(changes: list[tuple[str, Any]], at: int, junk: bytes) -> N
         "rule": "b",
         "identity": "same",
         "inputs": {"base/x": "0"},
-        "outputs": provenance.outputs([str(result)]),
+        "outputs": receipts.outputs([str(result)]),
     }
     made: dict[str, Any] = copy.deepcopy(original)
     for key, value in changes:
@@ -197,15 +197,15 @@ def _damage_and_check(changes: list[tuple[str, Any]], at: int, junk: bytes) -> N
     except (ValueError, RecursionError):
         parsed = None
 
-    spoiled = provenance.spoiled(receipt, [str(result)])
+    spoiled = receipts.spoiled(receipt, [str(result)])
     assert spoiled in ([], [str(result)])
     assert spoiled == [] or parsed != original
     if not spoiled:
         digests = {path: known["sha256"] for path, known in parsed["outputs"].items()}
         assert digests == {str(result): original["outputs"][str(result)]["sha256"]}
     try:
-        parts = provenance.check({str(receipt): "same"})
-    except provenance.ProvenanceError as error:
+        parts = receipts.check({str(receipt): "same"})
+    except receipts.ProvenanceError as error:
         assert parsed != original
         assert str(receipt) in str(error) or "delete it and run again" in str(error)
         assert len(str(error).splitlines()) <= 60

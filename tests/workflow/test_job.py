@@ -79,7 +79,7 @@ def digest(case, **changed):
     snakemake.config = {"checkpoint": {"minutes": 10, "steps": None}}
     snakemake.input = ["input"]
     snakemake.__dict__.update(changed)
-    print(case, job.unfinished(snakemake).folder.name)
+    print(case, job.checkpoint_dir(snakemake).folder.name)
 Path("input").write_text("one")
 digest("first")
 digest("again")

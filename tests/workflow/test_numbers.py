@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from tests import error_page
-from unsee.config import ConfigError
-from unsee.config_checks import check
+from unsee.jobs.config import ConfigError
+from unsee.jobs.config_checks import check
 from unsee.unlearning.catalogue import read
 
 ROOT = Path(__file__).parents[2]

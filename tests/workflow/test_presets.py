@@ -17,8 +17,8 @@ from tests.realistic import published
 from unsee.benchmarks import synthetic
 from unsee.benchmarks.profiles import people
 from unsee.benchmarks.wording import training_pairs
-from unsee.config import resolve
-from unsee.config_checks import check
+from unsee.jobs.config import resolve
+from unsee.jobs.config_checks import check
 from unsee.unlearning.catalogue import read
 
 ROOT = Path(__file__).parents[2]

@@ -127,7 +127,7 @@ CHANGES = [
     Change(
         "`evaluation.cloze_rule`", configured(r"\Z", "evaluation: {cloze_rule: contains}\n"), of("score", RUNS) | SCORED
     ),
-    Change("how the table is laid out (latex.py)", [(LIBRARY + "results/latex.py", *CODE)], {"summary"}),
+    Change("how the table is laid out (latex.py)", [(LIBRARY + "results/tables/latex.py", *CODE)], {"summary"}),
     Change(
         "one ratio added (50 %)",
         configured(r"\[25\]", "[25, 50]"),

@@ -10,9 +10,9 @@ import yaml
 # This clone's library, whatever else is installed.
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from unsee import config as configuration
-from unsee import config_checks
-from unsee import gpus
+from unsee.jobs import config as configuration
+from unsee.jobs import config_checks
+from unsee.jobs import gpus
 from unsee.benchmarks import published
 from unsee.evaluation import protocols
 from unsee.unlearning import catalogue
@@ -53,7 +53,7 @@ MODEL_TABLES = expand(
 )
 SPLITS = f"{BENCHMARK}/splits.parquet"
 TABLES = [*MODEL_TABLES, SPLITS]
-# The figures, see src/unsee/results/figures.py.
+# The figures, see src/unsee/results/page/figures.py.
 FIGURES = [
     "agreement",
     "costs",

@@ -6,8 +6,8 @@ import hashlib
 import json
 from functools import cache
 
-from unsee import provenance
-from unsee.sources import digests
+from unsee.jobs import receipts as provenance
+from unsee.core.sources import digests
 
 TRAINING = ("finetune", "unlearn")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
-from unsee import failures, locks, room
+from unsee.core import failures, locks, disk
 
 # Before this call, to tell what the kernel killed and which logs were written during it.
 KILLED = failures.oom_kills()
@@ -24,11 +24,11 @@ onerror:
 
 def check_room(jobs):
     """Refuse to begin where results cannot be written, or a disk that will be full before the end."""
-    base = room.local(model()["path"])
+    base = disk.local(model()["path"])
     settings = {"finetune": lambda job: config["finetune"]}
     settings["unlearn"] = lambda job: ENTRIES[job.wildcards.method].settings
     adapters = [
-        room.adapter_bytes(base, lora.get("rank", 8), lora.get("scope", "language"))
+        disk.adapter_bytes(base, lora.get("rank", 8), lora.get("scope", "language"))
         for job in jobs
         if job.rule.name in settings
         for lora in [settings[job.rule.name](job).get("lora", {})]
@@ -40,10 +40,10 @@ def check_room(jobs):
         and not exists("results/cache")
     ):
         people = config["benchmark"]["people"] + config["benchmark"]["celebrities"]
-        sizes["features of pictures"] = people * room.picture_bytes(base)
+        sizes["features of pictures"] = people * disk.picture_bytes(base)
     try:
-        room.check(Path("results"), sizes)
-    except room.RoomError as error:
+        disk.check(Path("results"), sizes)
+    except disk.RoomError as error:
         raise WorkflowError(f"Nothing was run.\n{error}") from None
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 import job
-from unsee.results.ablation import ablation
-from unsee.results.tables import write_csv
+from unsee.results.tables.ablation import ablation
+from unsee.results.tables.table3 import write_csv
 
 job.start(snakemake)
 write_csv(ablation(pd.read_csv(snakemake.input.scores), snakemake.params.methods), Path(snakemake.output[0]))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import job
-from unsee.models.smollm2 import convert
+from unsee.base_model.smollm2 import convert
 
 job.start(snakemake)
 convert(Path(snakemake.output[0]).parent)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import job
 from unsee.benchmarks import statistics
-from unsee.files import written
 
 job.start(snakemake)
 with written(Path(snakemake.output[0])) as part:

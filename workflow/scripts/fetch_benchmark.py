@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import job
-from unsee import hub
+from unsee.core import hub
 
 job.start(snakemake)
 hub.fetch(

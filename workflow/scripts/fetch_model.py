@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import job
-from unsee import hub
+from unsee.core import hub
 from unsee.models import checkpoints
 
 job.start(snakemake)

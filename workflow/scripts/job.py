@@ -16,7 +16,8 @@ gc.disable()
 # First, so that a job in a conda environment or on a cluster's node finds it, and finds this one.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from unsee import failures, gpus, resume  # noqa: E402
+from unsee.core import failures, resume  # noqa: E402
+from unsee.jobs import gpus  # noqa: E402
 
 #: What jobs share, by content; not an output of any: it may be deleted at any time, and changes no result.
 CACHE = Path("results/cache")
@@ -69,15 +70,15 @@ def name(snakemake: Any) -> str:
     return str(Path(snakemake.log[0]).relative_to(JOBS).with_suffix(""))
 
 
-def unfinished(snakemake: Any) -> resume.Unfinished:
+def checkpoint_dir(snakemake: Any) -> resume.CheckpointDir:
     """Where the job finds what an earlier start of it has done, if all that decides its result is the same.
 
     That is what its rule names: input, parameters (digests of the code are among them), threads; and the versions and the device.
     """
     import torch
 
-    from unsee.cache import digest, machinery
-    from unsee.provenance import LARGE
+    from unsee.core.cache import digest, environment_key
+    from unsee.jobs.receipts import LARGE
 
     on_gpu = torch.cuda.is_available()
     torch.set_num_threads(snakemake.threads)
@@ -85,13 +86,13 @@ def unfinished(snakemake: Any) -> resume.Unfinished:
     small = [Path(path) for path in snakemake.input if Path(path) not in large]
     state = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in large]
     key = digest(
-        machinery(small, "cuda" if on_gpu else "cpu"),
+        environment_key(small, "cuda" if on_gpu else "cpu"),
         torch.cuda.get_device_name() if on_gpu else "",
         *map(str, snakemake.input),
         *state,
         repr(snakemake.params),
     )
-    return resume.claim(CHECKPOINTS, name(snakemake), key, **snakemake.config["checkpoint"])
+    return resume.acquire(CHECKPOINTS, name(snakemake), key, **snakemake.config["checkpoint"])
 
 
 def done(snakemake: Any, **more: Any) -> None:
@@ -101,10 +102,10 @@ def done(snakemake: Any, **more: Any) -> None:
         snakemake: the job.
         more: for the manifest.
     """
-    from unsee import provenance
+    from unsee.jobs import receipts
 
     kept = {"identity", "receipts", "method_sources", "configuration"}
-    made = provenance.describe(
+    made = receipts.describe(
         rule=snakemake.rule,
         identity=snakemake.params.identity,
         parameters={key: value for key, value in snakemake.params.items() if key not in kept},
@@ -114,9 +115,9 @@ def done(snakemake: Any, **more: Any) -> None:
     if "manifest" in snakemake.output.keys():  # noqa: SIM118
         manifest = Path(snakemake.output.manifest)
         known = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
-        provenance.write(manifest, known | more | {"made": made})
+        receipts.write(manifest, known | more | {"made": made})
     receipt = Path(snakemake.log[0]).with_suffix(".json")
-    provenance.write(receipt, made | {"outputs": provenance.outputs(map(str, snakemake.output))})
+    receipts.write(receipt, made | {"outputs": receipts.outputs(map(str, snakemake.output))})
 
 
 def _stop(number: int, frame: Any) -> NoReturn:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import job
-from unsee import hub
 from unsee.benchmarks import published
+from unsee.core import hub
 
 job.start(snakemake)
 given, output = snakemake.params.folder, Path(snakemake.output[0]).parent

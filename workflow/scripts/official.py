@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 import job
+from unsee.core.files import write_text
 from unsee.evaluation import official
-from unsee.files import write_text
 
 job.start(snakemake)
 given, percent = snakemake.input, int(snakemake.wildcards.forget_percent)

@@ -16,6 +16,6 @@ predict(
     threads=snakemake.threads,
     output=Path(snakemake.output[0]),
     cache=job.CACHE,
-    unfinished=job.unfinished(snakemake),
+    checkpoint_dir=job.checkpoint_dir(snakemake),
 )
 job.done(snakemake)

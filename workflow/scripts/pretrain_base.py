@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import job
-from unsee.models.brief import align, teach
-from unsee.models.pretraining import pretrain
+from unsee.base_model.pretraining import pretrain
+from unsee.base_model.short_training import align, teach
 
 job.start(snakemake)
 settings = dict(snakemake.params.settings)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 import job
-from unsee.files import write_text
-from unsee.results import explorer, report
+from unsee.core.files import write_text
+from unsee.results.page import explorer, report
 
 job.start(snakemake)
 given, runs = snakemake.input, [tuple(run) for run in snakemake.params.runs]

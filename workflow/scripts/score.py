@@ -7,7 +7,6 @@ import pandas as pd
 import job
 from unsee.evaluation.protocols import make
 from unsee.evaluation.scoring import score_predictions
-from unsee.files import written
 
 job.start(snakemake)
 items = score_predictions(

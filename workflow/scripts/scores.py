@@ -5,14 +5,13 @@ from pathlib import Path
 import pandas as pd
 
 import job
-from unsee import provenance
 from unsee.evaluation.protocols import make
-from unsee.files import written
-from unsee.results.scores import Run, gather, summarise
-from unsee.results.tables import write_csv
+from unsee.jobs import receipts
+from unsee.results.tables.scores import Run, gather, summarise
+from unsee.results.tables.table3 import write_csv
 
 job.start(snakemake)
-provenance.check(snakemake.params.receipts)
+receipts.check(snakemake.params.receipts)
 benchmark = Path(snakemake.input.tables[0]).parent
 files = zip(snakemake.params.runs, snakemake.input.item_scores, strict=True)
 items = gather(

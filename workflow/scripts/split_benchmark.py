@@ -6,10 +6,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import job
-from unsee import hub
 from unsee.benchmarks import gaps, published, splits
 from unsee.benchmarks.schema import read_table
-from unsee.files import written
+from unsee.core import hub
+from unsee.core.files import atomic_write
 
 job.start(snakemake)
 given, output = snakemake.params.folder, Path(snakemake.output[0])
@@ -24,6 +24,6 @@ else:
     table = published.read_split(snakemake.params.name, folder, percent, ids)
 questions = read_table(tables, "questions", ["person_id", "origin", "modality", "task"])
 gaps.check_sets(questions, read_table(tables, "training_pairs", ["person_id"]), table)
-with written(output) as part:
+with atomic_write(output) as part:
     pq.write_table(table, part)
 job.done(snakemake)

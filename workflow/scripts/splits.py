@@ -6,7 +6,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import job
-from unsee.files import written
 
 job.start(snakemake)
 with written(Path(snakemake.output[0])) as part:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 
 import job
-from unsee.files import write_text
-from unsee.results import latex
-from unsee.results.differences import differences
-from unsee.results.scores import over_seeds
-from unsee.results.summary import summary, to_markdown
-from unsee.results.tables import table3, write_csv
+from unsee.core.files import write_text
+from unsee.results.statistics.differences import differences
+from unsee.results.tables import latex
+from unsee.results.tables.scores import over_seeds
+from unsee.results.tables.summary import summary, to_markdown
+from unsee.results.tables.table3 import table3, write_csv
 
 job.start(snakemake)
 items, methods = pd.read_parquet(snakemake.input.answers), snakemake.params.methods

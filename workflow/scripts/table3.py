@@ -5,13 +5,13 @@ from pathlib import Path
 import pandas as pd
 
 import job
-from unsee import provenance
-from unsee.files import write_text
-from unsee.results.tables import table3, to_markdown, write_csv
+from unsee.core.files import write_text
+from unsee.jobs import receipts
+from unsee.results.tables.table3 import table3, to_markdown, write_csv
 
 job.start(snakemake)
-made = provenance.check(snakemake.params.receipts)
+made = receipts.check(snakemake.params.receipts)
 table = table3(pd.read_csv(snakemake.input.scores), snakemake.params.methods)
 write_csv(table, Path(snakemake.output.csv))
 write_text(Path(snakemake.output.markdown), to_markdown(table))
-job.done(snakemake, parts=made, configuration=provenance.portable(snakemake.params.configuration))
+job.done(snakemake, parts=made, configuration=receipts.portable(snakemake.params.configuration))

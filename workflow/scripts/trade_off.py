@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 
 import job
+from unsee.core.files import write_text
 from unsee.evaluation.protocols import make
-from unsee.files import write_text
-from unsee.results.drawing import save
-from unsee.results.figures_trade_off import equal_utility
-from unsee.results.tables import write_csv
-from unsee.results.trade_off import score_rescaled, to_markdown, trade_off
+from unsee.results.page.drawing import save
+from unsee.results.page.figures_trade_off import equal_utility
+from unsee.results.statistics.trade_off import score_rescaled, to_markdown, trade_off
+from unsee.results.tables.table3 import write_csv
 
 job.start(snakemake)
 given, made, asked = snakemake.input, snakemake.output, snakemake.params

@@ -20,7 +20,7 @@ arguments = dict(
     threads=snakemake.threads,
     output=Path(snakemake.output.manifest).parent,
     cache=job.CACHE,
-    unfinished=job.unfinished(snakemake),
+    checkpoint_dir=job.checkpoint_dir(snakemake),
 )
 processes.launch(unlearn, arguments, snakemake.params.settings.get("num_processes", 1))
 job.done(snakemake)

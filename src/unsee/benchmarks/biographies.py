@@ -14,7 +14,7 @@ from typing import Any
 
 import pycountry
 
-from unsee.text import comparable
+from unsee.core.text import comparable
 
 _BORN = ("born", "date of birth", "birth date", "birthdate", "birthday", "birth year", "year of birth", "dob")
 _BIRTHPLACE = ("birthplace", "place of birth", "birth place", "born in")

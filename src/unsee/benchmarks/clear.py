@@ -34,7 +34,7 @@ from unsee.benchmarks.mllmu import check_members
 from unsee.benchmarks.published import REPOSITORIES, folders
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
 from unsee.benchmarks.texts import clean, show
-from unsee.text import comparable
+from unsee.core.text import comparable
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from unsee.benchmarks.findings import Findings
 from unsee.benchmarks.published import SHARDS, shard_problems, shards
 from unsee.benchmarks.schema import IMAGES, BenchmarkError
-from unsee.images import PictureError, decode
+from unsee.core.images import PictureError, decode
 
 #: What a file may unfold to, by its footer, in bytes: all its columns of text; all its pictures; and the pictures of a row group.
 #: The largest published file has about 5 MB of text and 0.5 GB of pictures.
@@ -304,7 +304,7 @@ def picture(where: str, value: Any) -> bytes:
     """The encoded file of a picture's cell, decoded once to see that it can be.
 
     Raises:
-        BenchmarkError: no bytes, or a picture that is not accepted, see :mod:`unsee.images`.
+        BenchmarkError: no bytes, or a picture that is not accepted, see :mod:`unsee.core.images`.
     """
     data = value.get("bytes") if isinstance(value, dict) else None
     if not data:

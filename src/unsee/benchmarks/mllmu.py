@@ -18,7 +18,7 @@ from unsee.benchmarks.files import LETTERED, PICTURE, TEXT, Published
 from unsee.benchmarks.published import REPOSITORIES, folders
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
 from unsee.benchmarks.texts import clean, parse_json, show
-from unsee.text import comparable
+from unsee.core.text import comparable
 
 log = logging.getLogger(__name__)
 

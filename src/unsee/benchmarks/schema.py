@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from unsee.files import written
-from unsee.text import comparable
+from unsee.core.files import atomic_write
+from unsee.core.text import comparable
 
 SETS = ("forget", "test", "retain", "celebrity")
 MODALITIES = ("image", "text")
@@ -117,13 +117,13 @@ class Benchmark:
         check(self)
         directory.mkdir(parents=True, exist_ok=True)
         for percent in sorted(set(self.splits["forget_percent"].to_pylist())):
-            with written(split_path(directory, percent)) as part:
+            with atomic_write(split_path(directory, percent)) as part:
                 pq.write_table(self.splits.filter(pc.equal(self.splits["forget_percent"], percent)), part)
         for field in fields(self):
             if field.name == "splits" and not len(self.splits):
                 continue
             # In small groups, so that some pictures can be read without all of them.
-            with written(table_path(directory, field.name)) as part:
+            with atomic_write(table_path(directory, field.name)) as part:
                 pq.write_table(getattr(self, field.name), part, row_group_size=_GROUP[field.name])
 
 

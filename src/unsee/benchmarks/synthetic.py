@@ -21,7 +21,7 @@ from unsee.benchmarks import wording
 from unsee.benchmarks.profiles import Profile, people
 from unsee.benchmarks.schema import BenchmarkError
 from unsee.benchmarks.splits import draw
-from unsee.files import written
+from unsee.core.files import atomic_write
 
 #: Portraits from this identity on show celebrities.
 FIRST_CELEBRITY = 500
@@ -123,7 +123,7 @@ def write(
     test = [_test_row(faces, i, p, fictitious, seed) for i, p in zip(ids, fictitious, strict=True)]
     training = [_training_row(faces, i, p, seed) for i, p in zip(ids, fictitious, strict=True)]
     known = [_profile_row(faces, f"{i:03d}", p, famous, seed) for i, p in enumerate(famous[:celebrities])]
-    with written(directory) as part:
+    with atomic_write(directory) as part:
         _write(part / "ft_Data", [training], TRAINING)
         _write(part / "Full_Set", [full], PROFILE)
         _write(part / "Test_Set", [test[: len(test) // 2], test[len(test) // 2 :]], TEST)

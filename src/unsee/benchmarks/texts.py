@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from unsee.benchmarks.schema import BenchmarkError
-from unsee.text import visible
+from unsee.core.text import visible
 
 #: The longest question, answer, option, caption or name, in characters. The longest published one has about a thousand.
 MAX_CHARACTERS = 20_000

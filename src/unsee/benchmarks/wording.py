@@ -9,15 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from unsee.benchmarks.profiles import (
-    BIRTH_YEARS,
-    FIELDS,
-    HOBBIES,
-    Profile,
-    employments,
-    names,
-    regions,
-)
+from unsee.benchmarks.profiles import BIRTH_YEARS, FIELDS, HOBBIES, Profile, employments, names, regions
 
 WHO = {"image": "this person", "text": "{name}"}
 

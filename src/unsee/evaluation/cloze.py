@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from unsee.text import visible
+from unsee.core.text import visible
 
 RULES = ("exact", "contains")
 _ARTICLES = ("a", "an", "the")
@@ -20,7 +20,7 @@ _SIGNS = re.compile(
 
 
 def normalise(text: str) -> str:
-    """Lower case, :func:`unsee.text.visible`, punctuation and symbols as spaces, no article in front, single spaces.
+    """Lower case, :func:`unsee.core.text.visible`, punctuation and symbols as spaces, no article in front, single spaces.
 
     Letters of every script keep their marks, and an article that is all there is ("A") stays. Signs stay where another
     answer differs in nothing else: ``+``, ``#`` (also ♯) and ♭ at the end of a word (C++, C#, A+), a minus in front of a
@@ -52,7 +52,7 @@ def matches(output: str, reference: str, rule: str = "exact") -> bool:
     Args:
         output: what the model wrote.
         reference: what the blank stands for. Of signs alone ("€", "?!") it is compared as it stands, but for white space
-            and :func:`unsee.text.visible`.
+            and :func:`unsee.core.text.visible`.
         rule: ``exact``, or ``contains``: the reference's words in a row anywhere in the answer. (MLLMU-Bench's
             own rule is a substring of characters, which takes "party" for "art", and anything for an empty
             reference.)

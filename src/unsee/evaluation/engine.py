@@ -25,17 +25,17 @@ from tqdm import tqdm
 from transformers import DynamicCache
 
 from unsee.benchmarks.schema import BenchmarkError, read_split, read_table
+from unsee.benchmarks.tables import person_ids, read_images
+from unsee.core.resume import CheckpointDir
+from unsee.core.text import comparable
 from unsee.evaluation import protocols, shards
 from unsee.evaluation.classification import choose
 from unsee.evaluation.decoding import Waiting, decode_greedily
 from unsee.evaluation.protocols import Asking
+from unsee.models.likelihood import selective_log_softmax
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.packing import Batch, Request, collate, pack
 from unsee.models.pictures import Pictures, feature_cache
-from unsee.resume import Unfinished
-from unsee.text import comparable
-from unsee.training.pairs import people, read_images
-from unsee.training.scores import selective_log_softmax
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def predict(
     output: Path,
     cache: Path | None = None,
     only: Mapping[str, str] | None = None,
-    unfinished: Unfinished | None = None,
+    checkpoint_dir: CheckpointDir | None = None,
 ) -> None:
     """Answer the benchmark's questions and write predictions.parquet.
 
@@ -89,9 +89,9 @@ def predict(
             a time).
         threads: of this job.
         output: the parquet file.
-        cache: folder of what jobs share, see :mod:`unsee.cache`.
+        cache: folder of what jobs share, see :mod:`unsee.core.cache`.
         only: columns of the questions table and the value that a question must have there to be asked.
-        unfinished: where an earlier start of this job left its answers, see :mod:`unsee.resume`.
+        checkpoint_dir: where an earlier start of this job left its answers, see :mod:`unsee.core.resume`.
     """
     torch.set_num_threads(threads)
     asking = protocols.make(settings)
@@ -102,14 +102,14 @@ def predict(
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=feature_cache(cache, vlm.family, adapters))
     questions = prompted(vlm, pictures, questions, asking)
     with TemporaryDirectory() as scratch:
-        folder = Path(scratch) if unfinished is None else unfinished.folder
+        folder = Path(scratch) if checkpoint_dir is None else checkpoint_dir.folder
         found, batches = [], _batches(questions, asking, settings["batch_size"])
         for i, groups in enumerate(tqdm(batches, unit="batch", mininterval=5)):
             shard = shards.find(folder, i, [row["question_id"] for rows in groups for row in rows])
             found.append(shard or shards.write(folder, i, _answer(vlm, pictures, groups, asking), PREDICTIONS))
         shards.join(found, PREDICTIONS, output)
-    if unfinished is not None:
-        unfinished.clear()
+    if checkpoint_dir is not None:
+        checkpoint_dir.clear()
 
 
 def select(benchmark: Path, forget_percents: Sequence[int]) -> list[dict[str, Any]]:
@@ -118,7 +118,7 @@ def select(benchmark: Path, forget_percents: Sequence[int]) -> list[dict[str, An
     Raises:
         BenchmarkError: a question whose answer could not be told right from wrong, see :func:`check_answers`.
     """
-    forgotten = {person for percent in forget_percents for person in people(benchmark, percent, "forget")}
+    forgotten = {person for percent in forget_percents for person in person_ids(benchmark, percent, "forget")}
     table = read_table(benchmark, "questions")
     asked = pc.or_(
         pc.not_equal(table["origin"], "test"),

@@ -7,7 +7,7 @@ import unicodedata
 from functools import cache, lru_cache
 from typing import Any
 
-from unsee.text import visible
+from unsee.core.text import visible
 
 METRICS = ("rouge_l", "rouge_1", "rouge_2", "bleu")
 
@@ -41,7 +41,7 @@ def overlap(output: str, reference: str, *, stemmer: bool = True, every_script: 
 def words(text: str) -> list[str]:
     """The words that ROUGE compares: in lower case, runs of letters, marks and digits of any script.
 
-    The text is compared as :func:`unsee.text.visible` has it. Where a script puts no space between words each character is
+    The text is compared as :func:`unsee.core.text.visible` has it. Where a script puts no space between words each character is
     a word. For ASCII text these are rouge-score's words before stemming.
     """
     kept = (c if unicodedata.category(c)[0] in "LMN" else " " for c in visible(text).lower())

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from unsee.benchmarks.tables import person_ids, read_images
+from unsee.core.files import atomic_write
 from unsee.evaluation.engine import PREDICTIONS, answer, select
-from unsee.files import written
 from unsee.models.model import load, merge
 from unsee.models.pictures import Pictures, feature_cache
-from unsee.training.pairs import people, read_images
 
 RESCALED = pa.schema([("scale", pa.float64()), *PREDICTIONS])
 
@@ -47,10 +47,10 @@ def predict_rescaled(
         settings: as for :func:`unsee.evaluation.engine.predict`.
         threads: of this job.
         output: the parquet file.
-        cache: folder of what jobs share, see :mod:`unsee.cache`.
+        cache: folder of what jobs share, see :mod:`unsee.core.cache`.
     """
     torch.set_num_threads(threads)
-    questions = sample(select(benchmark, [forget_percent]), people(benchmark, forget_percent, "forget"), others)
+    questions = sample(select(benchmark, [forget_percent]), person_ids(benchmark, forget_percent, "forget"), others)
     images = read_images(benchmark, {row["image_id"] for row in questions if row["image_id"]})
     vlm = load(model, [vanilla])
     features = feature_cache(cache, vlm.family, [vanilla, adapter])
@@ -62,7 +62,7 @@ def predict_rescaled(
         before = scale
         pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=features)
         rows += [{"scale": scale} | row for row in answer(vlm, pictures, questions, settings)]
-    with written(output) as part:
+    with atomic_write(output) as part:
         pq.write_table(pa.Table.from_pylist(rows, RESCALED), part)
 
 

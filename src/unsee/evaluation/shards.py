@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unsee.files import sealed, whole, written
+from unsee.core.files import atomic_write, is_intact, write_checksummed
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _READ, _WRITE = 32, 4096
 def find(folder: Path, number: int, question_ids: Sequence[str]) -> Path | None:
     """The answers of a batch that an earlier start has left, if they are whole and to these questions."""
     for shard in folder.glob(f"{number:06d}-*.parquet"):
-        if not whole(shard):
+        if not is_intact(shard):
             log.warning("%s is damaged; its questions are asked again", shard)
         elif pq.read_table(shard)["question_id"].to_pylist() == sorted(question_ids):
             return shard
@@ -38,7 +38,7 @@ def find(folder: Path, number: int, question_ids: Sequence[str]) -> Path | None:
 def write(folder: Path, number: int, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> Path:
     """Write the answers of a batch, in the order of their questions' ids."""
     table = pa.Table.from_pylist(sorted(rows, key=itemgetter("question_id")), schema)
-    with sealed(folder / f"{number:06d}.parquet") as part:
+    with write_checksummed(folder / f"{number:06d}.parquet") as part:
         pq.write_table(table, part, row_group_size=_READ)
     return next(folder.glob(f"{number:06d}-*.parquet"))
 
@@ -46,7 +46,7 @@ def write(folder: Path, number: int, rows: Iterable[dict[str, Any]], schema: pa.
 def join(shards: Sequence[Path], schema: pa.Schema, output: Path) -> None:
     """Write all answers to one file, in the order of their questions' ids."""
     merged = heapq.merge(*map(_rows, shards), key=itemgetter("question_id"))
-    with written(output) as part, pq.ParquetWriter(part, schema) as writer:
+    with atomic_write(output) as part, pq.ParquetWriter(part, schema) as writer:
         while rows := list(islice(merged, _WRITE)):
             writer.write_table(pa.Table.from_pylist(rows, schema))
 

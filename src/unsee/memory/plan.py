@@ -14,7 +14,7 @@ from unsee.memory.needs import GB, Need, answering, host, training
 from unsee.memory.shapes import Shapes
 
 if TYPE_CHECKING:
-    from unsee.config import Entry, Key
+    from unsee.jobs.config import Entry, Key
 
 #: Rules that load the base model in every run, and rules that load it when their files are requested.
 LOADING = ("finetune", "unlearn", "predict")
@@ -85,7 +85,7 @@ def findings(
 
     Args:
         config: a configuration that is right otherwise.
-        entries: its unlearning methods, see :func:`unsee.config.resolve`.
+        entries: its unlearning methods, see :func:`unsee.jobs.config.resolve`.
         root: the folder that a relative path is seen from.
         rules: the rules to check.
     """

@@ -1,7 +1,7 @@
 """A checkpoint folder, looked at before anything is loaded from it: JSON, the headers of safetensors files and the chat template.
 
 Planning calls this and therefore it imports no torch. What needs the model (names and shapes of weights, finite values) is checked when it
-is loaded, by :func:`unsee.models.family.load_weights`.
+is loaded, by :func:`unsee.models.families.base.load_weights`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from unsee import hub
-from unsee.failures import JobError
+from unsee.core import hub
+from unsee.core.failures import JobError
 
 #: How many problems an error lists.
 SHOWN = 10
@@ -57,7 +57,7 @@ class Expected:
     turns: str
 
 
-#: Of each family in :mod:`unsee.models.family`.
+#: Of each family in :mod:`unsee.models.families.base`.
 FAMILIES = {
     "llava": Expected("llava", "<image>", r"ASSISTANT: ?", "LLaVA-1.5's turns, which end in 'ASSISTANT:'"),
     "llava_chatml": Expected("llava", "<image>", r"\n", "turns that end in a new line, such as ChatML's"),

@@ -15,10 +15,10 @@ from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from unsee.failures import JobError
-from unsee.files import sha256
+from unsee.core.failures import JobError
+from unsee.core.files import sha256
 from unsee.models import attention, checkpoints
-from unsee.models.family import Family, family
+from unsee.models.families.base import Family, family
 from unsee.models.half import HalfLinear, compute_in_float32
 from unsee.models.packing import Batch, Request
 from unsee.models.pictures import Pictures
@@ -74,7 +74,7 @@ class VisionLanguageModel:
 
     @property
     def written_turns(self) -> bool:
-        """See :class:`~unsee.models.family.Family`."""
+        """See :class:`~unsee.models.families.base.Family`."""
         return self.family.written_turns
 
     def prompt(self, question: str, *, with_image: bool) -> str:

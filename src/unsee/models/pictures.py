@@ -16,9 +16,9 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from unsee.cache import Cache, digest, machinery
-from unsee.images import Size, decode, read_size
-from unsee.models.family import Family
+from unsee.core.cache import Cache, digest, environment_key
+from unsee.core.images import Size, decode, read_size
+from unsee.models.families.base import Family
 
 #: Bytes of features that a job holds where the cache on disk does not keep them; the least recently used are computed again.
 MEMORY = 1_000_000_000
@@ -159,7 +159,7 @@ class Pictures:
             settings = self._processor.image_processor.to_json_string()
             code = [Path(__file__), Path(inspect.getfile(type(self._family)))]
             device = next(self._model.parameters()).device
-            self._encoder = digest(*weights, settings, str(self._model.config), machinery(code, device))
+            self._encoder = digest(*weights, settings, str(self._model.config), environment_key(code, device))
         image_id, variant = key
         variation = f"{self._seed}:{image_id}:{variant}" if variant else ""
         return self._cache.get(digest(self._encoder, self._files[image_id], variation), compute)["features"]

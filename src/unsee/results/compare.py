@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unsee.results import leave_one_out
-from unsee.results.differences import LEVEL, holm
-from unsee.results.intervals import clustered_interval
-from unsee.results.names import label
+from unsee.results.columns import label
+from unsee.results.statistics import jackknife
+from unsee.results.statistics.differences import LEVEL, holm
+from unsee.results.statistics.intervals import clustered_interval
 
 _RUN = ["forget_percent", "method"]
 _CELL = ["set", "modality", "task", "metric"]
@@ -149,7 +149,7 @@ def _scores(a: Path, b: Path, everything: bool) -> Iterator[str]:
 
 def _answers(folder: Path) -> pd.DataFrame:
     items = pd.read_parquet(_there(folder / "scores.parquet"))
-    chosen = items[leave_one_out.chosen(items, items["set"].unique().tolist(), leave_one_out.SHOWN)]
+    chosen = items[jackknife.chosen(items, items["set"].unique().tolist(), jackknife.SHOWN)]
     return chosen.astype(dict.fromkeys(["method", *_CELL, "person_id", "question_id"], str))
 
 

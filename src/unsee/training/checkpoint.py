@@ -17,8 +17,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from unsee.files import sealed, whole
-from unsee.resume import Unfinished
+from unsee.core.files import is_intact, write_checksummed
+from unsee.core.resume import CheckpointDir
 
 if TYPE_CHECKING:
     from unsee.training.loop import Progress
@@ -41,7 +41,7 @@ class Checkpoints:
 
     def __init__(
         self,
-        place: Unfinished | None,
+        place: CheckpointDir | None,
         weights: Mapping[str, nn.Parameter],
         optimizer: Any,
         scheduler: Any,
@@ -79,11 +79,11 @@ class Checkpoints:
         log.info("going on from checkpoint %s", path)
         return self._saved_step
 
-    def _last_whole(self, place: Unfinished) -> Path | None:
+    def _last_whole(self, place: CheckpointDir) -> Path | None:
         """The last checkpoint of this process that is whole, as all processes' of that step are."""
         found: dict[str, Path] = {}
         for path in self._own(place):
-            if whole(path):
+            if is_intact(path):
                 found[path.name.split(".")[0]] = path
             else:
                 log.warning("checkpoint %s is damaged; going on from the one before, or from the start", path)
@@ -95,7 +95,7 @@ class Checkpoints:
             steps = set.intersection(*every)
         return found[max(steps)] if steps else None
 
-    def _own(self, place: Unfinished) -> list[Path]:
+    def _own(self, place: CheckpointDir) -> list[Path]:
         return sorted(place.folder.glob(f"*.{_rank()}-*.pt"))
 
     def step_done(self) -> None:
@@ -112,13 +112,13 @@ class Checkpoints:
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        with sealed(self._place.folder / f"{self._saved_step:09d}.{_rank()}.pt") as part:
+        with write_checksummed(self._place.folder / f"{self._saved_step:09d}.{_rank()}.pt") as part:
             torch.save(state, part)
         for old in self._own(self._place)[:-KEPT]:
             old.unlink()
         self._saved_at = time.monotonic()
 
-    def _due(self, place: Unfinished) -> bool:
+    def _due(self, place: CheckpointDir) -> bool:
         minutes = (time.monotonic() - self._saved_at) / 60
         steps = self._progress.counters.steps - self._saved_step
         due = [

@@ -9,14 +9,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from unsee.cache import Cache
+from unsee.benchmarks.tables import person_ids, read_images, read_pairs
+from unsee.core.cache import Cache
+from unsee.core.resume import CheckpointDir
+from unsee.models.likelihood import score
 from unsee.models.model import load
 from unsee.models.pictures import Pictures
-from unsee.resume import Unfinished
 from unsee.training import manifest
+from unsee.training.batches import batch, units
 from unsee.training.loop import Counters, Step, add_lora, save_adapter, train
-from unsee.training.pairs import batch, people, read_images, read_pairs, units
-from unsee.training.scores import score
 from unsee.training.settings import TrainingSettings
 
 
@@ -31,7 +32,7 @@ def finetune(
     threads: int,
     output: Path,
     cache: Path | None = None,
-    unfinished: Unfinished | None = None,
+    checkpoint_dir: CheckpointDir | None = None,
 ) -> None:
     """Fine-tune an adapter on the base model: mean negative log-likelihood of the answer tokens.
 
@@ -43,12 +44,12 @@ def finetune(
         settings: of :class:`~unsee.training.settings.TrainingSettings`.
         seed, threads: of the run.
         output: run folder: ``adapter/``, ``metrics.parquet``, ``manifest.json``.
-        cache: folder of what jobs share, see :mod:`unsee.cache`.
-        unfinished: where an earlier start of this job left its checkpoints, see :mod:`unsee.resume`.
+        cache: folder of what jobs share, see :mod:`unsee.core.cache`.
+        checkpoint_dir: where an earlier start of this job left its checkpoints, see :mod:`unsee.core.resume`.
     """
     torch.set_num_threads(threads)
     chosen, _ = TrainingSettings.split(settings)
-    pairs = read_pairs(benchmark, people(benchmark, forget_percent, "all" if role == "vanilla" else "retain"))
+    pairs = read_pairs(benchmark, person_ids(benchmark, forget_percent, "all" if role == "vanilla" else "retain"))
     vlm = load(model, to_gpu=not chosen.shard)
     pictures = Pictures(
         vlm.family,
@@ -66,11 +67,13 @@ def finetune(
         counters.forward_passes += 1
         return score(vlm, batch(vlm, part["train"]), pictures, n_in_step=n_in_step["train"]).nll()
 
-    progress = train(vlm, pictures, groups, objective, chosen, seed=seed, description=role, unfinished=unfinished)
+    progress = train(
+        vlm, pictures, groups, objective, chosen, seed=seed, description=role, checkpoint_dir=checkpoint_dir
+    )
     save_adapter(vlm, output / "adapter")
     progress.write(output / "metrics.parquet")
     manifest.write(
         output, settings=settings, seed=seed, counters=progress.counters, role=role, forget_percent=forget_percent
     )
-    if unfinished is not None:
-        unfinished.clear()
+    if checkpoint_dir is not None:
+        checkpoint_dir.clear()

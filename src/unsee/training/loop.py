@@ -24,15 +24,15 @@ from tqdm import tqdm
 from transformers import get_scheduler
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from unsee.failures import JobError
-from unsee.files import written
+from unsee.core.failures import JobError
+from unsee.core.files import atomic_write
+from unsee.core.resume import CheckpointDir
 from unsee.models.model import VisionLanguageModel
 from unsee.models.pictures import Pictures
-from unsee.resume import Unfinished
 from unsee.training import processes
+from unsee.training.batches import Unit, shuffled
 from unsee.training.checkpoint import Checkpoints
 from unsee.training.lora import put_adapter
-from unsee.training.pairs import Unit, shuffled
 from unsee.training.settings import LoraSettings, TrainingSettings
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Counters:
 
 
 #: The loss of a part of a step: the units of the part, the run's counters, and each group's number of examples in the whole
-#: step. The losses of a step's parts must add up to the step's loss, see :meth:`unsee.training.scores.Scores.average`.
+#: step. The losses of a step's parts must add up to the step's loss, see :meth:`unsee.models.likelihood.Scores.average`.
 Objective = Callable[[Step, Counters, Mapping[str, int]], Tensor]
 
 
@@ -69,7 +69,7 @@ class Progress:
 
     def write(self, path: Path) -> None:
         """One row a step: ``step``, ``epoch``, ``loss``, ``gradient_norm``, ``learning_rate``."""
-        with written(path) as part:
+        with atomic_write(path) as part:
             pq.write_table(pa.Table.from_pylist(self.rows), part)
 
 
@@ -148,7 +148,7 @@ def train(
     seed: int,
     description: str,
     restrict: Callable[[Step], Sequence[Tensor] | None] | None = None,
-    unfinished: Unfinished | None = None,
+    checkpoint_dir: CheckpointDir | None = None,
 ) -> Progress:
     """Train the adapter of a model.
 
@@ -163,7 +163,7 @@ def train(
         settings, seed: of the run.
         description: for the progress bar.
         restrict: boolean masks of the trained weights, in their order: where a step may move them; ``None``: everywhere.
-        unfinished: where checkpoints lie; from the last of them the run goes on.
+        checkpoint_dir: where checkpoints lie; from the last of them the run goes on.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -185,7 +185,7 @@ def train(
     model.model.train()
     pictures.settle()
     set_seed(seed + 1_000_000 * processes.place()[0])  # dropout: another in each process, whose examples are others
-    checkpoints = Checkpoints(None if settings.shard else unfinished, named, optimizer, scheduler, progress)
+    checkpoints = Checkpoints(None if settings.shard else checkpoint_dir, named, optimizer, scheduler, progress)
     done = checkpoints.resume()
     left = islice(plan(groups, settings, seed), done, None)
     bar = tqdm(left, initial=done, total=n_steps, desc=description, unit="step", mininterval=5)
@@ -307,7 +307,7 @@ def save_adapter(model: VisionLanguageModel, directory: Path) -> None:
     assert isinstance(model.model, PeftModel)
     for config in model.model.peft_config.values():
         config.inference_mode = True
-    with written(directory) as part:
+    with atomic_write(directory) as part:
         model.model.save_pretrained(str(part), safe_serialization=True, state_dict=processes.gathered(model.model))
         (part / "README.md").unlink(missing_ok=True)
         # PEFT fills in where the base model lay.

@@ -1,6 +1,6 @@
 """What made an adapter, written beside it: settings, versions, seeds, counters, hashes.
 
-The workflow adds what the adapter was made of, and where (:mod:`unsee.provenance`).
+The workflow adds what the adapter was made of, and where (:mod:`unsee.jobs.receipts`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unsee import __version__
-from unsee.files import sha256, write_text
+from unsee.core.files import sha256, write_text
 from unsee.training.loop import Counters
 
 _PACKAGES = ("torch", "transformers", "peft", "accelerate")

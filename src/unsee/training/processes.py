@@ -26,8 +26,8 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.distributed.tensor import DTensor
 
-from unsee.failures import JobError, explain
-from unsee.resume import Unfinished
+from unsee.core.failures import JobError, explain
+from unsee.core.resume import CheckpointDir
 
 #: Beside the call: cause and remedy of the process that failed first.
 _SAID = "failed.json"
@@ -87,8 +87,8 @@ def _told(value: Any) -> Any:
     """A value as JSON has it; of paths and places of unfinished work, which it has not, it says what they are."""
     if isinstance(value, Path):
         return {"Path": str(value)}
-    if isinstance(value, Unfinished):
-        return {"Unfinished": _told(vars(value))}
+    if isinstance(value, CheckpointDir):
+        return {"CheckpointDir": _told(vars(value))}
     return {key: _told(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
@@ -98,7 +98,7 @@ def _understood(told: Any) -> Any:
     if told.keys() == {"Path"}:
         return Path(told["Path"])
     known = {key: _understood(item) for key, item in told.items()}
-    return Unfinished(**known["Unfinished"]) if known.keys() == {"Unfinished"} else known
+    return CheckpointDir(**known["CheckpointDir"]) if known.keys() == {"CheckpointDir"} else known
 
 
 def place() -> tuple[int, int]:

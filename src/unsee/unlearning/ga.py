@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from unsee.training.scores import Scores
+from unsee.models.likelihood import Scores
 from unsee.unlearning.method import method
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from unsee.training.scores import Scores
+from unsee.models.likelihood import Scores
 from unsee.unlearning.method import Needs, method
 
 

@@ -14,7 +14,7 @@ A number's range stands in its annotation, as in ``beta: Annotated[float, "> 0"]
 What must hold of several options is an expression: ``@method("name", Needs(), requires="first or second")``.
 
 A step may be computed in parts (``gradient_accumulation``, several processes), and no gradient may depend on the parts: a loss
-averages over examples through :meth:`~unsee.training.scores.Scores.average` (or ``nll``), never through ``mean()``.
+averages over examples through :meth:`~unsee.models.likelihood.Scores.average` (or ``nll``), never through ``mean()``.
 
 A method with more to it may have two more functions in its file: ``prepare(context, *, options...)`` puts its own adapter on the model
 and returns a state that the loss takes as ``state``, and ``finish(context, state)`` turns what was trained into the adapter that is
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from unsee.models.model import VisionLanguageModel
     from unsee.models.pictures import Pictures
+    from unsee.training.batches import Unit
     from unsee.training.loop import Counters
-    from unsee.training.pairs import Unit
     from unsee.training.settings import TrainingSettings
 
 

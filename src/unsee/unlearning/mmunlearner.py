@@ -20,14 +20,14 @@ from peft.utils.constants import DUMMY_TARGET_MODULES
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from unsee.files import written
-from unsee.models.family import Scope
+from unsee.core.files import atomic_write
+from unsee.models.families.base import Scope
 from unsee.models.half import HalfLinear
+from unsee.models.likelihood import Scores, score
 from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Batch
+from unsee.training.batches import Unit, batch
 from unsee.training.loop import Step, add_lora, gradient_checkpointing
-from unsee.training.pairs import Unit, batch
-from unsee.training.scores import Scores, score
 from unsee.unlearning.method import Context, Needs, method
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def prepare(context: Context, *, threshold: float, parameters: Literal["adapter"
     preserve = saliency(context, context.groups["retain"], weights)
     masks = [mask(f, p, threshold) for f, p in zip(forget, preserve, strict=True)]
     rows = [{"weight": name, "selected": float(m.float().mean())} for (name, _), m in zip(named, masks, strict=True)]
-    with written(context.output / "mask.parquet") as part:
+    with atomic_write(context.output / "mask.parquet") as part:
         pq.write_table(pa.Table.from_pylist(rows), part)
     selected = sum(int(m.sum()) for m in masks) / sum(m.numel() for m in masks)
     log.info("mask: %.4f of the trained weights may move on the forget examples", selected)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from unsee.training.scores import Scores
+from unsee.models.likelihood import Scores
 from unsee.unlearning.method import Needs, method
 
 

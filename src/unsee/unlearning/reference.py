@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unsee.cache import Cache, digest, machinery
+from unsee.benchmarks.tables import Pair
+from unsee.core.cache import Cache, digest, environment_key
+from unsee.core.sources import imported
 from unsee.models.checkpoints import checkpoint_files, folder_of
+from unsee.models.likelihood import Scores, score
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures, feature_cache
-from unsee.sources import imported
-from unsee.training.pairs import Pair, Unit, batch, units
-from unsee.training.scores import Scores, score
+from unsee.training.batches import Unit, batch, units
 
 
 def known_scores(
@@ -76,7 +77,7 @@ def _key(
     cache: Cache,
 ) -> str:
     here = Path(__file__)
-    code = machinery(imported(here, here.parents[1]), "cuda" if torch.cuda.is_available() else "cpu")
+    code = environment_key(imported(here, here.parents[1]), "cuda" if torch.cuda.is_available() else "cpu")
     files = [
         *checkpoint_files(folder_of(model)),
         *(adapter / f"adapter_{part}" for part in ("config.json", "model.safetensors")),

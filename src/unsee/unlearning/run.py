@@ -11,14 +11,15 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
-from unsee.cache import Cache
+from unsee.benchmarks.tables import person_ids, read_images, read_pairs
+from unsee.core.cache import Cache
+from unsee.core.resume import CheckpointDir
+from unsee.models.likelihood import Scores, score
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures, feature_cache
-from unsee.resume import Unfinished
 from unsee.training import manifest
+from unsee.training.batches import batch, units
 from unsee.training.loop import Counters, Objective, Step, add_lora, save_adapter, train
-from unsee.training.pairs import batch, people, read_images, read_pairs, units
-from unsee.training.scores import Scores, score
 from unsee.training.settings import TrainingSettings
 from unsee.unlearning.method import Context, Method, get
 from unsee.unlearning.reference import concatenate, known_scores
@@ -37,7 +38,7 @@ def unlearn(
     threads: int,
     output: Path,
     cache: Path | None = None,
-    unfinished: Unfinished | None = None,
+    checkpoint_dir: CheckpointDir | None = None,
 ) -> None:
     """Make the vanilla model forget the people of a ratio.
 
@@ -52,8 +53,8 @@ def unlearn(
         settings: training settings and the method's own options.
         seed, threads: of the run.
         output: run folder: ``adapter/`` (on top of vanilla), ``metrics.parquet``, ``manifest.json``.
-        cache: folder of what jobs share, see :mod:`unsee.cache`.
-        unfinished: where an earlier start of this job left its checkpoints, see :mod:`unsee.resume`.
+        cache: folder of what jobs share, see :mod:`unsee.core.cache`.
+        checkpoint_dir: where an earlier start of this job left its checkpoints, see :mod:`unsee.core.resume`.
 
     Raises:
         ValueError: no such method, or it needs a reference that is not given, or a model that is not shared out, or a step in
@@ -71,7 +72,7 @@ def unlearn(
         raise ValueError(f"method {method!r} looks at the whole model before it trains; expected shard: false with it")
 
     roles = ["forget", "retain"] if chosen.needs.retain or chosen.needs.prepare == "retain" else ["forget"]
-    pairs = {role: read_pairs(benchmark, people(benchmark, forget_percent, role)) for role in roles}
+    pairs = {role: read_pairs(benchmark, person_ids(benchmark, forget_percent, role)) for role in roles}
     images = read_images(benchmark, {p.image_id for found in pairs.values() for p in found if p.image_id})
 
     kept = Cache(cache)
@@ -108,7 +109,7 @@ def unlearn(
         seed=seed,
         description=f"{method} {forget_percent} %",
         restrict=getattr(state, "restrict", None),
-        unfinished=unfinished,
+        checkpoint_dir=checkpoint_dir,
     )
     if chosen.finish is not None:
         chosen.finish(context, state)
@@ -119,8 +120,8 @@ def unlearn(
     manifest.write(
         output, settings=settings, seed=seed, counters=progress.counters, method=method, forget_percent=forget_percent
     )
-    if unfinished is not None:
-        unfinished.clear()
+    if checkpoint_dir is not None:
+        checkpoint_dir.clear()
 
 
 def make_objective(

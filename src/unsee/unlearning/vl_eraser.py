@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils import parametrize
 
-from unsee.files import written
+from unsee.core.files import atomic_write
+from unsee.models.likelihood import Scores
 from unsee.models.packing import Batch, Request, collate, pack
 from unsee.training.lora import put_adapter
-from unsee.training.scores import Scores
 from unsee.unlearning.method import Context, Needs, method
 
 log = logging.getLogger(__name__)
@@ -219,7 +219,7 @@ def prepare(
             {"module": name, "width": p.basis.shape[0], "directions_removed": p.removed}
             for name, p in state.projections.items()
         ]
-        with written(context.output / "vacuum.parquet") as part:
+        with atomic_write(context.output / "vacuum.parquet") as part:
             pq.write_table(pa.Table.from_pylist(rows), part)
         log.info("vacuum space: directions removed by module: %s", {r["module"]: r["directions_removed"] for r in rows})
     torch.manual_seed(context.seed)

@@ -1,0 +1,78 @@
+"""Read what training and evaluation need from the canonical tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from unsee.benchmarks.schema import BenchmarkError, read_split, read_table, table_path
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A question and its answer, with or without a picture."""
+
+    pair_id: str
+    person_id: str
+    image_id: str | None
+    question: str
+    answer: str
+
+
+def person_ids(benchmark: Path, forget_percent: int, role: str) -> list[str]:
+    """Person ids of a role at a ratio, sorted.
+
+    Args:
+        benchmark: folder of canonical tables.
+        forget_percent: the ratio; ignored for role ``all``.
+        role: ``forget``, ``retain`` or ``all`` (every fictitious person).
+
+    Raises:
+        BenchmarkError: no such people.
+    """
+    if role == "all":
+        table = read_table(benchmark, "people", ["person_id", "group"])
+        chosen = table.filter(pc.equal(table["group"], "fictitious"))["person_id"]
+    else:
+        table = read_split(benchmark, forget_percent)
+        chosen = table.filter(pc.equal(table["role"], role))["person_id"]
+    ids = sorted(chosen.to_pylist())
+    if not ids:
+        raise BenchmarkError(f"{benchmark}: nobody has the role {role!r} at {forget_percent} %; see its splits")
+    return ids
+
+
+def read_pairs(benchmark: Path, person_ids: Sequence[str]) -> list[Pair]:
+    """The training pairs of some people, in the order of their ids.
+
+    Raises:
+        BenchmarkError: a person has none.
+    """
+    wanted = set(person_ids)
+    rows = read_table(benchmark, "training_pairs").sort_by("pair_id").to_pylist()
+    pairs = [
+        Pair(row["pair_id"], row["person_id"], row["image_id"], row["question"], row["answer"])
+        for row in rows
+        if row["person_id"] in wanted
+    ]
+    without = sorted(wanted - {pair.person_id for pair in pairs})
+    if without:
+        raise BenchmarkError(f"{benchmark}: no training pairs for {without[0]!r} ({len(without)} such people)")
+    return pairs
+
+
+def read_images(benchmark: Path, image_ids: set[str]) -> list[tuple[str, bytes]]:
+    """The encoded pictures of some ids; groups of rows without any of them are not read."""
+    read_table(benchmark, "images", ["image_id"])  # checks the file
+    file = pq.ParquetFile(table_path(benchmark, "images"))
+    found = []
+    for group in range(file.num_row_groups):
+        if image_ids.isdisjoint(file.read_row_group(group, ["image_id"])["image_id"].to_pylist()):
+            continue
+        rows = file.read_row_group(group, ["image_id", "bytes"]).to_pylist()
+        found += [(row["image_id"], row["bytes"]) for row in rows if row["image_id"] in image_ids]
+    return found

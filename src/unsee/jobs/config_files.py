@@ -1,0 +1,162 @@
+"""The configuration's files: where a key stands, and what YAML accepts but nobody means."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unsee.jobs.config import Key, content_of
+
+#: No number of a configuration is larger, of either sign: generators of random numbers take seeds of 32 bits.
+LARGEST = 2**32 - 1
+#: Values of a file when its aliases are written out; a file that contains itself has no end of them.
+MOST_VALUES = 100_000
+#: Where a key is said to be missing that no file has.
+DEFAULTS = "config.yaml"
+
+
+def alias_findings(files: Iterable[Path]) -> Iterator[str]:
+    """YAML lets a value contain itself, or grow tenfold with every line; a plan would never be done with it."""
+
+    def count(node: yaml.Node, counts: dict[int, float]) -> float:
+        if id(node) not in counts:
+            counts[id(node)] = math.inf  # until it is known: a node that contains itself
+            parts = node.value if isinstance(node, yaml.SequenceNode | yaml.MappingNode) else []
+            nodes = [part[1] if isinstance(part, tuple) else part for part in parts]
+            counts[id(node)] = 1 + sum(count(part, counts) for part in nodes)
+        return counts[id(node)]
+
+    for file in files:
+        try:
+            node = yaml.compose(file.read_text(encoding="utf-8"))
+            values = count(node, {}) if node is not None else 0
+        except RecursionError:
+            values = math.inf
+        except (OSError, ValueError, yaml.YAMLError):
+            continue  # said by file_findings
+        if values > MOST_VALUES:
+            size = "contains itself (by an alias, *name)" if values == math.inf else f"has {values:.0f} values"
+            yield f"{file.name}: {size}; expected at most {MOST_VALUES} values with all aliases written out"
+
+
+def file_findings(files: Iterable[Path]) -> Iterator[str]:
+    """Snakemake reads files before this, with loaders that forgive more."""
+    for file in files:
+        try:
+            content = content_of(file)
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            yield f"{file.name}: cannot be read ({' '.join(str(error).split())}); expected sections of YAML, as config.yaml"
+        else:
+            if not isinstance(content, Mapping):
+                yield f"{file.name}: is {shown(content)}; expected sections of YAML, as config.yaml"
+
+
+def shape_findings(config: Mapping[str, Any]) -> Iterator[str]:
+    """The same of what did not come from files."""
+
+    def deep(value: Any, depth: int) -> bool:
+        parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else []
+        return depth > 20 or any(deep(part, depth + 1) for part in parts)
+
+    for key, value in config.items():
+        if deep(value, 0):
+            yield f"{path_text((key,))} has lists or sections 20 deep; expected what config.yaml shows"
+
+
+def repeated_keys(files: Iterable[Path]) -> Iterator[tuple[Key, str]]:
+    """YAML keeps the last of two equal keys without a word."""
+    visited: set[int] = set()
+
+    def walk(node: yaml.Node, path: Key) -> Iterator[tuple[Key, str]]:
+        if id(node) in visited:  # an alias of what was looked at
+            return
+        visited.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            for i, item in enumerate(node.value):
+                yield from walk(item, (*path, i))
+        if isinstance(node, yaml.MappingNode):
+            seen: dict[str, int] = {}
+            for key, value in node.value:
+                name, line = str(key.value), key.start_mark.line + 1
+                if name in seen:
+                    lines = f"lines {seen[name]} and {line}"
+                    yield (*path, name), f"is there twice ({lines}); expected once"
+                seen[name] = line
+                yield from walk(value, (*path, name))
+
+    for file in files:
+        node = yaml.compose(file.read_text(encoding="utf-8"))
+        if node is not None:
+            yield from walk(node, ())
+
+
+def unknown(kind: str, found: object, known: Sequence[str], also: str = "") -> str:
+    close = difflib.get_close_matches(str(found), known, n=1)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    return f"is no known {kind}; {guess}{also or 'expected one of ' + ', '.join(known)}"
+
+
+def shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "a section"
+    if type(value) is int and abs(value) > LARGEST**2:
+        return f"a whole number of {value.bit_length()} bits"
+    text = reprlib.repr(value) if isinstance(value, list | tuple) else repr(value)
+    return text if len(text) < 80 else f"{text[:76]} ..."
+
+
+def hint(value: Any) -> str:
+    match = isinstance(value, str) and re.fullmatch(r"([+-]?\d+)(\.\d*)?[eE]([+-]?)(\d+)", value)
+    if match:
+        whole, fraction, sign, exponent = match.groups()
+        # A number of YAML 1.1 has a point, and a sign in the exponent.
+        return f" (YAML takes {value} for a text; write {whole}{fraction or '.0'}e{sign or '+'}{exponent})"
+    return ""
+
+
+def place(key: Key, config: Mapping[str, Any], places: Sequence[tuple[Any, Path]]) -> str:
+    """``file: key.key[index]``, with the file that says it, or that says what lacks it."""
+    path = path_text(key)
+    value, found = look_up(config, key)
+    depths = [(look_up(content, key), file) for content, file in places]
+    whole = [(other, file) for (other, depth), file in depths if depth == len(key)]
+    said = [file for other, file in whole if other == value or isinstance(other, dict) or _both_nan(other, value)]
+    if found == len(key) and places and not said:
+        return f"--config: {path}"
+    deepest = max((depth for (_, depth), _ in depths), default=0)
+    holding = [file for (_, depth), file in depths if depth == deepest]
+    return f"{next(iter(said or holding), Path(DEFAULTS)).name}: {path}"
+
+
+def _both_nan(first: Any, second: Any) -> bool:
+    """Whether both are NaN, which is equal to nothing."""
+    return isinstance(first, float) and isinstance(second, float) and math.isnan(first) and math.isnan(second)
+
+
+def path_text(key: Key) -> str:
+    path = ""
+    for part in key:
+        name = str(part) if re.fullmatch(r"[\w.-]{1,60}", str(part)) else shown(part)
+        path += f"[{part}]" if isinstance(part, int) else f".{name}" if path else name
+    return path
+
+
+def look_up(content: Any, key: Key) -> tuple[Any, int]:
+    """What lies at a key, or as far along it as there is something, and how far that is."""
+    for i, part in enumerate(key):
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            return content, i
+    return content, len(key)

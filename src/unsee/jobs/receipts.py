@@ -1,0 +1,250 @@
+"""Where a result comes from: each job's receipt, written when the job is done, and what is found out from it later.
+
+A receipt says what the job was (``identity``: everything of the configuration and the code that decides what it makes, as one hash),
+what it read and wrote (by content), and where it ran. From receipts follows which outputs are not as their job left them
+(:func:`spoiled`), and whether a table's parts belong together and to the present configuration (:func:`check`).
+Paths in it are relative, so that ``results/`` may be moved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from unsee import __version__
+from unsee.core import files
+
+_PACKAGES = ("accelerate", "numpy", "pandas", "peft", "pyarrow", "snakemake", "tokenizers", "torch", "transformers")
+
+#: Bytes; larger inputs are told apart by size (and time), as max-checksum-file-size in profiles/default has it.
+LARGE = 1_000_000_000
+
+
+class ProvenanceError(RuntimeError):
+    """Results that do not belong together, or not to this configuration."""
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's content, or of a folder's files with their names."""
+    if path.is_dir():
+        whole = hashlib.sha256()
+        for file in _files(path):
+            whole.update(f"{file.relative_to(path).as_posix()} {sha256(file)}\n".encode())
+        return whole.hexdigest()
+    return files.sha256(path)
+
+
+def fingerprint(path: Path) -> str:
+    """The digest of an input; of more than a gigabyte (a shard of a base model) the size, for each job would read it all."""
+    size = _size(path)
+    return sha256(path) if size <= LARGE else f"{size} bytes"
+
+
+def describe(
+    *, rule: str, identity: str, parameters: Mapping[str, Any], inputs: Iterable[str], project: Path
+) -> dict[str, Any]:
+    """What a job is, what it read, and where it runs.
+
+    Args:
+        rule: its name.
+        identity: the hash of what decides its outputs.
+        parameters: its settings.
+        inputs: the files it read.
+        project: the folder of the code.
+    """
+    return {
+        "rule": rule,
+        "identity": identity,
+        "parameters": portable(parameters),
+        "inputs": {_name(path): fingerprint(Path(path)) for path in sorted(set(inputs))},
+        "revision": revision(project),
+        "versions": {"python": platform.python_version(), "unsee": __version__} | _versions(),
+        "hardware": hardware(),
+    }
+
+
+def outputs(paths: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Size and digest of each output."""
+    return {path: {"bytes": _size(Path(path)), "sha256": sha256(Path(path))} for path in sorted(paths)}
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON, whole or not at all."""
+    files.write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def spoiled(receipt: Path, outputs: Iterable[str]) -> list[str]:
+    """The outputs of a job that are not as it left them, or not there any more; without a whole receipt, all that are there.
+
+    By content: Snakemake sets the times of outputs when a job is done, so that they tell nothing.
+    """
+    try:
+        left = _read(receipt)["outputs"]
+    except (OSError, ValueError):
+        return [path for path in outputs if Path(path).exists()]
+    wanted = list(outputs)
+    if set(left) != set(wanted):  # the record of another job
+        return [path for path in wanted if Path(path).exists()]
+    return [path for path, known in left.items() if not _is(Path(path), known)]
+
+
+def _read(receipt: Path) -> dict[str, Any]:
+    """What a receipt says, its parts being there and of their types.
+
+    Raises:
+        OSError: it is not there, or not readable.
+        ValueError: it is not the record of a job.
+    """
+    try:
+        made = json.loads(receipt.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    if not isinstance(made, dict) or not isinstance(made.get("identity"), str):
+        raise ValueError("no identity in it")
+    outputs, inputs = made.get("outputs"), made.get("inputs")
+    if not isinstance(outputs, dict) or not outputs or not isinstance(inputs, dict):
+        raise ValueError("no inputs and outputs in it")
+    for path, known in outputs.items():
+        if (
+            not isinstance(known, dict)
+            or type(known.get("bytes")) is not int
+            or not isinstance(known.get("sha256"), str)
+        ):
+            raise ValueError(f"no size and digest of {path!r} in it")
+    if not all(isinstance(digest, str) for digest in inputs.values()):
+        raise ValueError("no digests of its inputs in it")
+    if wrong := [path for path in outputs if not _is_result(path)] + [
+        name for name in inputs if not name or "\0" in name
+    ]:
+        raise ValueError(f"{wrong[0]!r} is no file of a job")
+    return made
+
+
+def check(receipts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Refuse results that do not belong together or not to this configuration.
+
+    Args:
+        receipts: each job's, and the identity that its job has under the present configuration.
+
+    Returns:
+        For each receipt the digests of its job's outputs.
+
+    Raises:
+        ProvenanceError: a receipt is missing or of another configuration; an output is not what its job made, or was
+            made of another input than is there now.
+    """
+    given, found = dict[str, str | None](), dict[str, dict[str, Any]]()
+    for receipt, identity in receipts.items():
+        try:
+            made = _read(Path(receipt))
+        except (OSError, ValueError) as error:
+            raise ProvenanceError(
+                f"{receipt}: not readable ({error}); expected the record of its job; run snakemake again, which makes it anew"
+            ) from None
+        first = next(iter(made["outputs"]))
+        if made["identity"] != identity:
+            raise ProvenanceError(
+                f"{first}: made by other settings or code ({made['identity']}) than the present ones ({identity}); "
+                f"expected one configuration in a table; delete it and run again"
+            )
+        for path, known in made["outputs"].items():
+            if not os.path.exists(path) or sha256(Path(path)) != known["sha256"]:
+                raise ProvenanceError(f"{path}: not as its job left it (see {receipt}); delete it and run again")
+        for name, digest in made["inputs"].items():
+            # A result is compared with what is there now, anything else with what other jobs read under that name.
+            if _is_result(name):
+                given.setdefault(name, fingerprint(Path(name)) if os.path.exists(name) else None)
+            if given.setdefault(name, digest) != digest:
+                raise ProvenanceError(
+                    f"{first}: made of another {name} than is there now or others were made of; delete it and run again"
+                )
+        found[receipt] = {path: known["sha256"] for path, known in made["outputs"].items()}
+    return found
+
+
+def portable(value: Any) -> Any:
+    """Settings without what only this machine has: of an absolute path its last part is left."""
+    if isinstance(value, Mapping):
+        return {str(key): portable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [portable(item) for item in value]
+    if isinstance(value, str) and os.path.isabs(value):
+        return Path(value).name
+    return value
+
+
+def revision(project: Path) -> dict[str, Any] | None:
+    """The commit of the code and whether it was changed since; nothing where it is no repository."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(project), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != project.resolve():
+            return None  # the project lies in somebody else's repository
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def hardware() -> dict[str, Any]:
+    """The kind of machine: processor, cores, and GPUs where the job used torch."""
+    torch = sys.modules.get("torch")
+    count = torch.cuda.device_count() if torch is not None and torch.cuda.is_available() else 0
+    gpus = [torch.cuda.get_device_name(i) for i in range(count)] if torch is not None else []
+    return {"processor": _processor(), "cores": os.cpu_count(), "gpus": gpus}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue  # a job needs only some of them
+    return found
+
+
+def _is_result(path: str) -> bool:
+    """Whether a path is of a file in ``results/``."""
+    parts = Path(path).parts
+    return len(parts) > 1 and parts[0] == "results" and ".." not in parts and "\0" not in path
+
+
+def _name(path: str) -> str:
+    """A result by its path, anything else by its last two parts, as it may lie elsewhere on another machine."""
+    parts = Path(path).parts
+    return path if parts[0] == "results" else "/".join(parts[-2:])
+
+
+def _files(path: Path) -> list[Path]:
+    """The file, or a folder's, without what Snakemake leaves there."""
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.is_file() and file.name != ".snakemake_timestamp")
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in _files(path))
+
+
+def _is(path: Path, known: Mapping[str, Any]) -> bool:
+    return os.path.exists(path) and _size(path) == known["bytes"] and sha256(path) == known["sha256"]

@@ -1,0 +1,72 @@
+"""A script's sources are itself and what it imports of the library, however far down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unsee.core.sources import digests, imported
+
+ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "src" / "unsee"
+
+
+def named(script: str) -> set[str]:
+    """What a rule's script is made of, relative to the library."""
+    found = imported(ROOT / "workflow" / "scripts" / f"{script}.py", LIBRARY)
+    return {str(path.relative_to(LIBRARY)) for path in found[1:]}
+
+
+def test_imports_are_followed(tmp_path: Path) -> None:
+    library = tmp_path / "toy"
+    (library / "deep").mkdir(parents=True)
+    files = {
+        "__init__.py": "",
+        "deep/__init__.py": "import json\n",
+        "deep/a.py": "def f():\n    from ..b import g\n",
+        "b.py": "import toy.c\nfrom toy import d\n",
+        "c.py": "import torch\n",
+        "d.py": "from toy import a_value\n",
+        "unused.py": "",
+    }
+    for name, text in files.items():
+        (library / name).write_text(text + "# not empty\n" * (name != "__init__.py"))
+    script = tmp_path / "script.py"
+    script.write_text("import toybox\nfrom toy.deep.a import f\n")
+    assert imported(script, library) == [
+        script,
+        *sorted(library / name for name in ("deep/__init__.py", "deep/a.py", "b.py", "c.py", "d.py")),
+    ]
+
+
+def test_an_import_of_nothing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "toy").mkdir()
+    script = tmp_path / "script.py"
+    script.write_text("import os\nimport toy.lost\n")
+    with pytest.raises(ValueError, match=r"script.py, line 2: imports toy.lost, which is not there"):
+        imported(script, tmp_path / "toy")
+
+
+def test_a_metric_is_no_source_of_the_predictions_nor_the_loop_of_the_scores() -> None:
+    assert "evaluation/scoring.py" in named("score") - named("predict")
+    assert "training/loop.py" in named("unlearn") & named("finetune") - named("predict") - named("score")
+    assert not any(name.startswith(("models/", "training/")) for name in named("score") | named("table3"))
+
+
+def test_a_digest_is_of_the_code_and_not_of_what_is_said_about_it(tmp_path: Path) -> None:
+    library, script = tmp_path / "toy", tmp_path / "script.py"
+    library.mkdir()
+    script.write_text("import toy.a\n")
+
+    def digest(text: str) -> str:
+        (library / "a.py").write_text(text)
+        first, second = digests(script, library)
+        assert first.startswith("toy/a.py ") and second.startswith("script.py ")
+        return first
+
+    first = digest('"""Says."""\n\n\ndef f(x):\n    """Doubles."""\n    return 2 * x\n')
+    assert digest("# Says more.\ndef f( x ):\n    '''Two of it.'''\n    return (2 * x)  # twice\n") == first
+    assert digest('"""Says more."""\ndef f( x ):\n    "Two of it."\n    return (2 * x)  # twice\n') == first
+    assert digest('"""Says."""\n\n\ndef f(x):\n    """Doubles."""\n    return 3 * x\n') != first
+    assert digest('"""Says."""\n\n\ndef f(x):\n    print("Doubles.")\n    return 2 * x\n') != first
