@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 import job
+from unsee.core.files import atomic_write
 from unsee.evaluation.protocols import make
 from unsee.evaluation.scoring import score_predictions
 
@@ -14,6 +15,6 @@ items = score_predictions(
     pd.read_parquet(snakemake.input.questions),
     make(snakemake.params.settings),
 )
-with written(Path(snakemake.output[0])) as part:
+with atomic_write(Path(snakemake.output[0])) as part:
     items.to_parquet(part, index=False)
 job.done(snakemake)
