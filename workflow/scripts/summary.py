@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-import job
+import _job
 from unsee.core.files import write_text
 from unsee.results.statistics.differences import differences
 from unsee.results.tables import latex
@@ -12,7 +12,7 @@ from unsee.results.tables.scores import over_seeds
 from unsee.results.tables.summary import summary, to_markdown
 from unsee.results.tables.table3 import table3, write_csv
 
-job.start(snakemake)
+_job.start(snakemake)
 items, methods = pd.read_parquet(snakemake.input.answers), snakemake.params.methods
 compared = differences(items)
 table = summary(items, compared, methods)
@@ -22,4 +22,4 @@ write_csv(table, Path(snakemake.output.csv))
 write_text(Path(snakemake.output.markdown), to_markdown(table))
 paper = latex.to_latex(table3(pd.read_csv(snakemake.input.scores), methods), latex.marks(items, compared))
 write_text(Path(snakemake.output.latex), paper)
-job.done(snakemake)
+_job.done(snakemake)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-import job
+import _job
 from unsee.core.files import write_text
 from unsee.evaluation.protocols import make
 from unsee.results.page.drawing import save
@@ -12,7 +12,7 @@ from unsee.results.page.figures_trade_off import equal_utility
 from unsee.results.statistics.trade_off import score_rescaled, to_markdown, trade_off
 from unsee.results.tables.table3 import write_csv
 
-job.start(snakemake)
+_job.start(snakemake)
 given, made, asked = snakemake.input, snakemake.output, snakemake.params
 asking = make(asked.settings)
 questions = pd.read_parquet(given.questions)
@@ -25,4 +25,4 @@ write_csv(curves, Path(made.curves))
 write_csv(ranking, Path(made.ranking))
 write_text(Path(made.markdown), to_markdown(ranking, asked.utility))
 save(equal_utility(curves, asked.utility), Path(made.figures[0]).parent, "equal_utility")
-job.done(snakemake)
+_job.done(snakemake)

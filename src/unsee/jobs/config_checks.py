@@ -20,7 +20,7 @@ import yaml
 from unsee import memory
 from unsee.benchmarks import published
 from unsee.evaluation import protocols
-from unsee.jobs.config import ConfigError, Entry, Key, content_of, is_row, resolve
+from unsee.jobs.config import ConfigError, Entry, Key, content_of, is_row, resolve, resources_of
 from unsee.jobs.config_files import (
     LARGEST,
     alias_findings,
@@ -255,11 +255,12 @@ def _process_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
         if given and {"num_processes", "shard"} & given.keys():
             sections["methods", name] = {**config["unlearning"], **given}
     for key, section in sections.items():
-        rule = "finetune" if key == ("finetune",) else "unlearn"
-        processes, gpus = section.get("num_processes", 1), config["resources"][rule]["gpu"]
-        if gpus and processes > gpus:
-            expected = f"expected at most resources.{rule}.gpu, a GPU each"
-            yield (*key, "num_processes"), f"is {processes}, of jobs with {gpus} GPUs; {expected}"
+        processes = section.get("num_processes", 1)
+        for rule in ("finetune", "train_reference") if key == ("finetune",) else ("unlearn",):
+            gpus = resources_of(config, rule)["gpu"]
+            if gpus and processes > gpus:
+                expected = f"expected at most resources.{rule}.gpu, a GPU each"
+                yield (*key, "num_processes"), f"is {processes}, of jobs with {gpus} GPUs; {expected}"
         if section.get("shard") and processes == 1:
             yield (*key, "shard"), "is true with one process; expected num_processes of at least 2, or false"
 
