@@ -320,7 +320,7 @@ def test_answering_takes_what_the_arithmetic_says(
         "max_new_tokens": 3,
     }
     with LiveBytes([*vlm.base.parameters(), *vlm.base.buffers()]) as live:
-        engine.answer(vlm, pictures, asked, settings)
+        engine.answer_questions(vlm, pictures, asked, settings)
     tokens, options = max(lengths)
     opened = sum(not row["options"] for row in asked) // packs
     shapes = shapes_of(vlm, live.start, 16)

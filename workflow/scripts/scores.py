@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 import job
-from unsee.evaluation.protocols import make
+from unsee.evaluation.protocols import load_protocol
 from unsee.jobs import receipts
 from unsee.results.tables.scores import Run, gather, summarise
 from unsee.results.tables.table3 import write_csv
@@ -19,7 +19,7 @@ items = gather(
     pd.read_parquet(benchmark / "questions.parquet"),
     pd.read_parquet(benchmark / "splits.parquet"),
     snakemake.params.forget_percents,
-    make(snakemake.params.settings),
+    load_protocol(snakemake.params.settings),
 )
 with written(Path(snakemake.output.answers)) as part:
     items.to_parquet(part, index=False)
