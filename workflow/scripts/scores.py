@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 import job
+from unsee.core.files import atomic_write
 from unsee.evaluation.protocols import load_protocol
 from unsee.jobs import receipts
 from unsee.results.tables.scores import Run, gather, summarise
@@ -21,7 +22,7 @@ items = gather(
     snakemake.params.forget_percents,
     load_protocol(snakemake.params.settings),
 )
-with written(Path(snakemake.output.answers)) as part:
+with atomic_write(Path(snakemake.output.answers)) as part:
     items.to_parquet(part, index=False)
 write_csv(summarise(items, snakemake.params.interval), Path(snakemake.output.scores))
 job.done(snakemake)
