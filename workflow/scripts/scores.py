@@ -8,8 +8,8 @@ import job
 from unsee.core.files import atomic_write
 from unsee.evaluation.protocols import load_protocol
 from unsee.jobs import receipts
+from unsee.results.tables.files import write_csv
 from unsee.results.tables.scores import Run, gather, summarise
-from unsee.results.tables.table3 import write_csv
 
 job.start(snakemake)
 receipts.check(snakemake.params.receipts)

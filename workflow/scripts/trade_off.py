@@ -10,7 +10,7 @@ from unsee.evaluation.protocols import load_protocol
 from unsee.results.page.drawing import save
 from unsee.results.page.figures_trade_off import equal_utility
 from unsee.results.statistics.trade_off import score_rescaled, to_markdown, trade_off
-from unsee.results.tables.table3 import write_csv
+from unsee.results.tables.files import write_csv
 
 job.start(snakemake)
 given, made, asked = snakemake.input, snakemake.output, snakemake.params
