@@ -256,7 +256,7 @@ def test_more_examples_of_a_part_and_less_is_computed_again() -> None:
     """Each way to train needs less than the one before it."""
     shapes, lengths = published(LLAVA), memory.LENGTHS["mllmu"]
     found = [
-        memory.training(shapes, lengths, {"batch_size": 4, **way}, needs=Needs(retain=True)).bytes
+        memory.training(shapes, lengths, {"batch_size": 4, **way}, needs=Needs(retain_examples=True)).bytes
         for way in memory.ways_to_train(4)
     ]
     assert found == sorted(found, reverse=True) and len(found) == 6

@@ -147,7 +147,7 @@ class NoPictures:
     def __init__(self, features: torch.Tensor) -> None:
         self._features = features
 
-    def settle(self) -> None:
+    def freeze_training_state(self) -> None:
         """As :class:`Pictures`."""
 
     def vary_by_epoch(self, epoch: int) -> None:
@@ -259,7 +259,7 @@ def train_under(case: Case, output: Path) -> tuple[float, float]:
             else:
                 taken = signature(method.prepare).parameters
                 state = method.prepare(context, **{key: value for key, value in options.items() if key in taken})
-            groups = groups if method.needs.retain else {"forget": groups["forget"]}
+            groups = groups if method.needs.retain_examples else {"forget": groups["forget"]}
             objective = make_objective(method, vlm, pictures, {}, state, options)
         train(vlm, pictures, groups, objective, settings, seed=0, description=case.job)
     lengths = memory.Lengths(case.words, case.answer, 1, 0, 0, 0, (1, 1), 1)
