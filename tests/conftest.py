@@ -34,10 +34,10 @@ def mini_benchmark(mini_published: Path, tmp_path_factory: pytest.TempPathFactor
 def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny LLaVA with random weights, as a checkpoint folder."""
     from unsee.base_model import tiny_llava
-    from unsee.benchmarks import wording
+    from unsee.benchmarks import question_templates
 
     folder = tmp_path_factory.mktemp("checkpoint")
-    processor = tiny_llava.build_processor(wording.vocabulary(), vocabulary_size=1000)
+    processor = tiny_llava.build_processor(question_templates.vocabulary(), vocabulary_size=1000)
     tiny_llava.save(tiny_llava.build_model(processor, seed=0, width=64, layers=2), processor, folder)
     return folder
 
@@ -54,10 +54,10 @@ def random_qwen2_vl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from unsee.base_model import tiny_qwen2_vl
-    from unsee.benchmarks import wording
+    from unsee.benchmarks import question_templates
 
     folder = tmp_path_factory.mktemp("qwen2_vl")
-    processor = tiny_qwen2_vl.build_processor(wording.vocabulary(), vocabulary_size=1000)
+    processor = tiny_qwen2_vl.build_processor(question_templates.vocabulary(), vocabulary_size=1000)
     model = tiny_qwen2_vl.build_model(processor, seed=0, width=64, layers=2)
     with torch.no_grad():  # so that a wrong position shows: fresh weights hardly attend to anything
         for name, weight in model.named_parameters():
@@ -81,10 +81,10 @@ def random_llava_next(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
     from unsee.base_model import tiny_llava
-    from unsee.benchmarks import wording
+    from unsee.benchmarks import question_templates
 
     folder = tmp_path_factory.mktemp("llava_next")
-    tokenizer = tiny_llava.build_processor(wording.vocabulary(), vocabulary_size=1000).tokenizer
+    tokenizer = tiny_llava.build_processor(question_templates.vocabulary(), vocabulary_size=1000).tokenizer
     tiles = [[48, 96], [96, 48], [96, 96], [48, 144]]
     pictures = LlavaNextImageProcessorPil(
         size={"shortest_edge": 48}, crop_size={"height": 48, "width": 48}, image_grid_pinpoints=tiles
