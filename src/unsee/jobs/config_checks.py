@@ -32,8 +32,9 @@ from unsee.jobs.config_files import (
     shown,
     unknown,
 )
+from unsee.jobs.option import REQUIRED
 from unsee.models import checkpoints
-from unsee.unlearning.catalogue import REQUIRED, Catalogue, Description
+from unsee.unlearning.catalogue import Catalogue, Description
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
 
