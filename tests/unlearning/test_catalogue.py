@@ -28,13 +28,13 @@ def test_a_description_says_what_the_file_says(tmp_path: Path) -> None:
         import a_module_that_is_not_there
         from unsee.unlearning.method import Needs, method
 
-        @method("toy", Needs(retain=True, reference="retain"))
+        @method("toy", Needs(retain_examples=True, reference="retain_only"))
         def toy(forget, retain, *, rate: float, kind: Literal["a", "b"] = "a", top: int | None = None):
             return forget - retain
         """,
     )
     toy = read(tmp_path)["toy"]
-    assert toy.needs == Needs(retain=True, reference="retain")
+    assert toy.needs == Needs(retain_examples=True, reference="retain_only")
     assert toy.source == tmp_path / "toy.py"
     assert toy.options == {
         "rate": Option("float", REQUIRED),

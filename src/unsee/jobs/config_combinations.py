@@ -38,17 +38,17 @@ def protocol_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
 
 def example_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     """Check that people to forget remain when a published protocol shows the questions of some as examples."""
-    protocol, benchmark = config["evaluation"]["protocol"], config["benchmark"]
-    if protocol == "unsee" or benchmark["name"] != "synthetic":
+    name, benchmark = config["evaluation"]["protocol"], config["benchmark"]
+    if name == "unsee" or benchmark["name"] != "synthetic":
         return
-    asking: Any = protocols.make(config["evaluation"])
-    most = max(asking.shown(task) for task in asking.metrics)
+    protocol: Any = protocols.load_protocol(config["evaluation"])
+    most = max(protocol.example_people(task) for task in protocol.metrics)
     for i, percent in enumerate(benchmark["forget_percents"]):
         n = round(benchmark["people"] * percent / 100)
         if n <= most:
             yield (
                 ("benchmark", "forget_percents", i),
-                f"is {percent}, {n} people, and {protocol} takes the questions of {most} of them as examples;"
+                f"is {percent}, {n} people, and {name} takes the questions of {most} of them as examples;"
                 f" expected a ratio of more than {most} people, or evaluation.protocol: unsee",
             )
 
