@@ -32,7 +32,7 @@ class TrainingSettings:
         gradient_accumulation: parts that a step's batch is cut into to save memory; the gradient is the same, for every method.
         packing: ``person`` puts all pairs of a person behind one picture in one sequence.
         loss_tokens: ``all`` scores the words of the question too, as the official code does.
-        alternation: of the groups of examples, where a method has two: both in each step, or one a step (``loop.plan``).
+        alternation: of the groups of examples, where a method has two: both in each step, or one a step (``batches.plan``).
         variants: varied copies (crop, mirror image, colour) of each picture to train on.
         optimizer, weight_decay, schedule, warmup, max_grad_norm: as named; ``warmup`` is a share of all steps,
             ``max_grad_norm`` 0 clips nothing.
