@@ -75,7 +75,7 @@ def test_no_gradient_depends_on_the_parts_of_a_step(
     lengths = {len(unit.requests[0].tokens) for unit in groups["none"]["forget"]}
     assert len(lengths) > 2, "sequences of different lengths"
     known = {}
-    if method.needs.reference == "retain":
+    if method.needs.reference == "retain_only":
         for found in groups.values():
             known |= reference_scores(vlm, pictures, found["forget"])
 
@@ -101,7 +101,7 @@ def test_no_gradient_depends_on_the_parts_of_a_step(
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", clip)
 
     def gradient(packing: str, parts: int, checkpointing: bool = False) -> tuple[float, Tensor]:
-        stepped = groups[packing] if method.needs.retain else {"forget": groups[packing]["forget"]}
+        stepped = groups[packing] if method.needs.retain_examples else {"forget": groups[packing]["forget"]}
         changed = replace(settings, gradient_accumulation=parts, gradient_checkpointing=checkpointing)
         progress = train(vlm, pictures, stepped, objective, changed, seed=0, description="")
         assert len(progress.rows) == 1

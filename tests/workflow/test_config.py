@@ -14,7 +14,8 @@ from snakemake.utils import update_config
 from tests import error_page
 from unsee.jobs.config import ConfigError, resolve
 from unsee.jobs.config_checks import check
-from unsee.unlearning.catalogue import Description, Option, read
+from unsee.jobs.option import Option
+from unsee.unlearning.catalogue import Description, read
 from unsee.unlearning.method import Needs
 
 ROOT = Path(__file__).parents[2]
@@ -211,7 +212,7 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
         (
             "methods.toy",
             {"rate": 1, "kind": "c"},
-            "config.yaml: methods.toy.kind is 'c'; expected one of a, b",
+            "config.yaml: methods.toy.kind is 'c'; expected one of a or b",
         ),
         (
             "methods.vanilla",

@@ -5,15 +5,15 @@ from pathlib import Path
 import pandas as pd
 
 import job
-from unsee.evaluation.protocols import make
+from unsee.evaluation.protocols import load_protocol
 from unsee.results.page.write_trade_off import write_trade_off
 from unsee.results.statistics.trade_off import score_rescaled
 
 job.start(snakemake)
 questions = pd.read_parquet(snakemake.input.questions)
-asking = make(snakemake.params.settings)
+protocol = load_protocol(snakemake.params.settings)
 scaled = {
-    tuple(run): score_rescaled(pd.read_parquet(file), questions, asking)
+    tuple(run): score_rescaled(pd.read_parquet(file), questions, protocol)
     for run, file in zip(snakemake.params.runs, snakemake.input.rescaled, strict=True)
 }
 write_trade_off(

@@ -32,8 +32,9 @@ from unsee.jobs.config_files import (
     shown,
     unknown,
 )
+from unsee.jobs.option import REQUIRED
 from unsee.models import checkpoints
-from unsee.unlearning.catalogue import REQUIRED, Catalogue, Description
+from unsee.unlearning.catalogue import Catalogue, Description
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
 
@@ -298,17 +299,17 @@ def _people_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
 
 def _protocol_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     """Whose questions are a published protocol's examples is asked about nothing else; somebody must be left."""
-    protocol, benchmark = config["evaluation"]["protocol"], config["benchmark"]
-    if protocol == "unsee" or benchmark["name"] != "synthetic":
+    name, benchmark = config["evaluation"]["protocol"], config["benchmark"]
+    if name == "unsee" or benchmark["name"] != "synthetic":
         return
-    asking: Any = protocols.make(config["evaluation"])
-    most = max(asking.shown(task) for task in asking.metrics)
+    protocol: Any = protocols.load_protocol(config["evaluation"])
+    most = max(protocol.example_people(task) for task in protocol.metrics)
     for i, percent in enumerate(benchmark["forget_percents"]):
         n = round(benchmark["people"] * percent / 100)
         if n <= most:
             yield (
                 ("benchmark", "forget_percents", i),
-                f"is {percent}, {n} people, and {protocol} takes the questions of {most} of them as examples;"
+                f"is {percent}, {n} people, and {name} takes the questions of {most} of them as examples;"
                 f" expected a ratio of more than {most} people, or evaluation.protocol: unsee",
             )
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from unsee.evaluation.protocols import Asking
+from unsee.evaluation.protocols import Protocol
 from unsee.evaluation.scoring import score_predictions
 from unsee.results.columns import BASELINES, REFERENCES, RunKey, in_order
 from unsee.results.statistics import jackknife
@@ -88,20 +88,20 @@ def trade_off(
     return pd.DataFrame(curves, columns=CURVE_COLUMNS), pd.DataFrame(ranking, columns=RANKING_COLUMNS)
 
 
-def score_rescaled(rescaled: pd.DataFrame, questions: pd.DataFrame, asking: Asking | None = None) -> pd.DataFrame:
+def score_rescaled(rescaled: pd.DataFrame, questions: pd.DataFrame, protocol: Protocol | None = None) -> pd.DataFrame:
     """Score one run's answers at several scales.
 
     Args:
         rescaled: the run's rescaled.parquet.
         questions: the questions table.
-        asking: as for :func:`unsee.evaluation.scoring.score_predictions`.
+        protocol: as for :func:`unsee.evaluation.scoring.score_predictions`.
 
     Returns:
         ``scale``, ``question_id``, ``metric`` and ``value``.
     """
     asked = questions[questions["question_id"].isin(rescaled["question_id"])]
     return pd.concat(
-        [score_predictions(part, asked, asking).assign(scale=scale) for scale, part in rescaled.groupby("scale")],
+        [score_predictions(part, asked, protocol).assign(scale=scale) for scale, part in rescaled.groupby("scale")],
         ignore_index=True,
     )
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from unsee.benchmarks.schema import SETS
 from unsee.benchmarks.splits import assign_sets
-from unsee.evaluation.protocols import Asking, make
+from unsee.evaluation.protocols import Protocol, load_protocol
 from unsee.results.columns import RUN, SCORE, metric_of
 from unsee.results.statistics.intervals import INTERVALS, clustered_interval
 
@@ -45,7 +45,7 @@ def gather(
     questions: pd.DataFrame,
     splits: pd.DataFrame,
     forget_percents: Sequence[int],
-    asking: Asking | None = None,
+    protocol: Protocol | None = None,
 ) -> pd.DataFrame:
     """The rows of scores.parquet.
 
@@ -54,7 +54,7 @@ def gather(
         questions: the questions table.
         splits: the splits table.
         forget_percents: the ratios at which the rows of the base model and vanilla are repeated, in order.
-        asking: the protocol; by default this project's own.
+        protocol: the protocol; by default this project's own.
 
     Returns:
         One row for each run, ratio, question and metric, with :data:`ITEM_COLUMNS`; ``value`` is 0 to 1. A run of ratio 0 stands at
@@ -65,8 +65,8 @@ def gather(
         BenchmarkError: a ratio is not in the splits table.
     """
     percents = {*forget_percents, *(run.forget_percent for run in runs if run.forget_percent)}
-    asking = asking or make({})
-    expected = {percent: _expected(questions, splits, percent, asking) for percent in sorted(percents)}
+    protocol = protocol or load_protocol({})
+    expected = {percent: _expected(questions, splits, percent, protocol) for percent in sorted(percents)}
     frames = []
     for run in runs:
         item_scores = pd.read_parquet(run.item_scores)
@@ -128,13 +128,13 @@ def _values(part: pd.DataFrame, keys: Sequence[object]) -> np.ndarray:
     return part["value"].to_numpy() * metric_of(str(keys[-2]), str(keys[-1])).scale
 
 
-def _expected(questions: pd.DataFrame, splits: pd.DataFrame, percent: int, asking: Asking) -> pd.DataFrame:
+def _expected(questions: pd.DataFrame, splits: pd.DataFrame, percent: int, protocol: Protocol) -> pd.DataFrame:
     """Every question and metric by which a run of this ratio is scored."""
     keys = questions[["question_id", "person_id", "origin", "modality", "task"]]
-    left_out = keys["question_id"].isin(asking.left_out(keys, splits, percent))
-    asked = keys[~left_out].assign(set=assign_sets(keys[~left_out], splits, percent)).dropna(subset="set")
+    excluded = keys["question_id"].isin(protocol.excluded(keys, splits, percent))
+    asked = keys[~excluded].assign(set=assign_sets(keys[~excluded], splits, percent)).dropna(subset="set")
     metrics = pd.DataFrame(
-        [(task, metric) for task, names in asking.metrics.items() for metric in names], columns=["task", "metric"]
+        [(task, metric) for task, names in protocol.metrics.items() for metric in names], columns=["task", "metric"]
     )
     return asked.merge(metrics, on="task")
 
