@@ -23,10 +23,10 @@ def mini_published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mini_benchmark(mini_published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same as canonical tables."""
-    from unsee.benchmarks import mllmu
+    from unsee.benchmarks import published
 
     folder = tmp_path_factory.mktemp("benchmark")
-    mllmu.load(mini_published, [25]).write(folder)
+    published.load("mllmu", mini_published, [25]).write(folder)
     return folder
 
 

@@ -19,6 +19,7 @@ import yaml
 
 from unsee import memory
 from unsee.benchmarks import published
+from unsee.benchmarks.shards import find_shards, shard_problems
 from unsee.evaluation import protocols
 from unsee.jobs.config import ConfigError, Entry, Key, content_of, is_row, resolve
 from unsee.jobs.config_files import (
@@ -401,14 +402,12 @@ def _published_findings(name: str, folder: Path | None, percents: Sequence[int])
                     f"is {percent}; expected one of {ratios}, as {repository} has",
                 )
         return
-    missing = {
-        wanted: p for wanted, p in published.folders(name, percents).items() if not published.shards(folder / wanted)
-    }
+    missing = {wanted: p for wanted, p in published.folders(name, percents).items() if not find_shards(folder / wanted)}
     if always := [wanted for wanted, percent in missing.items() if percent is None]:
         lacks = f"is {shown(str(folder))}, which has no files of {', '.join(always)}"
         yield ("benchmark", "path"), f"{lacks}; expected these folders of the data set {repository}"
     for wanted in published.folders(name, percents):
-        for problem in published.shard_problems(folder / wanted):
+        for problem in shard_problems(folder / wanted):
             yield ("benchmark", "path"), f"is {shown(str(folder))}: {problem}"
     for i, percent in enumerate(percents):
         if of_ratio := [wanted for wanted, p in missing.items() if p == percent]:
