@@ -78,10 +78,10 @@ def mini_benchmark(mini_published: Path, shared_folder: SharedFolder) -> Path:
 def random_checkpoint(shared_folder: SharedFolder) -> Path:
     """A tiny LLaVA with random weights, as a checkpoint folder."""
     from unsee.base_model import tiny_llava
-    from unsee.benchmarks import wording
+    from unsee.benchmarks import question_templates
 
     def write(folder: Path) -> None:
-        processor = tiny_llava.build_processor(wording.vocabulary(), vocabulary_size=1000)
+        processor = tiny_llava.build_processor(question_templates.vocabulary(), vocabulary_size=1000)
         tiny_llava.save(tiny_llava.build_model(processor, seed=0, width=64, layers=2), processor, folder)
 
     return shared_folder("tiny_llava", write)
@@ -99,10 +99,10 @@ def random_qwen2_vl(shared_folder: SharedFolder) -> Path:
     import torch
 
     from unsee.base_model import tiny_qwen2_vl
-    from unsee.benchmarks import wording
+    from unsee.benchmarks import question_templates
 
     def write(folder: Path) -> None:
-        processor = tiny_qwen2_vl.build_processor(wording.vocabulary(), vocabulary_size=1000)
+        processor = tiny_qwen2_vl.build_processor(question_templates.vocabulary(), vocabulary_size=1000)
         model = tiny_qwen2_vl.build_model(processor, seed=0, width=64, layers=2)
         with torch.no_grad():  # fresh weights hardly attend to anything; larger ones make a wrong position show
             for name, weight in model.named_parameters():
@@ -132,9 +132,9 @@ def write_llava_next(folder: Path) -> None:
     )
 
     from unsee.base_model import tiny_llava
-    from unsee.benchmarks import wording
+    from unsee.benchmarks import question_templates
 
-    tokenizer = tiny_llava.build_processor(wording.vocabulary(), vocabulary_size=1000).tokenizer
+    tokenizer = tiny_llava.build_processor(question_templates.vocabulary(), vocabulary_size=1000).tokenizer
     tiles = [[48, 96], [96, 48], [96, 96], [48, 144]]
     pictures = LlavaNextImageProcessorPil(
         size={"shortest_edge": 48}, crop_size={"height": 48, "width": 48}, image_grid_pinpoints=tiles

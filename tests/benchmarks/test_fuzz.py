@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.benchmarks import test_clear, test_mllmu
-from unsee.benchmarks import clear, findings, mllmu, schema
-from unsee.benchmarks.files import Published
+from unsee.benchmarks import clear, mllmu, problems, schema
+from unsee.benchmarks.readers import PublishedFolder
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
 from unsee.evaluation.engine import check_answers
 
@@ -351,12 +351,12 @@ def test_damaged_json_gives_the_right_pairs_or_a_finding(
     (folder / "ft_Data").mkdir(parents=True, exist_ok=True)
     table = pa.table({"ID": sorted(people), "metadata": texts})
     pq.write_table(table, folder / "ft_Data" / "train-00000-of-00001.parquet")
-    published = Published(folder, "x/y", ["ft_Data"])
+    published = PublishedFolder(folder, "x/y", ["ft_Data"])
     pairs: dict[str, list[dict[str, Any]]] = {"training_pairs": []}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(findings, "LISTED", 1000)
+        patch.setattr(problems, "LISTED", 1000)
         mllmu._training(published, people, {}, pairs)
-        lines = published.findings.lines()
+        lines = published.problems.lines()
     read = {pair["person_id"] for pair in pairs["training_pairs"]}
     refused = {line.split(", row ")[1].split(":")[0] for line in lines}
     assert read | {f"{int(row):03d}" for row in refused} == people, "each row gives pairs or a finding"

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests import error_page
-from unsee.benchmarks import files, mllmu, statistics, synthetic, texts
+from unsee.benchmarks import cells, mllmu, readers, statistics, synthetic
 from unsee.benchmarks.schema import BenchmarkError
 
 TEXT = pa.string()
@@ -222,20 +222,20 @@ def test_a_row_group_at_a_time_is_in_memory(tmp_path: Path) -> None:
     (tmp_path / "Test_Set").mkdir()
     pq.write_table(table, tmp_path / "Test_Set" / "train-00000-of-00001.parquet", row_group_size=8)
     del table, rows
-    reader = files.Published(tmp_path, "x/y", ["Test_Set"])
+    reader = readers.PublishedFolder(tmp_path, "x/y", ["Test_Set"])
     before, most, n = pa.total_allocated_bytes(), 0, 0
-    for _, row in reader.rows("Test_Set", {"ID": files.TEXT, "images": [files.PICTURE]}):
+    for _, row in reader.rows("Test_Set", {"ID": readers.TEXT, "images": [readers.PICTURE]}):
         most = max(most, pa.total_allocated_bytes() - before)
         assert row["images"][0]["bytes"][0] == n
         n += 1
     assert n == 64 and most < 20_000_000
     before = pa.total_allocated_bytes()
-    assert [row["ID"] for _, row in reader.rows("Test_Set", {"ID": files.TEXT})] == [str(i) for i in range(64)]
+    assert [row["ID"] for _, row in reader.rows("Test_Set", {"ID": readers.TEXT})] == [str(i) for i in range(64)]
     assert pa.total_allocated_bytes() - before < 100_000, "a column that is not asked for is not read"
 
 
 def test_pictures_are_not_held_in_memory(tmp_path: Path) -> None:
-    store = files.ImageStore(tmp_path)
+    store = readers.ImageStore(tmp_path)
     before = pa.total_allocated_bytes()
     for i in range(64):
         store.add(f"{i}", "a", bytes(1_000_000))
@@ -702,7 +702,7 @@ def test_ordinary_text_with_signs_is_no_command(tmp_path: Path) -> None:
 )
 def test_a_special_token_is_found_in_every_field(token: str) -> None:
     with pytest.raises(BenchmarkError, match=rf"^row 1: name contains {re.escape(repr(token))}, which"):
-        texts.clean("row 1", "name", f"Ann\n{token} Lee")
+        cells.clean("row 1", "name", f"Ann\n{token} Lee")
 
 
 def test_the_special_tokens_of_the_shipped_and_tested_models_are_known(random_qwen2_vl: Path) -> None:
@@ -711,7 +711,7 @@ def test_the_special_tokens_of_the_shipped_and_tested_models_are_known(random_qw
         tokens = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
         assert tokens
         for token in tokens:
-            assert texts.SPECIAL_TOKENS.search(f"a {token['content']} b"), token["content"]
+            assert cells.SPECIAL_TOKENS.search(f"a {token['content']} b"), token["content"]
 
 
 def test_all_problems_of_a_file_are_listed(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from unsee.benchmarks import mllmu, profiles, published, statistics, synthetic, wording
+from unsee.benchmarks import mllmu, profiles, published, question_templates, statistics, synthetic
 from unsee.benchmarks.schema import BenchmarkError, read_split, read_table
-from unsee.benchmarks.splits import assign_sets, draw, drawn
+from unsee.benchmarks.splits import assign_sets, draw_forget_set, draw_split_table
 
 TABLE_3 = {
     "Total Questions": "20754",
@@ -70,7 +70,7 @@ def test_options_are_other_peoples_values_of_the_same_attribute() -> None:
     for i, person in enumerate(people):
         row = synthetic._profile_row(faces, str(i), person, people, 5)
         for attribute, entry in zip(
-            wording.MULTIPLE_CHOICE, row["Classification_Task"]["Pure_Text_Questions"], strict=True
+            question_templates.MULTIPLE_CHOICE, row["Classification_Task"]["Pure_Text_Questions"], strict=True
         ):
             options = list(entry["Options"].values())
             assert len(set(options)) == 4
@@ -113,9 +113,9 @@ def test_too_many_people_and_empty_ratios_are_refused(tmp_path: Path) -> None:
 
 def test_draws_do_not_depend_on_order() -> None:
     ids = [f"{i:03d}" for i in range(40)]
-    assert draw(ids, 10, 0) == draw(ids[::-1], 10, 0)
-    assert len(draw(ids, 10, 0)) == 4
-    assert not draw(ids, 10, 0) <= draw(ids, 15, 0), "drawn for each ratio by itself"
+    assert draw_forget_set(ids, 10, 0) == draw_forget_set(ids[::-1], 10, 0)
+    assert len(draw_forget_set(ids, 10, 0)) == 4
+    assert not draw_forget_set(ids, 10, 0) <= draw_forget_set(ids, 15, 0), "drawn for each ratio by itself"
 
 
 def test_sets_follow_the_split(mini_benchmark: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_ratio_is_drawn_read_and_kept_alone_as_with_the_others(mini_published:
     whole = read_table(mini_benchmark, "splits")
     ids = [f"{i:03d}" for i in range(12)]
     assert sorted(whole["person_id"].to_pylist()) == ids
-    assert drawn(ids, 25, 7).equals(whole)
+    assert draw_split_table(ids, 25, 7).equals(whole)
     assert published.read_split("mllmu", mini_published, 25, ids).equals(whole)
     assert read_split(mini_benchmark, 25).equals(whole)
 

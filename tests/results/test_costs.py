@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from unsee.results.tables.costs import COLUMNS, collect
-from unsee.results.tables.table3 import write_csv
+from unsee.results.tables.files import write_csv
 
 # As Snakemake writes it; "-" and "NA" are what it could not measure.
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from unsee.results.tables.files import write_csv
 from unsee.results.tables.scores import collect
-from unsee.results.tables.table3 import table3, to_markdown, write_csv
+from unsee.results.tables.table3 import table3, to_markdown
 
 SETS = ("forget", "test", "retain", "celebrity")
 

@@ -90,7 +90,7 @@ def test_the_best_is_told_from_the_others_only_where_it_is_better(items: pd.Data
     varied = items.assign(value=items["value"] + items["person_id"].map(shift).astype(float).where(own, 0.0))
     twin = varied[varied["method"] == "zeta"].assign(method="twin")
     _, ranking = trade_off(pd.concat([varied, twin]), {}, 0.75)
-    p = ranking[ranking["forget_percent"] == 20].set_index("method")[["p_to_best", "area_p_to_best"]]
+    p = ranking[ranking["forget_percent"] == 20].set_index("method")[["p_against_best", "area_p_against_best"]]
     assert p.loc["zeta"].isna().all() and (p.loc["twin"] == 1).all() and (p.loc["alpha"] < 0.05).all()
 
 
@@ -130,7 +130,7 @@ def test_markdown_and_figure(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     curves, ranking = tables
     text = to_markdown(ranking, 0.9)
     assert text.startswith("Methods at 90 % of vanilla's utility.")
-    for name in ("forgetting", "utility_kept", "area", "p_to_best", "area_p_to_best", "scale"):
+    for name in ("forgetting", "utility_kept", "area", "p_against_best", "area_p_against_best", "scale"):
         assert f"`{name}`" in text
     figure = figures_trade_off.equal_utility(curves, 0.9)
     lines = [line for line in figure.axes[1].lines if len(line.get_xdata()) == 3]

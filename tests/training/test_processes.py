@@ -132,7 +132,7 @@ def test_weights_outside_the_decoder_are_not_shared_out(model_spec: dict[str, An
     with pytest.raises(
         ValueError, match=r"shard is true and \S*vision_tower\S* is trained; expected lora.scope: language"
     ):
-        processes.share_out(vlm.model, vlm.family.language_model(vlm.base))
+        processes.shard(vlm.model, vlm.family.language_model(vlm.base))
 
 
 def test_processes_have_a_gpu_each() -> None:
@@ -160,7 +160,7 @@ def test_each_unit_counts_once_and_processes_keep_pace(
     whole = step(size)
     parts = []
     for number in range(of):
-        monkeypatch.setattr(processes, "place", lambda number=number: (number, of))
+        monkeypatch.setattr(processes, "rank_and_world_size", lambda number=number: (number, of))
         parts.append(loop._own_parts(whole, n))
     assert len({len(own) for own in parts}) == 1
     counted = [part for own in parts for part, counts in own if counts]

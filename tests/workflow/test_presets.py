@@ -16,7 +16,7 @@ from snakemake.utils import update_config
 from tests.realistic import published
 from unsee.benchmarks import synthetic
 from unsee.benchmarks.profiles import people
-from unsee.benchmarks.wording import training_pairs
+from unsee.benchmarks.question_templates import training_pairs
 from unsee.jobs.config import resolve
 from unsee.jobs.config_checks import check
 from unsee.unlearning.catalogue import read

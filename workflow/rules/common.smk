@@ -375,7 +375,7 @@ def vanilla(wildcards):
 def reference_run(forget_percent, method):
     """The ratio and method of the model that a run's method is compared with while it trains, if it is."""
     entry = ENTRIES[method]
-    if entry.method.needs.reference != "retain":
+    if entry.method.needs.reference != "retain_only":
         return None
     if entry.settings.get("reference_model") == "vanilla":
         return 0, "vanilla"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import job
 from unsee.results.tables.costs import collect
-from unsee.results.tables.table3 import write_csv
+from unsee.results.tables.files import write_csv
 
 job.start(snakemake)
 files = zip(snakemake.params.runs, snakemake.input.times, snakemake.input.manifests, strict=True)

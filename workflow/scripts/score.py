@@ -5,15 +5,16 @@ from pathlib import Path
 import pandas as pd
 
 import job
-from unsee.evaluation.protocols import make
+from unsee.core.files import atomic_write
+from unsee.evaluation.protocols import load_protocol
 from unsee.evaluation.scoring import score_predictions
 
 job.start(snakemake)
 items = score_predictions(
     pd.read_parquet(snakemake.input.predictions),
     pd.read_parquet(snakemake.input.questions),
-    make(snakemake.params.settings),
+    load_protocol(snakemake.params.settings),
 )
-with written(Path(snakemake.output[0])) as part:
+with atomic_write(Path(snakemake.output[0])) as part:
     items.to_parquet(part, index=False)
 job.done(snakemake)

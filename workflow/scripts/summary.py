@@ -8,9 +8,10 @@ import job
 from unsee.core.files import write_text
 from unsee.results.statistics.differences import differences
 from unsee.results.tables import latex
+from unsee.results.tables.files import write_csv
 from unsee.results.tables.scores import over_seeds
 from unsee.results.tables.summary import summary, to_markdown
-from unsee.results.tables.table3 import table3, write_csv
+from unsee.results.tables.table3 import table3
 
 job.start(snakemake)
 items, methods = pd.read_parquet(snakemake.input.answers), snakemake.params.methods

@@ -6,18 +6,18 @@ import pandas as pd
 
 import job
 from unsee.core.files import write_text
-from unsee.evaluation.protocols import make
+from unsee.evaluation.protocols import load_protocol
 from unsee.results.page.drawing import save
 from unsee.results.page.figures_trade_off import equal_utility
 from unsee.results.statistics.trade_off import score_rescaled, to_markdown, trade_off
-from unsee.results.tables.table3 import write_csv
+from unsee.results.tables.files import write_csv
 
 job.start(snakemake)
 given, made, asked = snakemake.input, snakemake.output, snakemake.params
-asking = make(asked.settings)
+protocol = load_protocol(asked.settings)
 questions = pd.read_parquet(given.questions)
 scaled = {
-    tuple(run): score_rescaled(pd.read_parquet(file), questions, asking)
+    tuple(run): score_rescaled(pd.read_parquet(file), questions, protocol)
     for run, file in zip(asked.runs, given.rescaled, strict=True)
 }
 curves, ranking = trade_off(pd.read_parquet(given.answers), scaled, asked.utility, asked.methods)

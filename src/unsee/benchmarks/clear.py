@@ -28,12 +28,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from unsee.benchmarks import files, gaps, schema
-from unsee.benchmarks.files import PICTURE, TEXT, Published
+from unsee.benchmarks import coverage, readers, schema
+from unsee.benchmarks.cells import clean, show
 from unsee.benchmarks.mllmu import check_members
 from unsee.benchmarks.published import REPOSITORIES, folders
+from unsee.benchmarks.readers import PICTURE, TEXT, PublishedFolder
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
-from unsee.benchmarks.texts import clean, show
 from unsee.core.text import comparable
 
 log = logging.getLogger(__name__)
@@ -69,15 +69,15 @@ def load(directory: Path, forget_percents: Sequence[int], scratch: Path | None =
     Raises:
         BenchmarkError: something is missing, unreadable or inconsistent; a line with file and row for each finding.
     """
-    published = Published(directory, REPOSITORIES["clear"], folders("clear", forget_percents))
-    findings = published.findings
+    published = PublishedFolder(directory, REPOSITORIES["clear"], folders("clear", forget_percents))
+    problems = published.problems
     tables: Tables = {name: [] for name in schema.SCHEMAS if name != "images"}
-    store = files.ImageStore(scratch)
+    store = readers.ImageStore(scratch)
     pictures = _captions(published, tables, store)
-    findings.stop()  # who the people are decides what is wrong with the other folders
+    problems.raise_if_any()  # who the people are decides what is wrong with the other folders
     names = {row["person_id"] for row in tables["people"]}
     forgotten = {percent: read_split(published, percent, names, tables) for percent in forget_percents}
-    findings.stop()  # and who is forgotten, of the perturbed ones
+    problems.raise_if_any()  # and who is forgotten, of the perturbed ones
     evaluated: set[str] = set()
     for percent, members in forgotten.items():
         evaluated |= members
@@ -88,13 +88,13 @@ def load(directory: Path, forget_percents: Sequence[int], scratch: Path | None =
     evaluated |= _perturbed(published, "retain_perturbed", names, retained, role, pictures, tables, store)
     _tofu(published, names, evaluated, tables)
     _real(published, tables, store)
-    findings.stop()
+    problems.raise_if_any()
     made = {name: pa.Table.from_pylist(rows, schema.SCHEMAS[name]) for name, rows in tables.items()}
     benchmark = Benchmark(images=store.table(), **made)
     schema.check(benchmark)
-    gaps.check_sets(benchmark.questions, benchmark.training_pairs, benchmark.splits)
-    # Published so: only people to forget, and some others, are asked about.
-    gaps.warn(published.notes, benchmark, usual=("Fictitious Without Profile Questions",))
+    coverage.check_sets(benchmark.questions, benchmark.training_pairs, benchmark.splits)
+    # PublishedFolder so: only people to forget, and some others, are asked about.
+    coverage.log_gaps(published.notes, benchmark, usual=("Fictitious Without Profile Questions",))
     return benchmark
 
 
@@ -160,16 +160,16 @@ def _describe(key: str) -> str:
     return Random(f"describe:{key}").choice(DESCRIBE)
 
 
-def _captions(published: Published, tables: Tables, store: files.ImageStore) -> dict[str, dict[str, str]]:
+def _captions(published: PublishedFolder, tables: Tables, store: readers.ImageStore) -> dict[str, dict[str, str]]:
     """People, pictures and caption pairs from ``full``; returns picture ids by the digest of the encoded file and the name."""
     pictures: dict[str, dict[str, str]] = defaultdict(dict)
     counts: Counter[str] = Counter()
     rows: list[tuple[str, str, str]] = []
     for where, row in published.rows("full", {"image": PICTURE, "caption": TEXT, "name": TEXT}):
-        with published.findings.collect(where):
+        with published.problems.collect(where):
             name = _name(where, row)
             caption = clean(where, "caption", row["caption"])
-            data = files.picture(where, row["image"])
+            data = readers.picture(where, row["image"])
             if name not in counts:
                 _person(name, "fictitious", tables)
             number = counts[name]
@@ -181,11 +181,11 @@ def _captions(published: Published, tables: Tables, store: files.ImageStore) -> 
             tables["training_pairs"].append(pair)
             rows.append((where, name, caption))
     names = set(counts)
-    if not names and not published.findings:
+    if not names and not published.problems:
         at = str(published.directory / "full")
-        published.findings.add(at, f"{at}: has no rows; expected people, their pictures and captions")
+        published.problems.add(at, f"{at}: has no rows; expected people, their pictures and captions")
     for where, name, caption in rows:
-        with published.findings.collect(where):
+        with published.problems.collect(where):
             _check_about(where, "caption", caption, name, names)
     log.info("full: %d captions of %d people", sum(counts.values()), len(counts))
     return pictures
@@ -202,33 +202,33 @@ def _pair(pair_id: str, name: str, image_id: str | None, question: str, answer: 
     }
 
 
-def read_split(published: Published, percent: int, names: set[str], tables: Tables) -> set[str]:
+def read_split(published: PublishedFolder, percent: int, names: set[str], tables: Tables) -> set[str]:
     """The people of a ratio's two folders, by name; returns those to forget. What is wrong with the folders are findings."""
     forget, retain = f"forget{percent:02d}", f"retain{100 - percent:02d}"
     members: dict[str, set[str]] = {forget: set(), retain: set()}
     for role, folder in (("forget", forget), ("retain", retain)):
         for where, row in published.rows(folder, {"name": TEXT, "caption": TEXT}):
-            with published.findings.collect(where):
+            with published.problems.collect(where):
                 name = _known(where, row, names)
                 members[folder].add(name)
                 _check_about(where, "caption", clean(where, "caption", row["caption"]), name, names)
         tables["splits"] += [
             {"forget_percent": percent, "person_id": name, "role": role} for name in sorted(members[folder])
         ]
-    if not published.findings:
+    if not published.problems:
         check_members(published, percent, members, names, "full")
     return members[forget]
 
 
 def _perturbed(
-    published: Published,
+    published: PublishedFolder,
     folder: str,
     names: set[str],
     members: set[str],
     role: str,
     pictures: dict[str, dict[str, str]],
     tables: Tables,
-    store: files.ImageStore,
+    store: readers.ImageStore,
 ) -> set[str]:
     """Who is shown, and what: a question of each kind a picture, asked once where ratios share it; returns the people.
 
@@ -242,7 +242,7 @@ def _perturbed(
     """
     asked = {row["image_id"] for row in tables["questions"]}
     people = set()
-    columns: dict[str, files.Kind] = {
+    columns: dict[str, readers.Kind] = {
         "image": PICTURE,
         "caption": TEXT,
         "name": TEXT,
@@ -251,13 +251,13 @@ def _perturbed(
         "paraphrased_caption": TEXT,
     }
     for where, row in published.rows(folder, columns):
-        with published.findings.collect(where):
+        with published.problems.collect(where):
             name = _known(where, row, names)
             if name not in members:
                 raise BenchmarkError(
                     f"{where}: name is {name!r}, who is not {role}; expected the perturbed rows of these people"
                 )
-            data = files.picture(where, row["image"])
+            data = readers.picture(where, row["image"])
             digest = hashlib.sha256(data).hexdigest()
             if digest in pictures and name not in pictures[digest]:
                 raise BenchmarkError(
@@ -351,15 +351,15 @@ def _choice(
     return found | {"options": options, "answer_index": options.index(answer)}
 
 
-def _tofu(published: Published, names: set[str], evaluated: set[str], tables: Tables) -> None:
+def _tofu(published: PublishedFolder, names: set[str], evaluated: set[str], tables: Tables) -> None:
     """Questions without picture: training pairs of everybody, evaluation questions of the people who are asked about.
 
     The rows carry no name. TOFU has its authors one after the other, twenty rows each; the first asks for the name, and most others
     have it too. A row that names another author, or an author who is there twice, shows that the rows are out of step.
     """
-    findings = published.findings
+    problems = published.problems
     blocks = list(_blocks(published))
-    if findings:
+    if problems:
         return
     nameless: list[tuple[str, str]] = []
     starts: dict[str, str] = {}
@@ -369,14 +369,14 @@ def _tofu(published: Published, names: set[str], evaluated: set[str], tables: Ta
         mentions = Counter(n for of_row in named for n in of_row)
         name, count = max(mentions.items(), key=lambda item: item[1], default=("", 0))
         if list(mentions.values()).count(count) != 1:
-            findings.add(
+            problems.add(
                 where,
                 f"{where}: no author of full stands out in this question and the {len(block) - 1} behind it; expected "
                 f"{QUESTIONS_PER_AUTHOR} questions in a row about each",
             )
             continue
         if name in starts:
-            findings.add(
+            problems.add(
                 where,
                 f"{where}: {len(block)} questions about {name!r} from here on, and from {starts[name]} on; expected them once",
             )
@@ -386,7 +386,7 @@ def _tofu(published: Published, names: set[str], evaluated: set[str], tables: Ta
             nameless.append((where, name))
         for number, (of_row, (row_where, question, answer)) in enumerate(zip(named, block, strict=True)):
             if of_row and name not in of_row:
-                findings.add(
+                problems.add(
                     row_where,
                     f"{row_where}: is about {min(of_row)!r}, among {len(block)} questions about {name!r} from {where} on; expected "
                     f"{QUESTIONS_PER_AUTHOR} in a row about each author",
@@ -400,41 +400,41 @@ def _tofu(published: Published, names: set[str], evaluated: set[str], tables: Ta
     for where, name in nameless:
         sentence = f"{where}: does not name {name!r}, whom this and the {QUESTIONS_PER_AUTHOR - 1} questions behind it are about"
         if 2 * len(nameless) > len(starts):
-            findings.add(
+            problems.add(
                 where, f"{sentence}; expected each author's first question to ask for the name, are the rows shifted?"
             )
         else:
             published.notes.add(where, sentence)
 
 
-def _blocks(published: Published) -> Iterator[list[tuple[str, str, str]]]:
+def _blocks(published: PublishedFolder) -> Iterator[list[tuple[str, str, str]]]:
     """TOFU's rows of ``full+tofu``, an author at a time, as (file and row, question, answer); no picture is read."""
     block: list[tuple[str, str, str]] = []
     for where, row in published.rows("full+tofu", {"question": TEXT, "answer": TEXT}):
         if not (row["question"] or "").strip():
             continue  # the caption of a picture, which full has too
-        with published.findings.collect(where):
+        with published.problems.collect(where):
             block.append((where, clean(where, "question", row["question"]), clean(where, "answer", row["answer"])))
         if len(block) == QUESTIONS_PER_AUTHOR:
             yield block
             block = []
-    if block and not published.findings:
+    if block and not published.problems:
         where = block[0][0]
-        published.findings.add(
+        published.problems.add(
             where,
             f"{where}: {len(block)} questions from here to the end, expected {QUESTIONS_PER_AUTHOR} about each author",
         )
 
 
-def _real(published: Published, tables: Tables, store: files.ImageStore) -> None:
+def _real(published: PublishedFolder, tables: Tables, store: readers.ImageStore) -> None:
     """Real faces, by name, and questions about the real world, each a subject of its own: what must not be lost."""
     counts: Counter[str] = Counter()
     for where, row in published.rows("real_faces", {"image": PICTURE, "answer": TEXT, "options": [TEXT]}):
-        with published.findings.collect(where):
+        with published.problems.collect(where):
             name = _name(where, row, "answer")
             person = f"celebrity-{name}"
             image_id = f"{person}/{counts[person]}"
-            data = files.picture(where, row["image"])
+            data = readers.picture(where, row["image"])
             question = _choice(
                 where, f"real_faces/{image_id}", person, "celebrity", image_id, WHO, name, row["options"], "options"
             )
@@ -443,14 +443,14 @@ def _real(published: Published, tables: Tables, store: files.ImageStore) -> None
             counts[person] += 1
             store.add(image_id, person, data)
             tables["questions"].append(question)
-    columns: dict[str, files.Kind] = {"image": PICTURE, "question": TEXT, "answer": TEXT, "options": [TEXT]}
+    columns: dict[str, readers.Kind] = {"image": PICTURE, "question": TEXT, "answer": TEXT, "options": [TEXT]}
     for number, (where, row) in enumerate(published.rows("real_world", columns)):
-        with published.findings.collect(where):
+        with published.problems.collect(where):
             subject = f"real-world-{number:03d}"
             image_id = f"{subject}/0"
             text = clean(where, "question", row["question"])
             answer = " ".join(clean(where, "answer", row["answer"]).split())
-            data = files.picture(where, row["image"])
+            data = readers.picture(where, row["image"])
             asked = _choice(
                 where,
                 f"real_world/{number:03d}",

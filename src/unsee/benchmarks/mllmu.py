@@ -13,11 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from unsee.benchmarks import files, gaps, schema
-from unsee.benchmarks.files import LETTERED, PICTURE, TEXT, Published
+from unsee.benchmarks import coverage, readers, schema
+from unsee.benchmarks.cells import clean, parse_json, show
 from unsee.benchmarks.published import REPOSITORIES, folders
+from unsee.benchmarks.readers import LETTERED, PICTURE, TEXT, PublishedFolder
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
-from unsee.benchmarks.texts import clean, parse_json, show
 from unsee.core.text import comparable
 
 log = logging.getLogger(__name__)
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 _MODALITY = {"Image_Textual": "image", "Pure_Text": "text"}
 _CHOICES = [{"Question": TEXT, "Options": LETTERED, "Correct_Answer": TEXT}]
 _OPEN = [{"Type": TEXT, "Question": TEXT, "Ground_Truth": TEXT}]
-_TASKS: dict[str, files.Kind] = {
+_TASKS: dict[str, readers.Kind] = {
     "Classification_Task": {"Image_Textual_Questions": _CHOICES, "Pure_Text_Questions": _CHOICES},
     "Generation_Task": _OPEN,
     "Mask_Task": _OPEN,
 }
-_PROFILE: dict[str, files.Kind] = {"ID": TEXT, "image": PICTURE, "biography": TEXT, **_TASKS}
+_PROFILE: dict[str, readers.Kind] = {"ID": TEXT, "image": PICTURE, "biography": TEXT, **_TASKS}
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -51,39 +51,39 @@ def load(directory: Path, forget_percents: Sequence[int], scratch: Path | None =
     Raises:
         BenchmarkError: something is missing, unreadable or inconsistent; a line with file and row for each finding.
     """
-    published = Published(directory, REPOSITORIES["mllmu"], folders("mllmu", forget_percents))
+    published = PublishedFolder(directory, REPOSITORIES["mllmu"], folders("mllmu", forget_percents))
     tables: Tables = {name: [] for name in schema.SCHEMAS if name != "images"}
-    store = files.ImageStore(scratch)
+    store = readers.ImageStore(scratch)
     people, owners = _profiles(published, "Full_Set", "profile", tables, store)
-    published.findings.stop()  # who the people are decides what is wrong with the other folders
+    published.problems.raise_if_any()  # who the people are decides what is wrong with the other folders
     _test_questions(published, people, tables, store)
     _profiles(published, "Retain_Set", "celebrity", tables, store)
     for percent in forget_percents:
         read_split(published, percent, people, tables)
     _training(published, people, owners, tables)
-    published.findings.stop()
+    published.problems.raise_if_any()
     made = {name: pa.Table.from_pylist(rows, schema.SCHEMAS[name]) for name, rows in tables.items()}
     benchmark = Benchmark(images=store.table(), **made)
     schema.check(benchmark)
-    gaps.check_sets(benchmark.questions, benchmark.training_pairs, benchmark.splits)
-    gaps.warn(published.notes, benchmark)
+    coverage.check_sets(benchmark.questions, benchmark.training_pairs, benchmark.splits)
+    coverage.log_gaps(published.notes, benchmark)
     return benchmark
 
 
 def _profiles(
-    published: Published, folder: str, origin: str, tables: Tables, store: files.ImageStore
+    published: PublishedFolder, folder: str, origin: str, tables: Tables, store: readers.ImageStore
 ) -> tuple[set[str], dict[str, set[str]]]:
     """People with their picture and questions; returns their ids, and whose a picture is by its digest."""
     group, prefix = ("celebrity", "celebrity-") if origin == "celebrity" else ("fictitious", "")
     people: set[str] = set()
     owners: dict[str, set[str]] = defaultdict(set)
     for where, row in published.rows(folder, _PROFILE):
-        with published.findings.collect(where):
+        with published.problems.collect(where):
             person = _once(where, _id(where, row, prefix), people)
-            with published.findings.collect(where):
+            with published.problems.collect(where):
                 tables["people"].append(_person(where, row, person, group))
-            with published.findings.collect(where):
-                data = files.picture(where, row["image"])
+            with published.problems.collect(where):
+                data = readers.picture(where, row["image"])
                 store.add(f"{person}/profile", person, data)
                 owners[hashlib.sha256(data).hexdigest()].add(person)
             _questions(published, where, row, person, origin, f"{person}/profile", tables)
@@ -91,30 +91,30 @@ def _profiles(
     return people, owners
 
 
-def _test_questions(published: Published, people: set[str], tables: Tables, store: files.ImageStore) -> None:
+def _test_questions(published: PublishedFolder, people: set[str], tables: Tables, store: readers.ImageStore) -> None:
     """The questions of the test set, and its pictures: several a person, the first is asked about."""
     tested: set[str] = set()
     for where, row in published.rows("Test_Set", {"ID": TEXT, **_TASKS}, {"images": [PICTURE], "image": PICTURE}):
-        with published.findings.collect(where):
+        with published.problems.collect(where):
             person = _once(where, _known(where, _id(where, row), people), tested)
             shown = row.get("images") or [row.get("image")]
             for number, value in enumerate(shown):
-                with published.findings.collect(where):
-                    store.add(f"{person}/test-{number}", person, files.picture(where, value))
+                with published.problems.collect(where):
+                    store.add(f"{person}/test-{number}", person, readers.picture(where, value))
             _questions(published, where, row, person, "test", f"{person}/test-0", tables)
     _count(published, "Test_Set", "test", tables)
 
 
-def _count(published: Published, folder: str, origin: str, tables: Tables) -> None:
+def _count(published: PublishedFolder, folder: str, origin: str, tables: Tables) -> None:
     """Say how many questions a folder has; how many a person has differs, but a task without any is a broken folder."""
     at = published.directory / folder
     counts = Counter((q["task"], q["modality"]) for q in tables["questions"] if q["origin"] == origin)
     log.info("%s: %s", at, ", ".join(f"{n} {task} ({modality})" for (task, modality), n in sorted(counts.items())))
-    if published.findings:
+    if published.problems:
         return
     for task, column in zip(("classification", "generation", "cloze"), _TASKS, strict=True):
         if not any(counted == task for counted, _ in counts):
-            published.findings.add(str(at), f"{at}: no {task} question in any row; expected some in column {column}")
+            published.problems.add(str(at), f"{at}: no {task} question in any row; expected some in column {column}")
 
 
 def _id(where: str, row: Mapping[str, Any], prefix: str = "") -> str:
@@ -147,7 +147,7 @@ def _person(where: str, row: Mapping[str, Any], person: str, group: str) -> dict
 
 
 def _questions(
-    published: Published, where: str, row: Mapping[str, Any], person: str, origin: str, image: str, tables: Tables
+    published: PublishedFolder, where: str, row: Mapping[str, Any], person: str, origin: str, image: str, tables: Tables
 ) -> None:
     """The questions of a row; each that is broken is a finding."""
 
@@ -168,13 +168,13 @@ def _questions(
     for key, modality in (("Image_Textual_Questions", "image"), ("Pure_Text_Questions", "text")):
         for number, entry in enumerate(choices.get(key) or []):
             at = f"{where}: Classification_Task.{key}[{number}]"
-            with published.findings.collect(where):
+            with published.problems.collect(where):
                 add(modality, "classification", number, _choice(published, where, at, _entry(at, entry)))
     for column, task in (("Generation_Task", "generation"), ("Mask_Task", "cloze")):
         counts = dict.fromkeys(_MODALITY.values(), 0)
         for number, entry in enumerate(row[column] or []):
             at = f"{where}: {column}[{number}]"
-            with published.findings.collect(where):
+            with published.problems.collect(where):
                 modality = _modality(at, _entry(at, entry))
                 texts = {key: clean(at, key, entry[key]) for key in ("Question", "Ground_Truth")}
                 add(modality, task, counts[modality], {"question": texts["Question"], "answer": texts["Ground_Truth"]})
@@ -194,7 +194,7 @@ def _modality(at: str, entry: Mapping[str, Any], default: str | None = None) -> 
     return _MODALITY[kind]
 
 
-def _choice(published: Published, where: str, at: str, entry: dict[str, Any]) -> dict[str, Any]:
+def _choice(published: PublishedFolder, where: str, at: str, entry: dict[str, Any]) -> dict[str, Any]:
     """Question, options and answer of a multiple-choice question.
 
     The answer is the letter of an option, as published, or else the text of one. A wrong option that repeats another option (in other
@@ -233,22 +233,22 @@ def _choice(published: Published, where: str, at: str, entry: dict[str, Any]) ->
     }
 
 
-def read_split(published: Published, percent: int, people: set[str], tables: Tables) -> None:
+def read_split(published: PublishedFolder, percent: int, people: set[str], tables: Tables) -> None:
     """The people of a ratio's two folders, into ``tables``; what is wrong with them are findings."""
     forget, retain = f"forget_{percent}", f"retain_{100 - percent}"
     members: dict[str, set[str]] = {forget: set(), retain: set()}
     for role, folder in (("forget", forget), ("retain", retain)):
         for where, row in published.rows(folder, {"ID": TEXT}):
-            with published.findings.collect(where):
+            with published.problems.collect(where):
                 _once(where, _known(where, _id(where, row), people), members[folder])
         rows = [{"forget_percent": percent, "person_id": i, "role": role} for i in sorted(members[folder])]
         tables["splits"] += rows
-    if not published.findings:
+    if not published.problems:
         check_members(published, percent, members, people, "Full_Set")
 
 
 def check_members(
-    published: Published, percent: int, members: Mapping[str, set[str]], people: set[str], everybody: str
+    published: PublishedFolder, percent: int, members: Mapping[str, set[str]], people: set[str], everybody: str
 ) -> None:
     """Check who is in a ratio's two folders: as many as the ratio says, everybody in one of them.
 
@@ -264,36 +264,36 @@ def check_members(
     at = str(published.directory)
     if len(forgotten) != n:
         folder = str(published.directory / forget)
-        published.findings.add(
+        published.problems.add(
             folder,
             f"{folder}: {len(forgotten)} people; expected {n}, which are {percent} % of the {len(people)} in {everybody}; is it the "
             "folder of another ratio?",
         )
         return
     for person in sorted(forgotten & retained):
-        published.findings.add(at, f"{at}: person {person!r} is in {forget} and in {retain}; expected one of them")
+        published.problems.add(at, f"{at}: person {person!r} is in {forget} and in {retain}; expected one of them")
     for person in sorted(people - forgotten - retained):
-        published.findings.add(
+        published.problems.add(
             at, f"{at}: person {person!r} of {everybody} is in neither {forget} nor {retain}; expected one of them"
         )
 
 
-def _training(published: Published, people: set[str], owners: Mapping[str, set[str]], tables: Tables) -> None:
+def _training(published: PublishedFolder, people: set[str], owners: Mapping[str, set[str]], tables: Tables) -> None:
     """Training pairs of everyone from ft_Data, by ID; the splits' folders do not carry them."""
     log.info("training pairs: joined from ft_Data by ID (the split folders publish no column metadata)")
     trained: set[str] = set()
-    columns: dict[str, files.Kind] = {"metadata": TEXT}
+    columns: dict[str, readers.Kind] = {"metadata": TEXT}
     for name, kind in (("ID", TEXT), ("image", PICTURE)):
         if published.has("ft_Data", name):
             columns[name] = kind
     for where, row in published.rows("ft_Data", columns):
-        with published.findings.collect(where):
+        with published.problems.collect(where):
             entries = parse_json(where, "metadata", row["metadata"])
             if not isinstance(entries, list) or not entries:
                 raise BenchmarkError(f"{where}: metadata holds no question and answer, expected a list of them")
             person = _once(where, _trained_person(where, row, entries, people, owners), trained)
             for number, entry in enumerate(entries):
-                with published.findings.collect(where):
+                with published.problems.collect(where):
                     tables["training_pairs"].append(_pair(where, number, entry, person))
 
 

@@ -111,14 +111,14 @@ def read_split(name: str, directory: Path, percent: int, people: Sequence[str]) 
     """
     import pyarrow as pa
 
-    from unsee.benchmarks import clear, files, mllmu, schema
+    from unsee.benchmarks import clear, mllmu, readers, schema
 
     of_ratio = [folder for folder, at in folders(name, [percent]).items() if at is not None]
-    published = files.Published(directory, REPOSITORIES[name], of_ratio)
+    published = readers.PublishedFolder(directory, REPOSITORIES[name], of_ratio)
     tables: dict[str, list[dict[str, Any]]] = {"splits": []}
     reader = clear.read_split if name == "clear" else mllmu.read_split
     reader(published, percent, set(people), tables)
-    published.findings.stop()
+    published.problems.raise_if_any()
     return pa.Table.from_pylist(tables["splits"], schema.SPLITS)
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from unsee.benchmarks.schema import SPLITS, BenchmarkError
 
 
-def draw(person_ids: Sequence[str], percent: int, seed: int) -> set[str]:
+def draw_forget_set(person_ids: Sequence[str], percent: int, seed: int) -> set[str]:
     """The people to forget at a ratio; drawn for each ratio by itself, so sets of two ratios are not nested.
 
     Raises:
@@ -27,13 +27,13 @@ def draw(person_ids: Sequence[str], percent: int, seed: int) -> set[str]:
     return set(Random(f"{seed}:forget:{percent}").sample(sorted(person_ids), n))
 
 
-def drawn(person_ids: Sequence[str], percent: int, seed: int) -> pa.Table:
+def draw_split_table(person_ids: Sequence[str], percent: int, seed: int) -> pa.Table:
     """The rows of the splits table for one ratio of the synthetic benchmark.
 
     Raises:
-        BenchmarkError: as :func:`draw`.
+        BenchmarkError: as :func:`draw_forget_set`.
     """
-    forgotten = draw(person_ids, percent, seed)
+    forgotten = draw_forget_set(person_ids, percent, seed)
     roles = [("forget", i) for i in sorted(forgotten)] + [("retain", i) for i in sorted(set(person_ids) - forgotten)]
     rows = [{"forget_percent": percent, "person_id": i, "role": role} for role, i in roles]
     return pa.Table.from_pylist(rows, SPLITS)

@@ -26,7 +26,7 @@ def finetune(
     benchmark: Path,
     *,
     forget_percent: int,
-    role: Literal["vanilla", "retain"],
+    role: Literal["vanilla", "retain_only"],
     settings: dict[str, Any],
     seed: int,
     threads: int,
@@ -39,8 +39,8 @@ def finetune(
     Args:
         model: the configuration's ``model`` section.
         benchmark: folder of canonical tables.
-        forget_percent: for ``retain``, the ratio whose forgotten people are left out.
-        role: ``vanilla`` learns everyone, ``retain`` everyone but the forgotten.
+        forget_percent: for ``retain_only``, the ratio whose forgotten people are left out.
+        role: ``vanilla`` learns everyone, ``retain_only`` everyone but the forgotten.
         settings: of :class:`~unsee.training.settings.TrainingSettings`.
         seed, threads: of the run.
         output: run folder: ``adapter/``, ``metrics.parquet``, ``manifest.json``.

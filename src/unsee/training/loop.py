@@ -173,7 +173,7 @@ def train(
     if settings.shard:
         if restrict:
             raise ValueError("shard is true, and this method masks single weights; expected shard: false with it")
-        processes.share_out(model.model, model.family.language_model(model.base))
+        processes.shard(model.model, model.family.language_model(model.base))
     else:
         model.model.to(accelerator.device)
     named = {name: weight for name, weight in model.model.named_parameters() if weight.requires_grad}
@@ -183,8 +183,10 @@ def train(
     scheduler = get_scheduler(settings.schedule, optimizer, int(settings.warmup * n_steps), n_steps)
     progress = Progress()
     model.model.train()
-    pictures.settle()
-    set_seed(seed + 1_000_000 * processes.place()[0])  # dropout: another in each process, whose examples are others
+    pictures.freeze_training_state()
+    set_seed(
+        seed + 1_000_000 * processes.rank_and_world_size()[0]
+    )  # dropout: another in each process, whose examples are others
     checkpoints = Checkpoints(None if settings.shard else checkpoint_dir, named, optimizer, scheduler, progress)
     done = checkpoints.resume()
     left = islice(plan(groups, settings, seed), done, None)
@@ -208,7 +210,7 @@ def train(
             processes.sum_gradients(weights)
             total = processes.total(total)
             clip = settings.max_grad_norm or math.inf
-            norm = float(processes.whole(torch.nn.utils.clip_grad_norm_(weights, clip)))
+            norm = float(processes.gather(torch.nn.utils.clip_grad_norm_(weights, clip)))
             if not math.isfinite(norm):
                 raise _diverged("gradient", norm, progress.counters.steps, step, settings, n_steps)
             rate = optimizer.param_groups[0]["lr"]
@@ -294,7 +296,7 @@ def _own_parts(step: Step, n: int) -> list[tuple[Step, bool]]:
 
     Processes wait for each other in every part, so one that has no units left computes some that do not count.
     """
-    rank, n_processes = processes.place()
+    rank, n_processes = processes.rank_and_world_size()
     shares = _parts(step, n_processes)
     has_share = rank < len(shares)
     parts = [(part, has_share) for part in _parts(shares[rank if has_share else 0], n)]
@@ -308,7 +310,9 @@ def save_adapter(model: VisionLanguageModel, directory: Path) -> None:
     for config in model.model.peft_config.values():
         config.inference_mode = True
     with atomic_write(directory) as part:
-        model.model.save_pretrained(str(part), safe_serialization=True, state_dict=processes.gathered(model.model))
+        model.model.save_pretrained(
+            str(part), safe_serialization=True, state_dict=processes.gathered_state(model.model)
+        )
         (part / "README.md").unlink(missing_ok=True)
         # PEFT fills in where the base model lay.
         path = part / "adapter_config.json"

@@ -53,7 +53,7 @@ def launch(function: Callable[..., None], arguments: dict[str, Any], processes: 
     arguments = arguments | {"threads": max(1, arguments["threads"] // processes)}
     with tempfile.TemporaryDirectory() as folder:
         call = Path(folder) / "call.json"
-        call.write_text(json.dumps([function.__module__, function.__name__, _told(arguments)]), encoding="utf-8")
+        call.write_text(json.dumps([function.__module__, function.__name__, _to_json(arguments)]), encoding="utf-8")
         config = LaunchConfig(1, 1, processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0)
         try:
             elastic_launch(config, sys.executable)("-m", "unsee.training.processes", str(call))
@@ -67,10 +67,10 @@ def launch(function: Callable[..., None], arguments: dict[str, Any], processes: 
 def _main(call: Path) -> None:
     torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGKILL)  # type: ignore[attr-defined] # a killed job leaves nobody behind
     module, name, told = json.loads(call.read_text(encoding="utf-8"))
-    function, arguments = getattr(importlib.import_module(module), name), _understood(told)
+    function, arguments = getattr(importlib.import_module(module), name), _from_json(told)
     state = PartialState()
     with tempfile.TemporaryDirectory() as folder:
-        if place()[0]:  # accelerate calls every process on a CPU the first
+        if rank_and_world_size()[0]:  # accelerate calls every process on a CPU the first
             os.environ["TQDM_DISABLE"] = "1"
             arguments["output"] = Path(folder)
         try:
@@ -83,25 +83,25 @@ def _main(call: Path) -> None:
     state.destroy_process_group()
 
 
-def _told(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     """A value as JSON has it; of paths and places of unfinished work, which it has not, it says what they are."""
     if isinstance(value, Path):
         return {"Path": str(value)}
     if isinstance(value, CheckpointDir):
-        return {"CheckpointDir": _told(vars(value))}
-    return {key: _told(item) for key, item in value.items()} if isinstance(value, dict) else value
+        return {"CheckpointDir": _to_json(vars(value))}
+    return {key: _to_json(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-def _understood(told: Any) -> Any:
+def _from_json(told: Any) -> Any:
     if not isinstance(told, dict):
         return told
     if told.keys() == {"Path"}:
         return Path(told["Path"])
-    known = {key: _understood(item) for key, item in told.items()}
+    known = {key: _from_json(item) for key, item in told.items()}
     return CheckpointDir(**known["CheckpointDir"]) if known.keys() == {"CheckpointDir"} else known
 
 
-def place() -> tuple[int, int]:
+def rank_and_world_size() -> tuple[int, int]:
     """The number of this process, from 0, and how many there are."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
@@ -124,7 +124,7 @@ def sum_gradients(weights: Sequence[Tensor]) -> None:
         weight.grad = gradient.view_as(weight)
 
 
-def share_out(model: nn.Module, decoder: Any) -> None:
+def shard(model: nn.Module, decoder: Any) -> None:
     """Keep an even share of the decoder's weights in each process (FSDP); a layer's are gathered while it runs.
 
     Args:
@@ -150,21 +150,21 @@ def share_out(model: nn.Module, decoder: Any) -> None:
     model.to(PartialState().device)
 
 
-def whole(tensor: Tensor) -> Tensor:
+def gather(tensor: Tensor) -> Tensor:
     """A tensor, gathered if it is shared out; every process must ask."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def gathered(model: nn.Module) -> dict[str, Tensor] | None:
+def gathered_state(model: nn.Module) -> dict[str, Tensor] | None:
     """The adapter's weights by name where some are shared out, else nothing; every process must ask."""
     weights = {name: weight for name, weight in model.state_dict().items() if "lora_" in name}
     if not any(isinstance(weight, DTensor) for weight in weights.values()):
         return None
-    return {name: whole(weight) for name, weight in weights.items()}
+    return {name: gather(weight) for name, weight in weights.items()}
 
 
 def _several() -> bool:
-    return place()[1] > 1
+    return rank_and_world_size()[1] > 1
 
 
 def _sum(tensor: Tensor) -> Tensor:

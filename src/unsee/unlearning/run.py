@@ -63,7 +63,7 @@ def unlearn(
     torch.set_num_threads(threads)
     chosen = get(method)
     training, options = TrainingSettings.split(settings)
-    if chosen.needs.reference == "retain" and reference is None:
+    if chosen.needs.reference == "retain_only" and reference is None:
         raise ValueError(f"method {method!r} needs the retain-only model as its reference; none was given")
 
     if refused := chosen.needs.refused_parts(settings):
@@ -71,7 +71,7 @@ def unlearn(
     if training.shard and chosen.prepare is not None:
         raise ValueError(f"method {method!r} looks at the whole model before it trains; expected shard: false with it")
 
-    roles = ["forget", "retain"] if chosen.needs.retain or chosen.needs.prepare == "retain" else ["forget"]
+    roles = ["forget", "retain"] if chosen.needs.retain_examples or chosen.needs.prepare == "retain" else ["forget"]
     pairs = {role: read_pairs(benchmark, person_ids(benchmark, forget_percent, role)) for role in roles}
     images = read_images(benchmark, {p.image_id for found in pairs.values() for p in found if p.image_id})
 
@@ -79,7 +79,7 @@ def unlearn(
     how = (training.packing, training.loss_tokens)
     counters = Counters()
     known: dict[str, Scores] = {}
-    if chosen.needs.reference == "retain":
+    if chosen.needs.reference == "retain_only":
         assert reference is not None
         known = known_scores(model, reference, pairs[chosen.needs.reference_on], images, *how, cache=kept)
         # Counted where they were found, too: what a method costs does not depend on who ran before.
@@ -98,7 +98,7 @@ def unlearn(
     else:
         taken = signature(chosen.prepare).parameters
         state = chosen.prepare(context, **{key: value for key, value in options.items() if key in taken})
-    trained = groups if chosen.needs.retain else {"forget": groups["forget"]}
+    trained = groups if chosen.needs.retain_examples else {"forget": groups["forget"]}
     objective = make_objective(chosen, vlm, pictures, known, state, options)
     progress = train(
         vlm,
@@ -146,7 +146,7 @@ def make_objective(
     def objective(part: Step, counters: Counters, n_in_step: Mapping[str, int]) -> Tensor:
         available: dict[str, Any] = {"state": state}
         # A step about one group alone has no examples of the other.
-        available |= dict.fromkeys(("forget", "retain", "reference"), nothing(vlm))
+        available |= dict.fromkeys(("forget", "retain", "reference"), empty_scores(vlm))
         for group, members in part.items():
             examples = batch(vlm, members).to(vlm.device)
             if state is not None:
@@ -155,7 +155,7 @@ def make_objective(
             available[group] = score(vlm, examples, pictures, vocabulary=vocabulary, n_in_step=n_in_step[group])
             counters.forward_passes += 1
         asked = part.get(needs.reference_on)
-        if needs.reference == "retain" and asked:
+        if needs.reference == "retain_only" and asked:
             available["reference"] = concatenate([known[unit.key] for unit in asked])
         elif needs.reference == "vanilla" and asked:
             assert isinstance(vlm.model, PeftModel)
@@ -167,7 +167,7 @@ def make_objective(
     return objective
 
 
-def nothing(vlm: VisionLanguageModel) -> Scores:
+def empty_scores(vlm: VisionLanguageModel) -> Scores:
     """Scores of no examples."""
     empty = torch.zeros(0, device=vlm.device)
     return Scores(empty, empty.long(), 0, empty[:, None])

@@ -47,8 +47,8 @@ def best_at_equal_utility(ranking: pd.DataFrame) -> Iterator[Best]:
             forgetting=f"{first['forgetting']:.2f}"
             + ("" if pd.isna(ends[0]) else f" ({ends[0]:.2f} to {ends[1]:.2f})"),
             how=f"{100 * first['scale']:.0f} % of its update, {100 * first['utility_kept']:.0f} % of vanilla's utility",
-            better_than=listed([label(row["method"]) for row in others if row["p_to_best"] < LEVEL]),
-            unclear=listed([label(row["method"]) for row in others if not row["p_to_best"] < LEVEL]),
+            better_than=listed([label(row["method"]) for row in others if row["p_against_best"] < LEVEL]),
+            unclear=listed([label(row["method"]) for row in others if not row["p_against_best"] < LEVEL]),
         )
 
 
@@ -69,8 +69,8 @@ def as_they_stand(part: pd.DataFrame) -> str:
         f"{best['combined']:.2f} ({best['combined_low']:.2f} to {best['combined_high']:.2f}), forgetting "
         f"{best['forgetting']:.2f}, utility kept {best['utility_kept']:.2f}."
     )
-    clear = [label(row["method"]) for row in rows[1:] if row["p_to_best"] < LEVEL]
-    unclear = [label(row["method"]) for row in rows[1:] if not row["p_to_best"] < LEVEL]
+    clear = [label(row["method"]) for row in rows[1:] if row["p_against_best"] < LEVEL]
+    unclear = [label(row["method"]) for row in rows[1:] if not row["p_against_best"] < LEVEL]
     if unclear:
         text += f" It cannot be told from {listed(unclear)} with so few people."
     if clear:

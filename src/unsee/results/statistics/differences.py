@@ -47,7 +47,7 @@ def differences(items: pd.DataFrame, baselines: Sequence[str] = BASELINES) -> pd
         ValueError: a method that lacks questions or seeds of a baseline.
     """
     methods = [name for name in items["method"].unique() if name not in baselines]
-    rows = [row for place in wide(items) for row in _compare(*place, methods, baselines)]
+    rows = [row for place in one_column_per_method(items) for row in _compare(*place, methods, baselines)]
     table = pd.DataFrame(
         rows, columns=[name for name in COLUMNS if name not in ("p_holm", "verdict", "over_unlearned")]
     )
@@ -62,7 +62,7 @@ def differences(items: pd.DataFrame, baselines: Sequence[str] = BASELINES) -> pd
     return table[COLUMNS]
 
 
-def wide(items: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFrame]]:
+def one_column_per_method(items: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFrame]]:
     """Model, ratio and a table of both: a row a question, metric and seed, a column a method, ``person`` a number.
 
     Raises:
@@ -85,7 +85,7 @@ def wide(items: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFrame]]:
 
 
 def paired(part: pd.DataFrame, method: str, against: str, scale: float = 1.0) -> Interval:
-    """The mean difference of two columns of a part of :func:`wide`, by person and seed."""
+    """The mean difference of two columns of a part of :func:`one_column_per_method`, by person and seed."""
     values = (part[method].to_numpy() - part[against].to_numpy()) * scale
     return clustered_interval(values, part["person"].to_numpy(), seeds=part["seed"].to_numpy())
 

@@ -34,7 +34,7 @@ def measure(table: pd.DataFrame, methods: Sequence[str]) -> Measured:
     """Forgetting and utility of each method, as :data:`unsee.results.tables.summary.NOTE` defines them.
 
     Args:
-        table: of one ratio, as :func:`unsee.results.statistics.differences.wide` gives it.
+        table: of one ratio, as :func:`unsee.results.statistics.differences.one_column_per_method` gives it.
         methods: its columns to measure, with ``vanilla`` and ``retain``.
     """
     table = _with_truth(table, methods)
@@ -63,7 +63,7 @@ def interval(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
     return float(values[0]) - half, float(values[0]) + half
 
 
-def to_best(values: np.ndarray, own: Sequence[int], groups: np.ndarray) -> dict[int, float]:
+def p_against_best(values: np.ndarray, own: Sequence[int], groups: np.ndarray) -> dict[int, float]:
     """Holm-corrected p-value of each method's value against the best method's; none for the best.
 
     Args:

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from unsee.evaluation.protocols import Asking
+from unsee.evaluation.protocols import Protocol
 from unsee.evaluation.scoring import score_predictions
 from unsee.results.statistics import jackknife
-from unsee.results.statistics.differences import BASELINES, wide
+from unsee.results.statistics.differences import BASELINES, one_column_per_method
 
 CURVE_COLUMNS = [
     *("model", "forget_percent", "method", "scale"),
@@ -22,8 +22,8 @@ CURVE_COLUMNS = [
 ]
 RANKING_COLUMNS = [
     *("model", "forget_percent", "method"),
-    *("forgetting", "forgetting_low", "forgetting_high", "p_to_best", "scale", "utility_kept"),
-    *("area", "area_low", "area_high", "area_p_to_best"),
+    *("forgetting", "forgetting_low", "forgetting_high", "p_against_best", "scale", "utility_kept"),
+    *("area", "area_low", "area_high", "area_p_against_best"),
 ]
 NOTE = """\
 `forgetting` (0 to 1) is how far a model has come from vanilla to the retain-only model on what is asked about the forgotten
@@ -31,7 +31,7 @@ people; `utility` is what it knows of the others (both as in summary.md), `utili
 through its update times each scale, from 0 (vanilla) to 1 (the model), straight between them, on the same questions.
 In the ranking `forgetting` is the most that a method reaches with `utility_kept` of at least the share that is asked for, at
 `scale`. `area` (0 to 1) is the mean of that over all shares from 0 to 1: it does not hang on one of them, nor on a learning rate that was
-too high. `p_to_best` and `area_p_to_best`: p-values of being as good as the best method, Holm-corrected over methods.
+too high. `p_against_best` and `area_p_against_best`: p-values of being as good as the best method, Holm-corrected over methods.
 Intervals are 95 %, by leaving out one person at a time (jackknife); they know nothing of the spread between seeds.
 """
 #: Shares of vanilla's utility that the area is the mean over.
@@ -58,7 +58,7 @@ def trade_off(
     together, names = _with_scaled(items, scaled)
     order = [name for name in dict.fromkeys([*methods, *items["method"].unique()]) if name not in BASELINES]
     curves, ranking = [], []
-    for model, percent, table in wide(together):
+    for model, percent, table in one_column_per_method(together):
         columns = [*BASELINES, *(name for name in names if name in table)]
         found = jackknife.measure(table, columns)
         gold, rows = {}, []
@@ -81,17 +81,17 @@ def trade_off(
     return pd.DataFrame(curves, columns=CURVE_COLUMNS), pd.DataFrame(ranking, columns=RANKING_COLUMNS)
 
 
-def score_rescaled(rescaled: pd.DataFrame, questions: pd.DataFrame, asking: Asking | None = None) -> pd.DataFrame:
+def score_rescaled(rescaled: pd.DataFrame, questions: pd.DataFrame, protocol: Protocol | None = None) -> pd.DataFrame:
     """``scale``, ``question_id``, ``metric`` and ``value`` of one run's answers at several scales.
 
     Args:
         rescaled: rescaled.parquet.
         questions: the questions table.
-        asking: as for :func:`unsee.evaluation.scoring.score_predictions`.
+        protocol: as for :func:`unsee.evaluation.scoring.score_predictions`.
     """
     asked = questions[questions["question_id"].isin(rescaled["question_id"])]
     return pd.concat(
-        [score_predictions(part, asked, asking).assign(scale=scale) for scale, part in rescaled.groupby("scale")],
+        [score_predictions(part, asked, protocol).assign(scale=scale) for scale, part in rescaled.groupby("scale")],
         ignore_index=True,
     )
 
@@ -189,7 +189,7 @@ def _rank(
             float(np.interp(place[0], steps, curve[0][0])),
         )
     values = {"forgetting": np.stack(at_share, axis=1), "area": np.stack(area, axis=1)}
-    p = {name: jackknife.to_best(both, range(len(paths)), found.groups) for name, both in values.items()}
+    p = {name: jackknife.p_against_best(both, range(len(paths)), found.groups) for name, both in values.items()}
     for i in np.argsort(-values["forgetting"][0], kind="stable").tolist():
         method = list(paths)[i]
         row: dict[str, object] = {"model": model, "forget_percent": percent, "method": method}
@@ -200,8 +200,8 @@ def _rank(
             )
         scale, at = where[method]
         yield row | {
-            "p_to_best": p["forgetting"].get(i, np.nan),
-            "area_p_to_best": p["area"].get(i, np.nan),
+            "p_against_best": p["forgetting"].get(i, np.nan),
+            "area_p_against_best": p["area"].get(i, np.nan),
             "scale": scale,
             "utility_kept": at,
         }

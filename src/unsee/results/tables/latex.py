@@ -10,7 +10,7 @@ import pandas as pd
 
 from unsee.benchmarks.schema import SETS
 from unsee.results.columns import label
-from unsee.results.statistics.differences import BASELINES, FORGOTTEN, LEVEL, holm, paired, wide
+from unsee.results.statistics.differences import BASELINES, FORGOTTEN, LEVEL, holm, one_column_per_method, paired
 
 #: (task, metric) of a column of the table, its name there and its heading here.
 _KINDS = {
@@ -42,7 +42,7 @@ def marks(items: pd.DataFrame, differences: pd.DataFrame) -> dict[tuple[str, int
     found: dict[tuple[str, int, str, str, str], str] = {}
     over = differences[differences["over_unlearned"]]
     below = set(over[["model", "forget_percent", "method", *_CELL]].astype(object).itertuples(index=False, name=None))
-    for model, percent, table in wide(items):
+    for model, percent, table in one_column_per_method(items):
         methods = [name for name in items["method"].unique() if name in table and name not in BASELINES]
         for cell, part in table.groupby(_CELL, observed=True):
             group, modality, *kind = map(str, cell)

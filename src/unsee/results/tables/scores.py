@@ -11,7 +11,7 @@ import pandas as pd
 
 from unsee.benchmarks.schema import SETS
 from unsee.benchmarks.splits import assign_sets
-from unsee.evaluation.protocols import Asking, make
+from unsee.evaluation.protocols import Protocol, load_protocol
 from unsee.results.statistics.intervals import INTERVALS, clustered_interval
 
 _RUN = ["model", "forget_percent", "method", "seed"]
@@ -41,7 +41,7 @@ def gather(
     questions: pd.DataFrame,
     splits: pd.DataFrame,
     forget_percents: Sequence[int],
-    asking: Asking | None = None,
+    protocol: Protocol | None = None,
 ) -> pd.DataFrame:
     """scores.parquet: one row a run, ratio, question and metric; ``value`` is 0 to 1.
 
@@ -52,15 +52,15 @@ def gather(
         questions: the questions table.
         splits: the splits table.
         forget_percents: the ratios at which vanilla's rows stand, in order.
-        asking: the protocol; by default ours.
+        protocol: the protocol; by default ours.
 
     Raises:
         ValueError: a run has no score, or two, for a question and metric of its sets.
         BenchmarkError: a ratio is not in the splits table.
     """
     percents = {*forget_percents, *(run.forget_percent for run in runs if run.forget_percent)}
-    asking = asking or make({})
-    expected = {percent: _expected(questions, splits, percent, asking) for percent in sorted(percents)}
+    protocol = protocol or load_protocol({})
+    expected = {percent: _expected(questions, splits, percent, protocol) for percent in sorted(percents)}
     frames = []
     for run in runs:
         items = pd.read_parquet(run.item_scores)
@@ -116,13 +116,13 @@ def collect(
     return summarise(gather(runs, questions, splits, forget_percents))
 
 
-def _expected(questions: pd.DataFrame, splits: pd.DataFrame, percent: int, asking: Asking) -> pd.DataFrame:
+def _expected(questions: pd.DataFrame, splits: pd.DataFrame, percent: int, protocol: Protocol) -> pd.DataFrame:
     """Every question and metric that a run at a ratio is scored by."""
     keys = questions[["question_id", "person_id", "origin", "modality", "task"]]
-    left = keys["question_id"].isin(asking.left_out(keys, splits, percent))
+    left = keys["question_id"].isin(protocol.excluded(keys, splits, percent))
     asked = keys[~left].assign(set=assign_sets(keys[~left], splits, percent)).dropna(subset="set")
     metrics = pd.DataFrame(
-        [(task, metric) for task, names in asking.metrics.items() for metric in names], columns=["task", "metric"]
+        [(task, metric) for task, names in protocol.metrics.items() for metric in names], columns=["task", "metric"]
     )
     return asked.merge(metrics, on="task")
 

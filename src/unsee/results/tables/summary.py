@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 
 from unsee.results.statistics import jackknife
-from unsee.results.statistics.differences import BASELINES, FORGOTTEN, wide
+from unsee.results.statistics.differences import BASELINES, FORGOTTEN, one_column_per_method
 from unsee.results.statistics.forget_quality import forget_quality
 
 COLUMNS = [
     *("model", "forget_percent", "method"),
-    *("combined", "combined_low", "combined_high", "p_to_best"),
+    *("combined", "combined_low", "combined_high", "p_against_best"),
     *("forgetting", "forgetting_low", "forgetting_high"),
     *("utility", "utility_low", "utility_high", "utility_kept"),
     *("still_known", "over_unlearned", "truth_ratio", "ks", "ks_p"),
 ]
 NOTE = """\
 `combined` (0 to 1) is the harmonic mean of `forgetting` and `utility_kept`: 1 for a model that cannot be told from the
-retain-only one, 0 for one that forgot nothing or kept nothing. `p_to_best`: p-value of being as good as the best method,
+retain-only one, 0 for one that forgot nothing or kept nothing. `p_against_best`: p-value of being as good as the best method,
 Holm-corrected over methods.
 `forgetting` (0 to 1): 1 - sum |method - retain| / sum |vanilla - retain|, over classification, ROUGE-L and cloze in image and
 text, of `forget` and `test`. Falling below the retain-only model counts against a method as much as staying above.
@@ -47,7 +47,7 @@ def summary(items: pd.DataFrame, differences: pd.DataFrame, methods: Sequence[st
         ValueError: a method that was not asked what another was.
     """
     order = list(dict.fromkeys([*BASELINES, *methods, *items["method"].unique()]))
-    rows = [row for place in wide(items) for row in _place(*place, differences, order)]
+    rows = [row for place in one_column_per_method(items) for row in _place(*place, differences, order)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"still_known": "Int64", "over_unlearned": "Int64"})
 
 
@@ -71,7 +71,7 @@ def _place(
     combined = jackknife.harmonic(np.stack([found.forgetting, utility_kept], axis=1))
 
     own = [i for i, name in enumerate(methods) if name not in BASELINES]
-    to_best = jackknife.to_best(combined, own, found.groups)
+    p_against_best = jackknife.p_against_best(combined, own, found.groups)
     here = differences[
         (differences["model"].astype(str) == model)
         & (differences["forget_percent"] == percent)
@@ -88,7 +88,7 @@ def _place(
         known = method not in BASELINES
         ks, ks_p = forget_quality(ratios[method].to_numpy(), ratios["retain"].to_numpy(), ratios["person"].to_numpy())
         yield row | {
-            "p_to_best": to_best.get(i, np.nan),
+            "p_against_best": p_against_best.get(i, np.nan),
             "utility_kept": utility_kept[0, i],
             "still_known": int((verdicts == "higher").sum()) if known else None,
             "over_unlearned": int((verdicts == "lower").sum()) if known else None,

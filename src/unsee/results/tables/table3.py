@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from unsee.benchmarks.schema import SETS
-from unsee.core.files import atomic_write
 
 #: (task, metric) of a column, and the column's name.
 _COLUMNS = {
@@ -60,17 +58,6 @@ def table3(scores: pd.DataFrame, methods: Sequence[str] | None = None) -> pd.Dat
     )
     columns = [f"{name}_{kind}" for name in SETS for kind in _COLUMNS.values()]
     return table.reindex(columns=[*_KEYS, *columns]).rename_axis(columns=None).reset_index(drop=True)
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table; equal numbers give equal bytes.
-
-    Numbers that are not whole have six decimals: what differs between machines, the last bits, is not written.
-    """
-    numbers = [name for name in table.columns if pd.api.types.is_float_dtype(table[name])]
-    rounded = {name: table[name].astype("float64").round(6) + 0.0 for name in numbers}  # adding 0 makes -0 to 0
-    with atomic_write(path) as part:
-        table.assign(**rounded).to_csv(part, index=False, float_format="%.6f", lineterminator="\n", encoding="utf-8")
 
 
 def to_markdown(table: pd.DataFrame) -> str:

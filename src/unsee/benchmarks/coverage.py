@@ -9,7 +9,7 @@ from collections.abc import Container
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from unsee.benchmarks.findings import Findings
+from unsee.benchmarks.problems import Problems
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
 
 log = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 _SHOWN = 10
 
 
-def find(people: pa.Table, questions: pa.Table, training_pairs: pa.Table) -> dict[str, list[str]]:
+def find_gaps(people: pa.Table, questions: pa.Table, training_pairs: pa.Table) -> dict[str, list[str]]:
     """The people or questions that each gap is about, by the gap's name; gaps that there are none of are left out.
 
     Args:
@@ -80,18 +80,18 @@ def _about_others(rows: pa.Table, id_column: str, names: dict[str, str]) -> list
     return about_others
 
 
-def shown(members: list[str]) -> str:
+def abbreviated(members: list[str]) -> str:
     """How many, and the first of them."""
     return f"{len(members)} ({', '.join(members[:_SHOWN])}{', ...' if len(members) > _SHOWN else ''})"
 
 
-def warn(notes: Findings, benchmark: Benchmark, usual: Container[str] = ()) -> None:
+def log_gaps(notes: Problems, benchmark: Benchmark, usual: Container[str] = ()) -> None:
     """Log what a loader noted, and the gaps of what it read but those that its benchmark has as published."""
     for line in notes.lines():
         log.warning(line)
-    for name, members in find(benchmark.people, benchmark.questions, benchmark.training_pairs).items():
+    for name, members in find_gaps(benchmark.people, benchmark.questions, benchmark.training_pairs).items():
         if name not in usual:
-            log.warning("%s: %s", name.lower(), shown(members))
+            log.warning("%s: %s", name.lower(), abbreviated(members))
 
 
 def check_sets(questions: pa.Table, training_pairs: pa.Table, splits: pa.Table) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from unsee.benchmarks import gaps
+from unsee.benchmarks import coverage
 
 PEOPLE = pa.Table.from_pylist(
     [
@@ -35,6 +35,6 @@ def test_pairs_and_questions_that_name_another_person_only() -> None:
         ("3", "Who is it?", "Ada Long"),  # exchanged
         ("9", "Who plays Ada Long?", "Eva"),  # not of the fictitious
     ]
-    found = gaps.find(PEOPLE, rows("question_id", texts), rows("pair_id", texts))
+    found = coverage.find_gaps(PEOPLE, rows("question_id", texts), rows("pair_id", texts))
     assert found["Training Pairs That Name Another Person Only"] == ["1", "4"]
     assert found["Questions That Name Another Person Only"] == ["1", "4"]

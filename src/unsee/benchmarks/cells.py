@@ -12,7 +12,7 @@ from unsee.core.text import visible
 
 #: The longest question, answer, option, caption or name, in characters. The longest published one has about a thousand.
 MAX_CHARACTERS = 20_000
-#: The longest JSON text of a cell, in characters, and how deep it may be nested. Published ones: a few thousand, 3.
+#: The longest JSON text of a cell, in characters, and how deep it may be nested. PublishedFolder ones: a few thousand, 3.
 MAX_JSON_CHARACTERS = 1_000_000
 MAX_JSON_DEPTH = 20
 

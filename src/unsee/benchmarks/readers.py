@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unsee.benchmarks.findings import Findings
+from unsee.benchmarks.problems import Problems
 from unsee.benchmarks.published import SHARDS, shard_problems, shards
 from unsee.benchmarks.schema import IMAGES, BenchmarkError
 from unsee.core.images import PictureError, decode
@@ -41,7 +41,7 @@ LETTERED = "lettered"
 Kind = str | list[Any] | dict[str, Any]
 
 
-class Published:
+class PublishedFolder:
     """A published data set on this disk: a folder with a folder for each of its configurations.
 
     Attributes:
@@ -59,7 +59,7 @@ class Published:
 
     def __init__(self, directory: Path, repository: str, names: Iterable[str]) -> None:
         self.directory = directory
-        self.findings, self.notes = Findings(), Findings()
+        self.problems, self.notes = Problems(), Problems()
         names = list(names)
         missing = [name for name in names if not shards(directory / name)]
         if missing:
@@ -69,8 +69,8 @@ class Published:
             )
         for name in names:
             for problem in shard_problems(directory / name):
-                self.findings.add(str(directory / name), problem)
-        self.findings.stop()
+                self.problems.add(str(directory / name), problem)
+        self.problems.raise_if_any()
 
     def rows(
         self, name: str, columns: Mapping[str, Kind], one_of: Mapping[str, Kind] | None = None
@@ -85,7 +85,7 @@ class Published:
             one_of: alternatives; the first that is there is read.
         """
         for file in shards(self.directory / name):
-            with self.findings.collect(str(file)):
+            with self.problems.collect(str(file)):
                 yield from self._rows_of(file, columns, one_of or {})
 
     def _rows_of(
@@ -107,7 +107,7 @@ class Published:
                             f"{file}: unfolds to more than {MAX_TEXT_BYTES} bytes of text by row {number - 1}; {_OTHER_FILE}"
                         )
                     if sum(sizes.values()) > MAX_ROW_BYTES:
-                        self.findings.add(
+                        self.problems.add(
                             where,
                             f"{where}: has {sum(sizes.values())} bytes, expected at most {MAX_ROW_BYTES}; {_OTHER_FILE}",
                         )
@@ -115,7 +115,7 @@ class Published:
                     try:
                         (values,) = row.to_pylist()
                     except UnicodeDecodeError as error:
-                        self.findings.add(where, f"{where}: a text is not UTF-8 ({error.reason}); write it anew")
+                        self.problems.add(where, f"{where}: a text is not UTF-8 ({error.reason}); write it anew")
                         continue
                     yield where, values
         except (pa.ArrowException, OSError) as error:

@@ -12,7 +12,7 @@ from unsee.benchmarks.schema import BenchmarkError
 LISTED = 10
 
 
-class Findings:
+class Problems:
     """Sentences about files and rows: the first :data:`LISTED` of each file, and how many there are."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Findings:
                 lines.append(f"{file}: and {more} more")
         return lines
 
-    def stop(self) -> None:
+    def raise_if_any(self) -> None:
         """Raise what was found as one error.
 
         Raises:
