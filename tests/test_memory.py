@@ -35,7 +35,7 @@ from unsee.models.likelihood import score
 from unsee.models.model import DTYPES, load
 from unsee.training.batches import Unit, batch
 from unsee.training.dropout import ByteDropout
-from unsee.training.loop import add_lora
+from unsee.training.lora import add_lora
 from unsee.training.settings import LoraSettings
 from unsee.unlearning import catalogue
 from unsee.unlearning.method import Needs
@@ -253,7 +253,7 @@ def test_more_examples_of_a_part_and_less_is_computed_again() -> None:
     """Each way to train needs less than the one before it."""
     shapes, lengths = published(LLAVA), memory.LENGTHS["mllmu"]
     found = [
-        memory.training(shapes, lengths, {"batch_size": 4, **way}, needs=Needs(retain=True)).bytes
+        memory.training(shapes, lengths, {"batch_size": 4, **way}, needs=Needs(retain_examples=True)).bytes
         for way in memory.ways_to_train(4)
     ]
     assert found == sorted(found, reverse=True) and len(found) == 6

@@ -6,10 +6,10 @@ import pandas as pd
 
 import _job
 from unsee.core.files import atomic_write
-from unsee.evaluation.protocols import make
+from unsee.evaluation.protocols import load_protocol
 from unsee.jobs import receipts
+from unsee.results.tables.files import write_csv
 from unsee.results.tables.scores import Run, gather, summarise
-from unsee.results.tables.table3 import write_csv
 
 _job.start(snakemake)
 receipts.check(snakemake.params.receipts)
@@ -19,7 +19,7 @@ items = gather(
     pd.read_parquet(snakemake.input.questions),
     pd.read_parquet(list(snakemake.input.splits)),
     snakemake.params.forget_percents,
-    make(snakemake.params.settings),
+    load_protocol(snakemake.params.settings),
 )
 with atomic_write(Path(snakemake.output.answers)) as part:
     items.to_parquet(part, index=False)

@@ -8,20 +8,22 @@ import _job
 from unsee.benchmarks import statistics
 from unsee.core.files import write_text
 from unsee.jobs import receipts
-from unsee.results.tables import ablation, costs, table3
+from unsee.results.tables.ablation import ablation
+from unsee.results.tables.costs import TrainedRun, collect
+from unsee.results.tables.files import write_csv
+from unsee.results.tables.table3 import table3, to_markdown
 
 _job.start(snakemake)
 given, params, output = snakemake.input, snakemake.params, snakemake.output
 parts = receipts.check(params.receipts)
 scores = pd.read_csv(given.scores)
-table = table3.table3(scores, params.methods)
-table3.write_csv(table, Path(output.csv))
-write_text(Path(output.markdown), table3.to_markdown(table))
-table3.write_csv(ablation.ablation(scores, params.methods), Path(output.ablation))
-runs = zip(params.runs, given.times, given.manifests, strict=True)
-keys = ("model", "forget_percent", "method", "seed", "benchmark", "manifest")
-rows = [dict(zip(keys, (params.model, *run, time, manifest), strict=True)) for run, time, manifest in runs]
-table3.write_csv(costs.collect(rows), Path(output.costs))
+table = table3(scores, params.methods)
+write_csv(table, Path(output.csv))
+write_text(Path(output.markdown), to_markdown(table))
+write_csv(ablation(scores, params.methods), Path(output.ablation))
+files = zip(params.runs, given.times, given.manifests, strict=True)
+runs = [TrainedRun(params.model, *run, Path(time), Path(manifest)) for run, time, manifest in files]
+write_csv(collect(runs), Path(output.costs))
 counts = statistics.count(Path(given.tables[0]).parent, params.forget_percents)
-table3.write_csv(counts, Path(output.statistics))
+write_csv(counts, Path(output.statistics))
 _job.done(snakemake, parts=parts, configuration=params.configuration)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unsee.benchmarks import published
+from unsee.benchmarks.shards import find_shards
 
 FOLDER = "results/benchmark"
 #: The synthetic benchmark in MLLMU-Bench's published layout.
@@ -105,7 +106,7 @@ class BenchmarkFiles:
             names = [name for name, percent in folders.items() if percent]
         else:
             names = list(published.folders(self.name, self.ratios_of_tables))
-        return [str(path) for name in names for path in published.shards(Path(self.folder) / name)]
+        return [str(path) for name in names for path in find_shards(Path(self.folder) / name)]
 
     @property
     def record(self) -> str:

@@ -137,7 +137,7 @@ class Layout:
     def reference(self, run: Run) -> str | None:
         """The adapter of the model that a run's method is compared with while it trains; None if it needs none."""
         entry = self.entries[run.method]
-        if entry.method.needs.reference != "retain":
+        if entry.method.needs.reference != "retain_only":
             return None
         if entry.settings.get("reference_model") == "vanilla":
             return self.vanilla(run)
