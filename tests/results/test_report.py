@@ -17,7 +17,8 @@ import pytest
 
 from unsee.evaluation.scoring import score_predictions
 from unsee.results.page import drawing, figures, figures_trade_off, findings, report
-from unsee.results.page.explorer import PIXELS, data_url, explorer, forgotten_people, one_person
+from unsee.results.page.explorer import PIXELS, data_url, explorer
+from unsee.results.page.people import forgotten_people, one_person
 from unsee.results.statistics.differences import differences
 from unsee.results.statistics.trade_off import trade_off
 from unsee.results.tables.scores import Run, gather, over_seeds, summarise
@@ -104,13 +105,15 @@ def render(
     drawing.save(figures.modalities(items), folder, "modalities")
     cost = {"model": "tiny", "forget_percent": 25, "method": list(RIGHT), "seed": 0, "seconds": [9.0, 8.0, 1.0, 2.0]}
     return report.render(
-        summary=table,
-        table3=table3(scores),
-        scores=over_seeds(items),
-        differences=compared,
-        costs=pd.DataFrame(cost),
-        statistics=pd.DataFrame({"statistic": ["Total Profiles"], "value": ["16"]}),
-        ranking=ranking,
+        tables={
+            "summary": table,
+            "table3": table3(scores),
+            "scores": over_seeds(items),
+            "differences": compared,
+            "costs": pd.DataFrame(cost),
+            "statistics": pd.DataFrame({"statistic": ["Total Profiles"], "value": ["16"]}),
+            "ranking": ranking,
+        },
         utility=0.95,
         explorer=explorer(tables, predictions, scored),
         person=one_person(tables, predictions, scored, ranking),

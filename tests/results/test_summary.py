@@ -15,8 +15,9 @@ from unsee.results.statistics.differences import differences
 from unsee.results.statistics.forget_quality import forget_quality
 from unsee.results.statistics.intervals import clustered_interval
 from unsee.results.statistics.jackknife import standard_error
+from unsee.results.tables.files import to_markdown
 from unsee.results.tables.scores import gather
-from unsee.results.tables.summary import COLUMNS, summary, to_markdown
+from unsee.results.tables.summary import COLUMNS, NOTE, summary
 
 SHOWN = {"classification": "accuracy", "generation": "rouge_l", "cloze": "accuracy"}
 
@@ -116,7 +117,7 @@ def test_the_jackknife_of_a_mean_is_its_clustered_error() -> None:
 
 
 def test_markdown_says_what_the_columns_are(table: pd.DataFrame) -> None:
-    note, rest = to_markdown(table).split("\n\n", 1)
+    note, rest = to_markdown(table, NOTE).split("\n\n", 1)
     for name in ("combined", "forgetting", "utility", "utility_kept", "over_unlearned", "still_known", "ks", "ks_p"):
         assert f"`{name}`" in note
     assert "TOFU" not in rest and len(rest.strip().splitlines()) == 2 + len(table)

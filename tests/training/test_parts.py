@@ -22,7 +22,9 @@ from unsee.models.model import load
 from unsee.models.pictures import Pictures
 from unsee.training.batches import Unit, units
 from unsee.training.finetune import finetune
-from unsee.training.loop import Counters, add_lora, train
+from unsee.training.loop import train
+from unsee.training.lora import add_lora
+from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning import catalogue
 from unsee.unlearning.method import Context, get

@@ -7,7 +7,7 @@ import pandas as pd
 import job
 from unsee.results.page import figures, figures_trade_off
 from unsee.results.page.drawing import save
-from unsee.results.page.explorer import forgotten_people
+from unsee.results.page.people import forgotten_people
 from unsee.results.statistics.agreement import agreement
 from unsee.results.tables.files import write_csv
 
