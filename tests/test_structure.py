@@ -20,8 +20,6 @@ ALLOWED = {
     "src/unsee/evaluation/decoding.py:decode_greedily": BEFORE,
     "src/unsee/memory/needs.py:training": BEFORE,
     "src/unsee/models/packing.py:pack": BEFORE,
-    "src/unsee/results/page/explorer.py:explorer": BEFORE,
-    "src/unsee/results/page/report.py:render": BEFORE,
     "src/unsee/training/loop.py:train": BEFORE,
     "src/unsee/unlearning/run.py:unlearn": BEFORE,
 }
