@@ -176,7 +176,7 @@ def test_findings_say_what_the_summary_does() -> None:
     )
     assert findings.as_they_stand(part) == (
         "At 10 % forgotten, NPO comes nearest to a model that never met the people: combined score 0.80 (0.50 to 0.90), "
-        "forgetting 0.75, utility kept 0.86. It cannot be told from GA with so few people. It is clearly better than KL_Min "
+        "forgetting 0.75, utility kept 0.86. It is not clearly better than GA: there are too few people. It is clearly better than KL_Min "
         "(p < 0.05, Holm-corrected). It over-unlearns in 3 of 12 scores: below what the retain-only model guesses."
     )
     assert findings.as_they_stand(part.head(2)) == "At 10 % there is no method to compare."
