@@ -30,7 +30,7 @@ from unsee.models.model import VisionLanguageModel  # noqa: E402
 from unsee.models.packing import Request, pack  # noqa: E402
 from unsee.models.pictures import Pictures  # noqa: E402
 from unsee.training.batches import Unit, batch, units  # noqa: E402
-from unsee.training.loop import add_lora  # noqa: E402
+from unsee.training.lora import add_lora  # noqa: E402
 from unsee.training.settings import LoraSettings  # noqa: E402
 
 

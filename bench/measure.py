@@ -82,7 +82,8 @@ def train(
     from unsee.models.packing import collate, pack
     from unsee.models.pictures import Pictures
     from unsee.training import batches as p
-    from unsee.training.loop import add_lora, train
+    from unsee.training.loop import train
+    from unsee.training.lora import add_lora
     from unsee.training.settings import LoraSettings, TrainingSettings
 
     vlm = load(model)

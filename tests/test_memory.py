@@ -36,7 +36,7 @@ from unsee.models.likelihood import score
 from unsee.models.model import DTYPES, load
 from unsee.training.batches import Unit, batch
 from unsee.training.dropout import ByteDropout
-from unsee.training.loop import add_lora
+from unsee.training.lora import add_lora
 from unsee.training.settings import LoraSettings
 from unsee.unlearning import catalogue
 from unsee.unlearning.method import Needs

@@ -30,8 +30,7 @@ from tools import memory_page
 from unsee import memory
 from unsee.base_model import tiny_llava
 from unsee.benchmarks import question_templates
-from unsee.benchmarks.schema import read_table
-from unsee.benchmarks.tables import read_images
+from unsee.benchmarks.tables import read_images, read_table
 from unsee.evaluation import engine
 from unsee.models import attention, packing
 from unsee.models.families.base import family
@@ -41,7 +40,9 @@ from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Request
 from unsee.models.pictures import Pictures
 from unsee.training.batches import Unit, batch
-from unsee.training.loop import Counters, add_lora, train
+from unsee.training.loop import train
+from unsee.training.lora import add_lora
+from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning import catalogue
 from unsee.unlearning.method import Context, get

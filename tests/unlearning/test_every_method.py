@@ -16,7 +16,8 @@ from unsee.models.model import load
 from unsee.models.pictures import Pictures
 from unsee.training.batches import units
 from unsee.training.finetune import finetune
-from unsee.training.loop import add_lora, train
+from unsee.training.loop import train
+from unsee.training.lora import add_lora
 from unsee.training.settings import LoraSettings
 from unsee.unlearning import catalogue, run
 

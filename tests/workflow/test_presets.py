@@ -209,6 +209,7 @@ def small(case: Case, checkpoint: Path, data: Path) -> dict[str, Any]:
         "finetune": {"epochs": 1, "packing": case.packing},
         "unlearning": {"epochs": 1, "steps": None, "packing": case.packing},
         "methods": methods,
+        "evaluation": {"batch_size": 16},  # changes no result; there is no GPU to fill
         "resources": {rule: {"threads": 1, "mem_mb": 3000, "gpu": 0} for rule in sorted(LOADING)},
     }
 

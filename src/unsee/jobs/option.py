@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -84,25 +84,25 @@ class Option:
         if isinstance(node, ast.Subscript) and _name(node.value) == "Annotated":
             node, text = node.slice.elts  # type: ignore[attr-defined]
             limits = _limits(str(ast.literal_eval(text)))
-        return _read(node, limits) or ({}, f"a value of type {self.annotation}")
+        return _parse(node, limits) or ({}, f"a value of type {self.annotation}")
 
 
 def _name(node: ast.expr) -> str:
     return ast.unparse(node).split(".")[-1]
 
 
-def _read(node: ast.expr, limits: list[tuple[str, float]]) -> tuple[Schema, str] | None:
+def _parse(node: ast.expr, limits: list[tuple[str, float]]) -> tuple[Schema, str] | None:
     """The JSON schema of a type and its values in words; ``None`` for a type that is not known here."""
     if isinstance(node, ast.BinOp):
-        left, right = _read(node.left, limits), _read(node.right, limits)
+        left, right = _parse(node.left, limits), _parse(node.right, limits)
         return left and right and (_union(left[0], right[0]), f"{left[1]} or {right[1]}")
     if isinstance(node, ast.Subscript) and _name(node.value) == "Literal":
         choices = ast.literal_eval(node.slice)
         choices = list(choices) if isinstance(choices, tuple) else [choices]
-        return {"enum": choices}, "one of " + " or ".join(
-            filter(None, [", ".join(map(str, choices[:-1])), str(choices[-1])])
-        )
-    if isinstance(node, ast.Subscript) and _name(node.value) == "list" and (item := _read(node.slice, limits)):
+        *first, last = map(str, choices)
+        whole = {"type": "integer"} if {type(choice) for choice in choices} == {int} else {}
+        return {**whole, "enum": choices}, f"one of {', '.join(first)} or {last}" if first else last
+    if isinstance(node, ast.Subscript) and _name(node.value) == "list" and (item := _parse(node.slice, limits)):
         of = item[1].removeprefix("a ").replace("number", "numbers", 1).replace("text", "texts", 1)
         items = {**item[0], "errorMessage": f"expected {item[1]}"}
         return {"type": "array", "uniqueItems": True, "items": items}, f"a list of different {of}"
@@ -137,3 +137,18 @@ def _range(limits: list[tuple[str, float]]) -> str:
     words = {">": "above", ">=": "from", "<": "to below" if closed else "below", "<=": "to" if closed else "at most"}
     parts = [f"{words[sign]} {limit:g}" for sign, limit in limits]
     return " " + (" " if closed else " and ").join(parts) if parts else ""
+
+
+def key(default: Any = MISSING, comment: str = "", *, expected: str = "", **schema: Any) -> Any:
+    """Declare a key of config.yaml: a field of the dataclass of its section.
+
+    Args:
+        default: its value in config.yaml.
+        comment: one short phrase, which stands behind the value there.
+        expected: the values it takes in words, where the annotation does not say enough.
+        schema: more of its JSON schema, such as ``pattern`` or ``minItems``.
+    """
+    metadata = {"comment": comment, "expected": expected, "schema": schema}
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)

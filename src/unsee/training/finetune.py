@@ -16,8 +16,10 @@ from unsee.models.likelihood import score
 from unsee.models.model import load
 from unsee.models.pictures import Pictures
 from unsee.training import manifest
-from unsee.training.batches import batch, units
-from unsee.training.loop import Counters, Step, add_lora, save_adapter, train
+from unsee.training.batches import Step, batch, units
+from unsee.training.loop import train
+from unsee.training.lora import add_lora, save_adapter
+from unsee.training.progress import Counters
 from unsee.training.settings import TrainingSettings
 
 

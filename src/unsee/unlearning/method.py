@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from unsee.models.model import VisionLanguageModel
     from unsee.models.pictures import Pictures
     from unsee.training.batches import Unit
-    from unsee.training.loop import Counters
+    from unsee.training.progress import Counters
     from unsee.training.settings import TrainingSettings
 
 

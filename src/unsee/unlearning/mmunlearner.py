@@ -26,8 +26,9 @@ from unsee.models.half import HalfLinear
 from unsee.models.likelihood import Scores, score
 from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Batch
-from unsee.training.batches import Unit, batch
-from unsee.training.loop import Step, add_lora, gradient_checkpointing
+from unsee.training.batches import Step, Unit, batch
+from unsee.training.loop import gradient_checkpointing
+from unsee.training.lora import add_lora
 from unsee.unlearning.method import Context, Needs, method
 
 log = logging.getLogger(__name__)

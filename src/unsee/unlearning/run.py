@@ -18,8 +18,10 @@ from unsee.models.likelihood import Scores, score
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures, feature_cache
 from unsee.training import manifest
-from unsee.training.batches import batch, units
-from unsee.training.loop import Counters, Objective, Step, add_lora, save_adapter, train
+from unsee.training.batches import Step, batch, units
+from unsee.training.loop import Objective, train
+from unsee.training.lora import add_lora, save_adapter
+from unsee.training.progress import Counters
 from unsee.training.settings import TrainingSettings
 from unsee.unlearning.method import Context, Method, get
 from unsee.unlearning.reference import concatenate, known_scores
