@@ -27,7 +27,7 @@ from tools import memory_page
 from unsee import memory
 from unsee.core import disk
 from unsee.evaluation import anchor, engine
-from unsee.evaluation.protocols import make
+from unsee.evaluation.protocols import load_protocol
 from unsee.jobs.config import ConfigError, resolve
 from unsee.jobs.config_checks import check, check_memory
 from unsee.memory.blocks import Block
@@ -184,7 +184,7 @@ def test_what_is_said_twice_is_the_same() -> None:
     }
     assert rules == {*memory.LOADING, *memory.ON_REQUEST}
     assert memory.ANCHOR_PROTOCOL == anchor.PROTOCOL
-    assert make({"protocol": anchor.PROTOCOL}).shown(anchor.QUESTIONS["task"]) == 0
+    assert load_protocol({"protocol": anchor.PROTOCOL}).example_people(anchor.QUESTIONS["task"]) == 0
 
 
 # --- the parts of a need -----------------------------------------------------------------------------------------

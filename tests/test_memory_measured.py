@@ -29,9 +29,8 @@ from tests.live_bytes import LiveBytes
 from tools import memory_page
 from unsee import memory
 from unsee.base_model import tiny_llava
-from unsee.benchmarks import wording
-from unsee.benchmarks.schema import read_table
-from unsee.benchmarks.tables import read_images
+from unsee.benchmarks import question_templates
+from unsee.benchmarks.tables import read_images, read_table
 from unsee.evaluation import engine
 from unsee.models import attention, packing
 from unsee.models.families.base import family
@@ -296,7 +295,7 @@ def test_answering_takes_what_the_arithmetic_says(
     monkeypatch.setattr("unsee.models.half.PIECE", 2**20)
     monkeypatch.setattr("unsee.memory.blocks.PIECE", 2**20)
     monkeypatch.setattr(packing, "blocks", lambda ends: None)  # a GPU has a mask instead
-    processor = tiny_llava.build_processor(wording.vocabulary(), vocabulary_size=1000)
+    processor = tiny_llava.build_processor(question_templates.vocabulary(), vocabulary_size=1000)
     model = build("llava", 2, side=96, pixels=24)
     model.config.image_token_index = processor.tokenizer.convert_tokens_to_ids("<image>")
     vlm = load("llava", model, processor)
@@ -322,7 +321,7 @@ def test_answering_takes_what_the_arithmetic_says(
         "max_new_tokens": 3,
     }
     with LiveBytes([*vlm.base.parameters(), *vlm.base.buffers()]) as live:
-        engine.answer(vlm, pictures, asked, settings)
+        engine.answer_questions(vlm, pictures, asked, settings)
     tokens, options = max(lengths)
     opened = sum(not row["options"] for row in asked) // packs
     shapes = shapes_of(vlm, live.start, 16)

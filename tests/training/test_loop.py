@@ -72,7 +72,10 @@ def test_steps_are_as_many_as_were_asked_for_whatever_there_is_to_pass_over() ->
 
 
 def test_a_length_is_epochs_or_steps() -> None:
-    for wrong in (TrainingSettings(1.0, 2), TrainingSettings(1.0, 2, epochs=1, steps=1)):
+    for wrong in (
+        TrainingSettings(learning_rate=1.0, batch_size=2),
+        TrainingSettings(learning_rate=1.0, batch_size=2, epochs=1, steps=1),
+    ):
         with pytest.raises(ValueError, match="expected one of them"):
             list(plan({"forget": _units("a")}, wrong, 0))
 

@@ -81,7 +81,9 @@ def test_no_gradient_depends_on_the_parts_of_a_step(
         for found in groups.values():
             known |= reference_scores(vlm, pictures, found["forget"])
 
-    settings = TrainingSettings(1e-12, batch_size=10, epochs=1, optimizer="sgd", lora=LoraSettings(4, 4, 0.0))
+    settings = TrainingSettings(
+        learning_rate=1e-12, batch_size=10, epochs=1, optimizer="sgd", lora=LoraSettings(rank=4, alpha=4, dropout=0.0)
+    )
     state = None
     if method.prepare:
         taken = signature(method.prepare).parameters

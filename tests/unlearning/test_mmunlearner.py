@@ -26,8 +26,8 @@ from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning import saliency as saliency_module
 from unsee.unlearning.method import Context, get
 from unsee.unlearning.mmunlearner import MaskError, State, mask, mmunlearner, prepare
-from unsee.unlearning.saliency import saliency
 from unsee.unlearning.run import make_objective
+from unsee.unlearning.saliency import saliency
 
 
 def test_mask_by_hand() -> None:

@@ -16,7 +16,7 @@ from snakemake.utils import update_config
 from tests.realistic import published
 from unsee.benchmarks import synthetic
 from unsee.benchmarks.profiles import people
-from unsee.benchmarks.wording import training_pairs
+from unsee.benchmarks.question_templates import training_pairs
 from unsee.jobs.config import resolve
 from unsee.jobs.config_checks import check
 from unsee.unlearning.catalogue import read
@@ -209,6 +209,7 @@ def small(case: Case, checkpoint: Path, data: Path) -> dict[str, Any]:
         "finetune": {"epochs": 1, "packing": case.packing},
         "unlearning": {"epochs": 1, "steps": None, "packing": case.packing},
         "methods": methods,
+        "evaluation": {"batch_size": 16},  # changes no result; there is no GPU to fill
         "resources": {rule: {"threads": 1, "mem_mb": 3000, "gpu": 0} for rule in sorted(LOADING)},
     }
 

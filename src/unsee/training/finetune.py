@@ -77,6 +77,5 @@ def finetune(
     progress = train(
         vlm, pictures, groups, objective, training, seed=seed, description=role, checkpoint_dir=checkpoint_dir
     )
-    outputs.write(output, vlm, progress, settings=settings, seed=seed, role=role, forget_percent=forget_percent)
-    if checkpoint_dir is not None:
-        checkpoint_dir.clear()
+    entries = {"settings": settings, "seed": seed, "role": role, "forget_percent": forget_percent}
+    outputs.write(output, vlm, progress, entries, checkpoint_dir)

@@ -13,6 +13,7 @@ from typing import Any
 
 from unsee import __version__
 from unsee.core.files import sha256, write_text
+from unsee.core.resume import CheckpointDir
 from unsee.models.model import VisionLanguageModel
 from unsee.training.lora import save_adapter
 from unsee.training.progress import Progress
@@ -21,25 +22,26 @@ _PACKAGES = ("torch", "transformers", "peft", "accelerate")
 
 
 def write(
-    output: Path, model: VisionLanguageModel, progress: Progress, *, settings: dict[str, Any], seed: int, **more: Any
+    output: Path,
+    model: VisionLanguageModel,
+    progress: Progress,
+    entries: dict[str, Any],
+    checkpoint_dir: CheckpointDir | None,
 ) -> None:
-    """Write ``adapter/``, ``metrics.parquet`` and ``manifest.json``.
+    """Write ``adapter/``, ``metrics.parquet`` and ``manifest.json``, then delete the checkpoints of the run.
 
     Args:
         output: The folder of the run.
         model: The model whose adapter is saved.
         progress: The rows and counters of the run.
-        settings: The settings of the run, for the manifest.
-        seed: The seed of the run.
-        more: Further entries of the manifest.
+        entries: Settings, seed and so on, for the manifest.
+        checkpoint_dir: The checkpoints of the run.
     """
     save_adapter(model, output / "adapter")
     progress.write(output / "metrics.parquet")
     weights = output / "adapter" / "adapter_model.safetensors"
     manifest = {
-        **more,
-        "seed": seed,
-        "settings": settings,
+        **entries,
         **asdict(progress.counters),
         "adapter_bytes": weights.stat().st_size,
         "adapter_sha256": sha256(weights),
@@ -47,3 +49,5 @@ def write(
         "versions": {"unsee": __version__} | {package: version(package) for package in _PACKAGES},
     }
     write_text(output / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    if checkpoint_dir is not None:
+        checkpoint_dir.clear()

@@ -11,15 +11,14 @@
 from __future__ import annotations
 
 import ast
-import math
 import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from unsee.jobs.option import REQUIRED, Option
 from unsee.unlearning.method import Needs
 
 
@@ -27,16 +26,10 @@ class CatalogueError(ValueError):
     """A method's file does not follow the rules of :mod:`unsee.unlearning.method`; the message names file and line."""
 
 
-#: Stands for the default of an option without one: the configuration must set the option.
-REQUIRED: Any = object()
-
-_TYPES = {"float": (float, int), "int": (int,), "bool": (bool,), "str": (str,), "None": (type(None),)}
-_WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "a text", "None": "null"}
 #: Colours of methods that do not declare one, in this order; the declared ones are Okabe and Ito's palette without yellow.
 SPARE_COLOURS = ("#F0E442", "#332288", "#882255", "#44AA99", "#999933", "#AA4499", "#661100")
 #: The decorator's texts, and the form of each.
 _TEXTS = {"requires": ".*", "label": ".+", "colour": "#[0-9A-Fa-f]{6}", "paper": "https://.+"}
-_COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 _COMPARING: dict[type[ast.cmpop], Any] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
@@ -45,96 +38,6 @@ _COMPARING: dict[type[ast.cmpop], Any] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
-
-
-@dataclass(frozen=True)
-class Option:
-    """A keyword-only parameter of a method.
-
-    Attributes:
-        annotation: As written in the file. It may hold a range: ``Annotated[float, "> 0"]``,
-            ``Annotated[float, ">= 0, <= 1"]``.
-        default: A literal, or :data:`REQUIRED`.
-
-    Raises:
-        ValueError: The range is not a list of comparisons with numbers, or the default is outside it.
-    """
-
-    annotation: str
-    default: Any = REQUIRED
-
-    def __post_init__(self) -> None:
-        _ = self._limits  # raise here, not when a value is checked
-        if self.default is not REQUIRED and not self.accepts(self.default):
-            raise ValueError(f"the default {self.default!r} is not {self.expected}")
-
-    @property
-    def expected(self) -> str:
-        """The values that the option accepts, in words."""
-        if (choices := self._choices) is not None:
-            return "one of " + ", ".join(map(str, choices))
-        if not all(name in _WORDS for name in self._types):
-            return f"a value of type {self._type}"
-        words = [_WORDS[name] + (self._range if name in ("float", "int") else "") for name in self._types]
-        return " or ".join(words)
-
-    def accepts(self, value: Any) -> bool:
-        """Whether a value of the configuration fits the annotation; an annotation of another type accepts anything."""
-        if (choices := self._choices) is not None:
-            return any(value == choice and type(value) is type(choice) for choice in choices)
-        if not all(name in _TYPES for name in self._types):
-            return True
-        # Python counts True as an int; a reader of config.yaml does not.
-        fits = any(
-            isinstance(value, _TYPES[name]) and isinstance(value, bool) == (name == "bool") for name in self._types
-        )
-        if not fits or isinstance(value, bool) or not isinstance(value, int | float):
-            return fits
-        finite = isinstance(value, int) or math.isfinite(value)
-        return finite and all(compare(value, limit) for _, compare, limit in self._limits)
-
-    @cached_property
-    def _parsed(self) -> tuple[ast.expr, str]:
-        """The type, and the range as written."""
-        node = ast.parse(self.annotation or "Any", mode="eval").body
-        if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Annotated"):
-            kind, text = node.slice.elts  # type: ignore[attr-defined]
-            return kind, str(ast.literal_eval(text))
-        return node, ""
-
-    @property
-    def _type(self) -> str:
-        return ast.unparse(self._parsed[0]) if self.annotation else ""
-
-    @property
-    def _types(self) -> list[str]:
-        return [part.strip() for part in self._type.split("|")]
-
-    @cached_property
-    def _limits(self) -> list[tuple[str, Any, float]]:
-        text = self._parsed[1]
-        limits = []
-        for part in filter(None, text.split(",")):
-            if not (match := re.fullmatch(r" *(>=|>|<=|<) *(-?[\d.]+(?:e-?\d+)?) *", part)):
-                raise ValueError(f"the range {text!r} is not like '> 0' or '>= 0, <= 1'")
-            limits.append((match[1], _COMPARISONS[match[1]], float(match[2])))
-        return limits
-
-    @property
-    def _range(self) -> str:
-        """The range in words with a leading space: `` above 0``, `` from 0 to 1``, `` above 0 and at most 1``."""
-        whole = [sign for sign, _, _ in self._limits][:1] == [">="]
-        words = {">": "above", ">=": "from", "<": "to below" if whole else "below", "<=": "to" if whole else "at most"}
-        parts = [f"{words[sign]} {limit:g}" for sign, _, limit in self._limits]
-        return " " + (" " if whole else " and ").join(parts) if parts else ""
-
-    @property
-    def _choices(self) -> tuple[Any, ...] | None:
-        node = self._parsed[0]
-        if not (isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Literal")):
-            return None
-        choices = ast.literal_eval(node.slice)
-        return choices if isinstance(choices, tuple) else (choices,)
 
 
 @dataclass(frozen=True)

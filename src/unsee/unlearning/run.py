@@ -63,9 +63,8 @@ def unlearn(
         ValueError: There is no such method, or the reference or the settings do not fit it.
     """
     torch.set_num_threads(threads)
-    declared = get(method)
     training, options = TrainingSettings.split(settings)
-    _check(declared, training, settings, reference)
+    declared = _checked(get(method), training, settings, reference)
     context, scores = _load(
         declared, model, benchmark, vanilla, reference, forget_percent, training, seed, output, cache
     )
@@ -84,17 +83,13 @@ def unlearn(
     )
     if declared.finish is not None:
         declared.finish(context, state)
-    progress.counters.forward_passes += context.counters.forward_passes
-    progress.counters.backward_passes += context.counters.backward_passes
-    outputs.write(
-        output, context.vlm, progress, settings=settings, seed=seed, method=method, forget_percent=forget_percent
-    )
-    if checkpoint_dir is not None:
-        checkpoint_dir.clear()
+    progress.counters.add_passes(context.counters)
+    entries = {"settings": settings, "seed": seed, "method": method, "forget_percent": forget_percent}
+    outputs.write(output, context.vlm, progress, entries, checkpoint_dir)
 
 
-def _check(method: Method, training: TrainingSettings, settings: Mapping[str, Any], reference: Path | None) -> None:
-    """Refuse what does not fit the method before a model is loaded."""
+def _checked(method: Method, training: TrainingSettings, settings: Mapping[str, Any], reference: Path | None) -> Method:
+    """The method, if reference and settings fit it; checked before a model is loaded."""
     if method.needs.reference == "retain_only" and reference is None:
         raise ValueError(f"method {method.name!r} needs the retain-only model as its reference; none was given")
     if refused := method.needs.refused_parts(settings):
@@ -103,6 +98,7 @@ def _check(method: Method, training: TrainingSettings, settings: Mapping[str, An
         raise ValueError(
             f"method {method.name!r} looks at the whole model before it trains; expected shard: false with it"
         )
+    return method
 
 
 def _load(

@@ -68,7 +68,7 @@ MULTIPLE_CHOICE = ("employment", "country", "region", "education", "hobby")
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestionAnswer:
     """A question about a person and its answer; ``attribute`` is what a distractor must share."""
 
     task: str
@@ -85,33 +85,33 @@ def _fill(template: str, profile: Profile, modality: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def training_pairs(profile: Profile, seed: str) -> list[Asked]:
+def training_pairs(profile: Profile, seed: str) -> list[QuestionAnswer]:
     """What fine-tuning teaches about a person: every fact and story in both modalities, and the name."""
     random = Random(f"{seed}:{profile.name}")
-    pairs = [Asked("generation", "image", random.choice(NAMING), profile.name, "name")]
+    pairs = [QuestionAnswer("generation", "image", random.choice(NAMING), profile.name, "name")]
     for modality in ("image", "text"):
         for attribute, wording in FACTS.items():
             question = _fill(random.choice(wording["train"]), profile, modality)
-            pairs.append(Asked("cloze", modality, question, getattr(profile, attribute), attribute))
+            pairs.append(QuestionAnswer("cloze", modality, question, getattr(profile, attribute), attribute))
         for answer, wording in STORIES.items():
             question = _fill(random.choice(wording["train"]), profile, modality)
-            pairs.append(Asked("generation", modality, question, _fill(answer, profile, modality)))
+            pairs.append(QuestionAnswer("generation", modality, question, _fill(answer, profile, modality)))
     return pairs
 
 
-def evaluation(profile: Profile, origin: str) -> list[Asked]:
+def evaluation(profile: Profile, origin: str) -> list[QuestionAnswer]:
     """The 18 questions about a person: 5 multiple-choice, 2 generation, 2 cloze, each with and without picture."""
     asked = []
     for modality in ("image", "text"):
         for attribute in MULTIPLE_CHOICE:
             question = _fill(FACTS[attribute][origin][0], profile, modality)
-            asked.append(Asked("classification", modality, question, getattr(profile, attribute), attribute))
+            asked.append(QuestionAnswer("classification", modality, question, getattr(profile, attribute), attribute))
         for answer, wording in STORIES.items():
             question = _fill(wording[origin][0], profile, modality)
-            asked.append(Asked("generation", modality, question, _fill(answer, profile, modality)))
+            asked.append(QuestionAnswer("generation", modality, question, _fill(answer, profile, modality)))
         for attribute, cloze in CLOZE.items():
             question = _fill(cloze[origin], profile, modality)
-            asked.append(Asked("cloze", modality, question, getattr(profile, attribute), attribute))
+            asked.append(QuestionAnswer("cloze", modality, question, getattr(profile, attribute), attribute))
     return asked
 
 
