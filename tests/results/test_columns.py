@@ -49,7 +49,9 @@ def test_a_new_metric_is_one_entry(items: pd.DataFrame, doubt: Metric, tmp_path:
     assert row.split("|")[at].strip() == f"{table['forget_doubt'][0]:.1f}"
 
     compared = differences(items)
-    doubts, rouges = (compared.loc[compared["metric"] == name, "difference"].to_numpy() for name in ("doubt", "rouge_l"))
+    doubts, rouges = (
+        compared.loc[compared["metric"] == name, "difference"].to_numpy() for name in ("doubt", "rouge_l")
+    )
     assert doubts == pytest.approx(-100 * rouges)
     assert over_seeds(items).query("metric == 'doubt'")["value"].max() > 1, "in percent"
     over = compared[compared["over_unlearned"]].groupby("metric", observed=True).size()
