@@ -1,7 +1,7 @@
-"""How long the report's page takes to open: `python -m bench.page`, made-up answers of 8 models to the full synthetic benchmark.
+"""Measure how long the report's page takes to open: `python -m bench.page`, with made-up answers of 8 models to the full benchmark.
 
-Opens it in a Chromium without a window and prints seconds from the start of the navigation until its first screen is drawn, and from
-jumping to the explorer until its table is. With a file, that page is opened instead: `python -m bench.page results/report.html`.
+Opens the page in headless Chromium and prints the seconds from the start of the navigation until the first screen is drawn, and from a
+jump to the explorer until its table is drawn. With a file, that page is opened instead: `python -m bench.page results/report.html`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
-#: How much of everything each model says right.
+#: The share of right answers of each model.
 RIGHT = {
     "vanilla": 0.9,
     "retain": 0.85,
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
 
 
 def opened(page: Path, profile: Path) -> tuple[float, float]:
-    """Seconds to the first screen and to the explorer, in a browser that has never seen the page."""
+    """Seconds to the first screen and to the explorer, in a browser with an empty profile."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or "google-chrome"
     quiet = [
         "--disable-background-networking",
@@ -85,7 +85,7 @@ def opened(page: Path, profile: Path) -> tuple[float, float]:
 
 
 def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: int = 5) -> str:
-    """The page of made-up answers: right as often as the model is good, else somebody else's."""
+    """The page of made-up answers: a wrong answer is that of another person."""
     import numpy as np
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Item scores to scores.csv, computed anew in a few lines of another kind."""
+"""scores.csv from item scores, against a plain recomputation."""
 
 from __future__ import annotations
 

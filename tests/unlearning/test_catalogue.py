@@ -11,7 +11,7 @@ import pytest
 
 from unsee.jobs.option import REQUIRED, Option
 from unsee.unlearning import method
-from unsee.unlearning.catalogue import CatalogueError, read
+from unsee.unlearning.catalogue import SPARE_COLOURS, CatalogueError, read
 from unsee.unlearning.method import Needs
 
 
@@ -80,6 +80,10 @@ def test_an_option_takes_what_its_annotation_says(
         ('@method("toy")\ndef toy(forget, *, beta=BETA): ...\n', "line 1: cannot be read without running it"),
         ("\ndef toy(:\n", "line 2: not Python"),
         (
+            '@method("toy", colour="red")\ndef toy(forget): ...\n',
+            "line 1: cannot be read without running it (colour is 'red'; expected a text like #[0-9A-Fa-f]{6})",
+        ),
+        (
             '@method("toy")\ndef toy(forget, *, beta: Annotated[float, "positive"] = 1): ...\n',
             "line 1: cannot be read without running it (the range 'positive' is not like '> 0' or '>= 0, <= 1')",
         ),
@@ -119,6 +123,36 @@ def test_what_options_require_of_each_other(tmp_path: Path) -> None:
     assert toy.accepts({"first": True, "share": 0.5, "third": True})
     assert toy.accepts({"first": False, "share": 0, "third": False})
     assert not toy.accepts({"first": True, "share": 0, "third": True})
+
+
+def test_label_colour_and_paper_are_read_from_the_decorator(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "toy",
+        """
+        @method("toy", label="Toy", colour="#012abc", paper="https://example.org/toy")
+        def toy(forget): ...
+        """,
+    )
+    toy = read(tmp_path)["toy"]
+    assert (toy.label, toy.colour, toy.paper) == ("Toy", "#012abc", "https://example.org/toy")
+
+
+def test_a_method_without_them_gets_its_name_and_a_colour_of_its_own(tmp_path: Path) -> None:
+    for name in ("alpha", "zeta"):
+        write(tmp_path, name, f"@method('{name}')\ndef {name}(forget): ...\n")
+    methods = read(tmp_path)
+    assert [(m.label, m.colour, m.paper) for m in methods.values()] == [
+        ("alpha", SPARE_COLOURS[0], ""),
+        ("zeta", SPARE_COLOURS[1], ""),
+    ]
+
+
+def test_the_methods_of_the_library_look_different_and_say_where_they_come_from() -> None:
+    methods = read().values()
+    assert len({m.label for m in methods}) == len({m.colour for m in methods}) == len(methods)
+    assert not {m.colour for m in methods} & set(SPARE_COLOURS)
+    assert all(m.paper for m in methods)
 
 
 def test_what_is_read_is_what_is_registered() -> None:

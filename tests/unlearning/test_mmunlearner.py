@@ -23,10 +23,11 @@ from unsee.training.loop import train
 from unsee.training.lora import save_adapter
 from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings, TrainingSettings
-from unsee.unlearning import mmunlearner as mmunlearner_module
+from unsee.unlearning import saliency as saliency_module
 from unsee.unlearning.method import Context, get
-from unsee.unlearning.mmunlearner import MaskError, State, mask, mmunlearner, prepare, saliency
+from unsee.unlearning.mmunlearner import MaskError, State, mask, mmunlearner, prepare
 from unsee.unlearning.run import make_objective
+from unsee.unlearning.saliency import saliency
 
 
 def test_mask_by_hand() -> None:
@@ -209,7 +210,7 @@ def test_the_saliency_of_a_layer_by_hand() -> None:
     g = torch.tensor([[1.0, 0.0, -1.0], [2.0, 1.0, 0.0]])
     down, probe = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0], [0.0], [2.0]])
     to_down, to_up = torch.zeros(1, 2), torch.zeros(3, 1)
-    mmunlearner_module._low_rank(down, probe, 0.5, to_down, to_up)(x, g)
+    saliency_module._low_rank(down, probe, 0.5, to_down, to_up)(x, g)
     # g B is -1 for the first token and 2 for the second: half of -1 * (1, 2) + 2 * (0, 1).
     assert to_down.tolist() == [[0.25, 0.0]]
     # A x is 1 and 0: half of the first token's g.
@@ -224,7 +225,7 @@ def test_the_size_of_the_probe_changes_no_ratio() -> None:
     for size in (1.0, 64.0):
         both = [torch.zeros(2, 8) for _ in range(2)]
         for sum_, one, back in zip(both, x, g, strict=True):
-            mmunlearner_module._low_rank(down, size * probe, 1.0, sum_, torch.zeros(6, 2))(one, back)
+            saliency_module._low_rank(down, size * probe, 1.0, sum_, torch.zeros(6, 2))(one, back)
         ratios.append(both[0] / both[1])
     torch.testing.assert_close(*ratios, rtol=1e-6, atol=0)
 
@@ -252,7 +253,7 @@ def test_saliency_keeps_no_more_than_a_block(
     for layer in context.vlm.base.modules():
         if isinstance(layer, LoraLayer):
             layer.register_forward_hook(watch)
-    take, backward = mmunlearner_module._Taps._take, mmunlearner_module._Taps.backward
+    take, backward = saliency_module._Taps._take, saliency_module._Taps.backward
 
     def watched_take(self: Any, *arguments: Any) -> None:
         alive["backward"].append((living(inputs), living(outputs)))
@@ -262,8 +263,8 @@ def test_saliency_keeps_no_more_than_a_block(
         alive["forward"].append((living(inputs), living(outputs)))
         backward(self, loss)
 
-    monkeypatch.setattr(mmunlearner_module._Taps, "_take", watched_take)
-    monkeypatch.setattr(mmunlearner_module._Taps, "backward", watched_backward)
+    monkeypatch.setattr(saliency_module._Taps, "_take", watched_take)
+    monkeypatch.setattr(saliency_module._Taps, "backward", watched_backward)
     saliency(context, context.groups["forget"], weights)
     a_block = 4  # queries, keys and values have one input, gate and up another, then the output's and down's
     assert len(alive["backward"]) == 7 * len(blocks) * len(alive["forward"]), "each layer counts once a pass"

@@ -22,7 +22,7 @@ from unsee.models.pictures import Pictures
 from unsee.training.batches import units
 from unsee.training.finetune import finetune
 from unsee.unlearning import reference, run
-from unsee.unlearning.reference import known_scores, reference_scores
+from unsee.unlearning.reference import cached_scores, reference_scores
 
 SETTINGS: dict[str, Any] = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4, "packing": "person"}
 
@@ -112,7 +112,7 @@ def test_they_are_the_models_own(
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
     theirs = reference_scores(vlm, pictures, units(vlm, pictures, pairs, "none"))
     for _ in range(2):  # computed, then found
-        found = known_scores(model_spec, adapter, pairs, images, "none", "answer", cache=Cache(tmp_path))
+        found = cached_scores(model_spec, adapter, pairs, images, "none", "answer", cache=Cache(tmp_path))
         assert list(found) == sorted(theirs) and len(found) == len(pairs)
         for key, scores in found.items():
             assert torch.equal(scores.token_log_probs, theirs[key].token_log_probs)

@@ -24,7 +24,7 @@ from unsee.training.loop import gradient_checkpointing
 from unsee.training.lora import put_adapter
 from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings, TrainingSettings
-from unsee.unlearning import vl_eraser
+from unsee.unlearning import vacuum, vl_eraser
 from unsee.unlearning.method import Context
 from unsee.unlearning.run import unlearn
 
@@ -32,7 +32,7 @@ from unsee.unlearning.run import unlearn
 def test_vacuum_space_by_hand() -> None:
     # Inputs in the plane of the first two axes leave the third.
     inputs = torch.tensor([[1.0, 0.0, 0.0], [1.0, 2.0, 0.0]])
-    space = vl_eraser.vacuum_space(inputs, 1e-6)
+    space = vacuum.vacuum_space(inputs, 1e-6)
     assert space.removed == 2
     torch.testing.assert_close(space(torch.eye(3)), torch.diag(torch.tensor([0.0, 0.0, 1.0])), atol=1e-6, rtol=0)
 
@@ -40,7 +40,7 @@ def test_vacuum_space_by_hand() -> None:
 @pytest.mark.parametrize("n", [3, 40])
 def test_both_ways_of_keeping_a_projection_are_one_projection(n: int) -> None:
     inputs = torch.randn(n, 64, generator=torch.Generator().manual_seed(0))
-    space = vl_eraser.vacuum_space(inputs, 1e-6)
+    space = vacuum.vacuum_space(inputs, 1e-6)
     assert space.removed == n
     assert space.basis.shape[1] == min(n, 64 - n)
     matrix = space(torch.eye(64))
@@ -52,7 +52,7 @@ def test_both_ways_of_keeping_a_projection_are_one_projection(n: int) -> None:
 @pytest.mark.parametrize("n", [3, 40])
 def test_a_projection_is_kept_in_float32_of_singular_vectors_in_float64(n: int) -> None:
     inputs = torch.randn(n, 64, generator=torch.Generator().manual_seed(0))
-    space = vl_eraser.vacuum_space(inputs, 1e-6)
+    space = vacuum.vacuum_space(inputs, 1e-6)
     assert space.basis.dtype == torch.float32
     product = space.basis.double().T @ space.basis.double()
     torch.testing.assert_close(product, torch.eye(len(product)).double(), atol=1e-6, rtol=0)
@@ -172,7 +172,7 @@ def test_retained_inputs_are_the_mean_inputs_of_plain_passes(
         return decode(self, embeddings, *arguments)
 
     monkeypatch.setattr(VisionLanguageModel, "decode", watched)
-    found = vl_eraser.retained_inputs(own, which)
+    found = vacuum.retained_inputs(own, which)
     assert len(lengths) == own.counters.forward_passes == (2 if which == "image" else 3)
     if which == "image":  # nothing behind the picture is passed
         assert lengths == [
@@ -304,7 +304,7 @@ def test_the_stored_adapter_takes_the_distilled_one_away(
 
 
 def test_deletion(context: Context, mini_benchmark: Path, model_spec: dict[str, Any], tmp_path: Path) -> None:
-    retained = vl_eraser.retained_inputs(context, "image")
+    retained = vacuum.retained_inputs(context, "image")
     start = tmp_path / "start"
     _untrained_adapter(model_spec, start)
     unlearn(

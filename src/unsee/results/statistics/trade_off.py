@@ -99,9 +99,9 @@ def score_rescaled(rescaled: pd.DataFrame, questions: pd.DataFrame, protocol: Pr
     Returns:
         ``scale``, ``question_id``, ``metric`` and ``value``.
     """
-    asked = questions[questions["question_id"].isin(rescaled["question_id"])]
+    rows = questions[questions["question_id"].isin(rescaled["question_id"])]
     return pd.concat(
-        [score_predictions(part, asked, protocol).assign(scale=scale) for scale, part in rescaled.groupby("scale")],
+        [score_predictions(part, rows, protocol).assign(scale=scale) for scale, part in rescaled.groupby("scale")],
         ignore_index=True,
     )
 
@@ -145,20 +145,20 @@ def _with_scaled(
     Where a ratio was evaluated at several scales, only the questions asked there are left.
     """
     places = {name: (name, 1.0) for name in items["method"].unique() if name not in REFERENCES}
-    asked = {percent: table["question_id"].unique() for (percent, _, _), table in scaled.items()}
+    question_ids = {percent: table["question_id"].unique() for (percent, _, _), table in scaled.items()}
     parts = []
     for key, part in items.astype({"method": str}).groupby(["forget_percent", "method", "seed"], sort=False):
         percent, method, seed = int(str(key[0])), str(key[1]), int(str(key[2]))
-        if percent in asked:
-            part = part[part["question_id"].isin(asked[percent])]
+        if percent in question_ids:
+            part = part[part["question_id"].isin(question_ids[percent])]
         parts.append(part)
         if (percent, method, seed) not in scaled:
             continue
         for scale, values in scaled[percent, method, seed].groupby("scale"):
             name = f"{method} at {scale}"
             places[name] = (method, float(str(scale)))
-            questions = part.drop(columns="value").astype({"question_id": str, "metric": str})
-            at_scale = questions.merge(values[["question_id", "metric", "value"]], on=["question_id", "metric"])
+            without_values = part.drop(columns="value").astype({"question_id": str, "metric": str})
+            at_scale = without_values.merge(values[["question_id", "metric", "value"]], on=["question_id", "metric"])
             parts.append(at_scale.assign(method=name))
     return pd.concat(parts, ignore_index=True), places
 
