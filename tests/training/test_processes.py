@@ -45,13 +45,13 @@ def run(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path, monkey
         output = tmp_path / f"{n}{dtype if dtype != 'float32' else ''}{more}"
         output.mkdir()
         settings = SETTINGS | {"num_processes": n} | more
-        given = {
+        arguments = {
             "model": model_spec | {"dtype": dtype},
             "benchmark": mini_benchmark,
             "forget_percent": 25,
             "role": "vanilla",
         }
-        processes.launch(finetune, given | {"settings": settings, "seed": 0, "threads": 1, "output": output}, n)
+        processes.launch(finetune, arguments | {"settings": settings, "seed": 0, "threads": 1, "output": output}, n)
         losses = pq.read_table(output / "metrics.parquet")["loss"].to_pylist()
         weights = load_file(output / "adapter" / "adapter_model.safetensors")
         return losses, weights, json.loads((output / "manifest.json").read_text())
