@@ -44,10 +44,10 @@ def fastest(what: str, ways: Iterable[str], times: int = 3, **settings: Any) -> 
 
 def benchmark(folder: Path, people: int, percent: int) -> str:
     """Canonical tables of a synthetic benchmark."""
-    from unsee.benchmarks import mllmu, synthetic
+    from unsee.benchmarks import published, synthetic
 
     synthetic.write(folder / "raw", people=people, celebrities=30, forget_percents=[percent], seed=0)
-    mllmu.load(folder / "raw", [percent]).write(folder / "tables")
+    published.load("mllmu", folder / "raw", [percent]).write(folder / "tables")
     return str(folder / "tables")
 
 

@@ -89,7 +89,7 @@ def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: in
     import numpy as np
     import pandas as pd
 
-    from unsee.benchmarks import mllmu, synthetic
+    from unsee.benchmarks import published, synthetic
     from unsee.benchmarks.statistics import count
     from unsee.evaluation.scoring import score_predictions
     from unsee.results.page import drawing, explorer, figures, figures_trade_off, report
@@ -101,7 +101,7 @@ def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: in
     from unsee.results.tables.table3 import table3
 
     synthetic.write(folder / "raw", people=people, celebrities=celebrities, forget_percents=[percent], seed=0)
-    mllmu.load(folder / "raw", [percent]).write(folder)
+    published.load("mllmu", folder / "raw", [percent]).write(folder)
     names = ("people", "images", "questions", "splits", "training_pairs")
     tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in names}
     questions, draw = tables["questions"], np.random.default_rng(0)

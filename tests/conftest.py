@@ -69,9 +69,9 @@ def mini_published(shared_folder: SharedFolder) -> Path:
 @pytest.fixture(scope="session")
 def mini_benchmark(mini_published: Path, shared_folder: SharedFolder) -> Path:
     """The same as canonical tables."""
-    from unsee.benchmarks import mllmu
+    from unsee.benchmarks import published
 
-    return shared_folder("benchmark", lambda folder: mllmu.load(mini_published, [25]).write(folder))
+    return shared_folder("benchmark", lambda folder: published.load("mllmu", mini_published, [25]).write(folder))
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,7 @@ from tools import memory_page
 from unsee import memory
 from unsee.base_model import tiny_llava
 from unsee.benchmarks import question_templates
-from unsee.benchmarks.schema import read_table
-from unsee.benchmarks.tables import read_images
+from unsee.benchmarks.tables import read_images, read_table
 from unsee.evaluation import engine
 from unsee.models import attention, packing
 from unsee.models.families.base import family

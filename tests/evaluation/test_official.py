@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from unsee.benchmarks.schema import read_table
 from unsee.benchmarks.splits import assign_sets
+from unsee.benchmarks.tables import read_table
 from unsee.evaluation import anchor, official
 from unsee.evaluation.engine import protocol_questions
 from unsee.evaluation.protocols import load_protocol

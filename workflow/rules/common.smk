@@ -14,6 +14,7 @@ from unsee.jobs import config as configuration
 from unsee.jobs import config_checks
 from unsee.jobs import gpus
 from unsee.benchmarks import published
+from unsee.benchmarks.shards import find_shards
 from unsee.evaluation import protocols
 from unsee.unlearning import catalogue
 
@@ -146,7 +147,7 @@ def published_files(percent=None):
         names = [k for k, at in published_folders([percent]).items() if at]
     else:
         names = published_folders(read_percents())
-    return [str(path) for name in names for path in published.shards(folder / name)]
+    return [str(path) for name in names for path in find_shards(folder / name)]
 
 
 def split_files(percents):

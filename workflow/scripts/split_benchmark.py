@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 import job
 from unsee.benchmarks import coverage, published, splits
-from unsee.benchmarks.schema import read_table
+from unsee.benchmarks.tables import read_table
 from unsee.core import hub
 from unsee.core.files import atomic_write
 

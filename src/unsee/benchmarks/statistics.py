@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from unsee.benchmarks import coverage, demographics
-from unsee.benchmarks.schema import read_table
+from unsee.benchmarks.tables import read_table
 
 
 def count(benchmark: Path) -> pd.DataFrame:

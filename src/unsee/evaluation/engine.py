@@ -24,8 +24,8 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import DynamicCache
 
-from unsee.benchmarks.schema import BenchmarkError, read_split, read_table
-from unsee.benchmarks.tables import person_ids, read_images
+from unsee.benchmarks.schema import BenchmarkError
+from unsee.benchmarks.tables import person_ids, read_images, read_split, read_table
 from unsee.core.resume import CheckpointDir
 from unsee.core.text import comparable
 from unsee.evaluation import shards
