@@ -5,6 +5,8 @@
 # make chaos   the environment, then kills, damage and a full disk: does the table come out the same? (ten minutes)
 # make bench   the environment, then how fast it is: a table, and results/bench.csv (ten minutes)
 PYTHON ?= python3
+# How many tests run at once: one per core, at least two.
+WORKERS ?= 2
 BIN := .venv/bin
 
 .DEFAULT_GOAL := table
@@ -29,7 +31,7 @@ test: setup-dev
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 test-cluster: setup-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m cluster tests/cluster

@@ -30,7 +30,7 @@ from unsee.models.model import VisionLanguageModel  # noqa: E402
 from unsee.models.packing import Request, pack  # noqa: E402
 from unsee.models.pictures import Pictures  # noqa: E402
 from unsee.training.batches import Unit, batch, units  # noqa: E402
-from unsee.training.loop import add_lora  # noqa: E402
+from unsee.training.lora import add_lora  # noqa: E402
 from unsee.training.settings import LoraSettings  # noqa: E402
 
 
@@ -154,9 +154,9 @@ def evaluation(run: Run, shape: Shape, vlm: VisionLanguageModel, decoder: int) -
         run.table.add(f"{name}, plain, peak memory", peak(run.device), "GB")
 
     def shared() -> None:
-        engine.answer(vlm, fresh(), few[:18], settings)
+        engine.answer_questions(vlm, fresh(), few[:18], settings)
         peak(run.device)
-        took = seconds(lambda: engine.answer(vlm, fresh(), rows, settings), run.device)
+        took = seconds(lambda: engine.answer_questions(vlm, fresh(), rows, settings), run.device)
         over = f"{name}, plain"
         over = over if any(row.name == over for row in run.table.rows) else ""
         run.table.add(f"{name}, shared", len(rows) / took, "questions/s", over=over)

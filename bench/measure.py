@@ -43,12 +43,12 @@ def evaluate(
     """
     from bench import plain
     from unsee.benchmarks.tables import read_images
-    from unsee.evaluation.engine import answer, select
+    from unsee.evaluation.engine import answer_questions, read_questions
     from unsee.models.model import load
     from unsee.models.pictures import Pictures
 
     vlm = load(model)
-    questions = select(Path(benchmark), [])
+    questions = read_questions(Path(benchmark), [])
     everyone = sorted({row["person_id"] for row in questions})
     chosen = set(everyone if people is None else everyone[:: max(1, len(everyone) // people)][:people])
     questions = [row for row in questions if row["person_id"] in chosen]
@@ -58,7 +58,7 @@ def evaluate(
         pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
         if way == "shared":
             settings = {"classification": "likelihood", "batch_size": batch_size, "max_new_tokens": 50}
-            return answer(vlm, pictures, rows, settings)
+            return answer_questions(vlm, pictures, rows, settings)
         if way == "official":
             return plain.answer(vlm, pictures, rows, batch_size=1, choose="write")
         return plain.answer(vlm, pictures, rows, batch_size=batch_size)
@@ -82,7 +82,8 @@ def train(
     from unsee.models.packing import collate, pack
     from unsee.models.pictures import Pictures
     from unsee.training import batches as p
-    from unsee.training.loop import add_lora, train
+    from unsee.training.loop import train
+    from unsee.training.lora import add_lora
     from unsee.training.settings import LoraSettings, TrainingSettings
 
     vlm = load(model)

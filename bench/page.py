@@ -93,6 +93,7 @@ def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: in
     from unsee.benchmarks.statistics import count
     from unsee.evaluation.scoring import score_predictions
     from unsee.results.page import drawing, explorer, figures, figures_trade_off, report
+    from unsee.results.page.people import forgotten_people, one_person
     from unsee.results.statistics.differences import differences
     from unsee.results.statistics.trade_off import trade_off
     from unsee.results.tables.scores import Run, gather, over_seeds, summarise
@@ -131,19 +132,21 @@ def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: in
     table = summary(items, compared)
     drawing.save(figures_trade_off.equal_utility(curves, 0.95), folder, "equal_utility")
     drawing.save(figures_trade_off.trade_off(table), folder, "trade_off")
-    people_shown = explorer.forgotten_people(tables, predictions, percent, 0)
+    people_shown = forgotten_people(tables, predictions, percent, 0)
     drawing.save(figures.portraits(people_shown, list(RIGHT)), folder, "portraits")
     return report.render(
-        summary=table,
-        table3=table3(summarise(items)),
-        scores=over_seeds(items),
-        differences=compared,
-        costs=pd.DataFrame({"model": "made-up", "forget_percent": percent, "method": list(RIGHT), "seed": 0}),
-        statistics=count(folder),
-        ranking=ranking,
+        tables={
+            "summary": table,
+            "table3": table3(summarise(items)),
+            "scores": over_seeds(items),
+            "differences": compared,
+            "costs": pd.DataFrame({"model": "made-up", "forget_percent": percent, "method": list(RIGHT), "seed": 0}),
+            "statistics": count(folder),
+            "ranking": ranking,
+        },
         utility=0.95,
         explorer=explorer.explorer(tables, predictions, scores),
-        person=explorer.one_person(tables, predictions, scores, ranking),
+        person=one_person(tables, predictions, scores, ranking),
         figures={name: folder / f"{name}.svg" for name in ("equal_utility", "trade_off", "portraits")},
         configuration="made up\n",
         manifests={},

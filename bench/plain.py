@@ -1,4 +1,4 @@
-"""The plain way of asking: every question a sequence of its own, its picture encoded again, through transformers' own generate.
+"""The plain way to ask: every question a sequence of its own, its picture encoded again, through transformers' own generate.
 
 With ``batch_size=1`` and ``choose="write"`` it is how the published evaluation asks: lettered options, and the letter is written.
 It shares nothing with the engine but the words of the prompts, and so is what the engine's answers are held against.

@@ -78,7 +78,7 @@ def _train(name: str, dtype: str, benchmark: Path, vanilla: Path, reference: Pat
         MODEL | {"dtype": dtype},
         benchmark,
         vanilla=vanilla,
-        reference=reference if method.needs.reference == "retain" else None,
+        reference=reference if method.needs.reference == "retain_only" else None,
         method=name,
         forget_percent=PERCENT,
         settings=SETTINGS | options,

@@ -27,7 +27,7 @@ from tools import memory_page
 from unsee import memory
 from unsee.core import disk
 from unsee.evaluation import anchor, engine
-from unsee.evaluation.protocols import make
+from unsee.evaluation.protocols import load_protocol
 from unsee.jobs.config import ConfigError, resolve
 from unsee.jobs.config_checks import check, check_memory
 from unsee.memory.blocks import Block
@@ -36,7 +36,7 @@ from unsee.models.likelihood import score
 from unsee.models.model import DTYPES, load
 from unsee.training.batches import Unit, batch
 from unsee.training.dropout import ByteDropout
-from unsee.training.loop import add_lora
+from unsee.training.lora import add_lora
 from unsee.training.settings import LoraSettings
 from unsee.unlearning import catalogue
 from unsee.unlearning.method import Needs
@@ -184,7 +184,7 @@ def test_what_is_said_twice_is_the_same() -> None:
     }
     assert rules == {*memory.LOADING, *memory.ON_REQUEST}
     assert memory.ANCHOR_PROTOCOL == anchor.PROTOCOL
-    assert make({"protocol": anchor.PROTOCOL}).shown(anchor.QUESTIONS["task"]) == 0
+    assert load_protocol({"protocol": anchor.PROTOCOL}).example_people(anchor.QUESTIONS["task"]) == 0
 
 
 # --- the parts of a need -----------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def test_more_examples_of_a_part_and_less_is_computed_again() -> None:
     """Each way to train needs less than the one before it."""
     shapes, lengths = published(LLAVA), memory.LENGTHS["mllmu"]
     found = [
-        memory.training(shapes, lengths, {"batch_size": 4, **way}, needs=Needs(retain=True)).bytes
+        memory.training(shapes, lengths, {"batch_size": 4, **way}, needs=Needs(retain_examples=True)).bytes
         for way in memory.ways_to_train(4)
     ]
     assert found == sorted(found, reverse=True) and len(found) == 6

@@ -40,7 +40,9 @@ from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Request
 from unsee.models.pictures import Pictures
 from unsee.training.batches import Unit, batch
-from unsee.training.loop import Counters, add_lora, train
+from unsee.training.loop import train
+from unsee.training.lora import add_lora
+from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning import catalogue
 from unsee.unlearning.method import Context, get
@@ -146,7 +148,7 @@ class NoPictures:
     def __init__(self, features: torch.Tensor) -> None:
         self._features = features
 
-    def settle(self) -> None:
+    def freeze_training_state(self) -> None:
         """As :class:`Pictures`."""
 
     def vary_by_epoch(self, epoch: int) -> None:
@@ -258,7 +260,7 @@ def train_under(case: Case, output: Path) -> tuple[float, float]:
             else:
                 taken = signature(method.prepare).parameters
                 state = method.prepare(context, **{key: value for key, value in options.items() if key in taken})
-            groups = groups if method.needs.retain else {"forget": groups["forget"]}
+            groups = groups if method.needs.retain_examples else {"forget": groups["forget"]}
             objective = make_objective(method, vlm, pictures, {}, state, options)
         train(vlm, pictures, groups, objective, settings, seed=0, description=case.job)
     lengths = memory.Lengths(case.words, case.answer, 1, 0, 0, 0, (1, 1), 1)
@@ -319,7 +321,7 @@ def test_answering_takes_what_the_arithmetic_says(
         "max_new_tokens": 3,
     }
     with LiveBytes([*vlm.base.parameters(), *vlm.base.buffers()]) as live:
-        engine.answer(vlm, pictures, asked, settings)
+        engine.answer_questions(vlm, pictures, asked, settings)
     tokens, options = max(lengths)
     opened = sum(not row["options"] for row in asked) // packs
     shapes = shapes_of(vlm, live.start, 16)

@@ -12,7 +12,7 @@ import torch
 from bench import plain
 from bench.table import Table, exponent
 from unsee.benchmarks.tables import read_images
-from unsee.evaluation.engine import answer, select
+from unsee.evaluation.engine import answer_questions, read_questions
 from unsee.models.model import load
 from unsee.models.pictures import Pictures
 
@@ -25,11 +25,11 @@ def test_the_engine_answers_as_the_plain_way_does(
     # A head of its own, or random weights only repeat the last token and any decoding would do.
     head = vlm.base.get_output_embeddings()
     head.weight = torch.nn.Parameter(torch.randn(head.weight.shape, generator=torch.Generator().manual_seed(0)))
-    rows = [row for row in select(mini_benchmark, [25]) if row["person_id"] in ("000", "celebrity-002")]
+    rows = [row for row in read_questions(mini_benchmark, [25]) if row["person_id"] in ("000", "celebrity-002")]
     images = read_images(mini_benchmark, {row["image_id"] for row in rows if row["image_id"]})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
     settings = {"classification": "likelihood", "batch_size": 4, "max_new_tokens": 6}
-    ours = answer(vlm, pictures, rows, settings)
+    ours = answer_questions(vlm, pictures, rows, settings)
     theirs = plain.answer(vlm, pictures, rows, batch_size=batch_size, max_new_tokens=6)
     assert len(ours) == len(theirs) == len(rows)
     for mine, other in zip(ours, theirs, strict=True):

@@ -13,7 +13,7 @@ import pytest
 from tests import error_page
 from unsee.benchmarks import schema, tables
 from unsee.benchmarks.schema import BenchmarkError
-from unsee.evaluation.engine import check_answers, predict, select
+from unsee.evaluation.engine import check_answers, predict, read_questions
 
 CHOICE = {
     "question_id": "profile/000/image/classification/0",
@@ -89,7 +89,7 @@ def test_they_reach_no_model(mini_benchmark: Path, tmp_path: Path) -> None:
     first["options"][0], first["answer_index"] = first["answer"], 0
     pq.write_table(pa.Table.from_pylist(rows, schema.QUESTIONS), folder / "questions.parquet")
     with pytest.raises(BenchmarkError, match="which say the same"):
-        select(folder, [25])
+        read_questions(folder, [25])
     no_model: dict[str, Any] = {
         "name": "none",
         "family": "llava",

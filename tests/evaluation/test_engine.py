@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unsee.benchmarks.tables import read_images
-from unsee.evaluation.engine import answer, select
+from unsee.evaluation.engine import answer_questions, read_questions
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
 
@@ -26,13 +26,13 @@ def asked(
     head = vlm.base.get_output_embeddings()
     head.weight = torch.nn.Parameter(torch.randn(head.weight.shape, generator=torch.Generator().manual_seed(0)))
     vlm.base.requires_grad_(False)
-    rows = [row for row in select(mini_benchmark, [25]) if row["person_id"] in ("000", "001", "celebrity-002")]
+    rows = [row for row in read_questions(mini_benchmark, [25]) if row["person_id"] in ("000", "001", "celebrity-002")]
     images = many_shapes(read_images(mini_benchmark, {row["image_id"] for row in rows if row["image_id"]}))
     return vlm, Pictures(vlm.family, vlm.base, vlm.processor, images), rows
 
 
 def test_test_questions_are_those_of_the_forgotten(mini_benchmark: Path) -> None:
-    rows = select(mini_benchmark, [25])
+    rows = read_questions(mini_benchmark, [25])
     assert len({row["person_id"] for row in rows if row["origin"] == "test"}) == 3
     assert len({row["person_id"] for row in rows if row["origin"] == "profile"}) == 12
 
@@ -40,7 +40,7 @@ def test_test_questions_are_those_of_the_forgotten(mini_benchmark: Path) -> None
 def test_open_answers_equal_generate(asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]]) -> None:
     vlm, pictures, rows = asked
     open_rows = [row for row in rows if row["task"] != "classification"]
-    answers = answer(vlm, pictures, open_rows, SETTINGS)
+    answers = answer_questions(vlm, pictures, open_rows, SETTINGS)
     assert len({found["output"] for found in answers}) > 10, "a test of one answer tests nothing"
     for row, found in zip(open_rows, answers, strict=True):
         assert found["question_id"] == row["question_id"]
@@ -55,7 +55,7 @@ def test_option_likelihoods_equal_the_plain_forward(
 ) -> None:
     vlm, pictures, rows = asked
     chosen = [row for row in rows if row["task"] == "classification"][::7]
-    for row, found in zip(chosen, answer(vlm, pictures, chosen, SETTINGS), strict=True):
+    for row, found in zip(chosen, answer_questions(vlm, pictures, chosen, SETTINGS), strict=True):
         n = _inputs(vlm, pictures, found["prompt"], row["image_id"])["input_ids"].shape[1]
         for option, total, count in zip(
             row["options"], found["option_log_likelihoods"], found["option_tokens"], strict=True
@@ -76,17 +76,17 @@ def test_neither_batch_size_nor_order_changes_a_bit(
     asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]], batch_size: int
 ) -> None:
     vlm, pictures, rows = asked
-    other = answer(vlm, pictures, rows[::-1], {**SETTINGS, "batch_size": batch_size})
-    assert other == answer(vlm, pictures, rows, SETTINGS)
+    other = answer_questions(vlm, pictures, rows[::-1], {**SETTINGS, "batch_size": batch_size})
+    assert other == answer_questions(vlm, pictures, rows, SETTINGS)
 
 
 def test_company_on_a_picture_does_not_matter(
     asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
 ) -> None:
     vlm, pictures, rows = asked
-    together = {a["question_id"]: a for a in answer(vlm, pictures, rows, SETTINGS)}
+    together = {a["question_id"]: a for a in answer_questions(vlm, pictures, rows, SETTINGS)}
     for row in (rows[5], rows[-1]):
-        (alone,) = answer(vlm, pictures, [row], SETTINGS)
+        (alone,) = answer_questions(vlm, pictures, [row], SETTINGS)
         mine = together[row["question_id"]]
         assert alone["output"] == mine["output"]
         assert alone["option_log_likelihoods"] == pytest.approx(mine["option_log_likelihoods"], abs=2e-4)
@@ -98,7 +98,7 @@ def test_answers_end_one_by_one(
     vlm, pictures, rows = asked
     rows = [row for row in rows if row["task"] != "classification"]
     written = {}
-    for found, row in zip(answer(vlm, pictures, rows, SETTINGS), rows, strict=True):
+    for found, row in zip(answer_questions(vlm, pictures, rows, SETTINGS), rows, strict=True):
         inputs = _inputs(vlm, pictures, found["prompt"], row["image_id"])
         tokens = vlm.base.generate(**inputs, max_new_tokens=8, do_sample=False)
         written[row["question_id"]] = tokens[0, inputs["input_ids"].shape[1] :].tolist()
@@ -110,7 +110,7 @@ def test_answers_end_one_by_one(
     end = max({token for tokens in written.values() for token in tokens}, key=lambda token: len(set(before(token))))
     assert len(set(before(end))) > 2, "they should end at different steps"
     monkeypatch.setattr(type(vlm.tokenizer), "eos_token_id", end, raising=False)
-    for found in answer(vlm, pictures, rows, SETTINGS):
+    for found in answer_questions(vlm, pictures, rows, SETTINGS):
         tokens = written[found["question_id"]]
         tokens = tokens[: tokens.index(end)] if end in tokens else tokens
         assert found["output"] == vlm.tokenizer.decode(tokens, skip_special_tokens=True).strip()
@@ -126,7 +126,7 @@ def test_only_what_is_asked_for_is_projected(
         lambda module, inputs, output: projected.append(output.shape[:-1].numel())
     )
     try:
-        found = answer(vlm, pictures, rows, {**SETTINGS, "max_new_tokens": 3})
+        found = answer_questions(vlm, pictures, rows, {**SETTINGS, "max_new_tokens": 3})
     finally:
         hook.remove()
     n_open = sum(row["task"] != "classification" for row in rows)
@@ -151,7 +151,7 @@ def test_each_picture_is_encoded_once(
         return found
 
     monkeypatch.setattr(vlm.family, "image_features", counted)
-    answer(vlm, fresh, rows, SETTINGS)
+    answer_questions(vlm, fresh, rows, SETTINGS)
     assert encoded == [1] * len({row["image_id"] for row in rows if row["image_id"]})
 
 
@@ -161,15 +161,15 @@ def test_where_nothing_is_chosen_options_are_scored_by_their_text(
 ) -> None:
     vlm, pictures, rows = asked
     row = next(row for row in rows if row["task"] == "classification")
-    (chosen,) = answer(vlm, pictures, [row], SETTINGS)
-    (found,) = answer(vlm, pictures, [{**row, "task": "likelihood"}], {**SETTINGS, "classification": scoring})
+    (chosen,) = answer_questions(vlm, pictures, [row], SETTINGS)
+    (found,) = answer_questions(vlm, pictures, [{**row, "task": "likelihood"}], {**SETTINGS, "classification": scoring})
     assert found == chosen
 
 
 def test_letters_can_be_scored_instead(asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]]) -> None:
     vlm, pictures, rows = asked
     row = next(row for row in rows if row["task"] == "classification")
-    (found,) = answer(vlm, pictures, [row], {**SETTINGS, "classification": "letter"})
+    (found,) = answer_questions(vlm, pictures, [row], {**SETTINGS, "classification": "letter"})
     assert len(set(found["option_tokens"])) == 1, "letters are equally long"
     assert "\nA: " in found["prompt"] and "Just give ONE letter" in found["prompt"]
     assert found["output"] == row["options"][found["choice"]]
@@ -180,8 +180,8 @@ def test_the_sum_can_be_compared_instead(asked: tuple[VisionLanguageModel, Pictu
     # To a random model every word is about as unlikely as any other, so the one-word option has the highest sum.
     row = {**next(row for row in rows if row["task"] == "classification"), "answer_index": 1, "answer": "Baker"}
     row["options"] = ["a person who bakes bread in Oslo", "Baker"]
-    (by_mean,) = answer(vlm, pictures, [row], SETTINGS)
-    (by_sum,) = answer(vlm, pictures, [row], {**SETTINGS, "classification": "likelihood_sum"})
+    (by_mean,) = answer_questions(vlm, pictures, [row], SETTINGS)
+    (by_sum,) = answer_questions(vlm, pictures, [row], {**SETTINGS, "classification": "likelihood_sum"})
     assert (by_sum["choice"], by_sum["output"], by_sum["correct"]) == (1, "Baker", True)
     assert by_sum["option_log_likelihoods"] == by_mean["option_log_likelihoods"]
     assert by_sum["prompt"] == by_mean["prompt"]

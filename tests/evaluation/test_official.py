@@ -11,8 +11,8 @@ import pytest
 from unsee.benchmarks.splits import assign_sets
 from unsee.benchmarks.tables import read_table
 from unsee.evaluation import anchor, official
-from unsee.evaluation.engine import plan
-from unsee.evaluation.protocols import make
+from unsee.evaluation.engine import protocol_questions
+from unsee.evaluation.protocols import load_protocol
 from unsee.evaluation.scoring import score_predictions
 from unsee.results.tables.scores import Run, gather
 
@@ -28,7 +28,7 @@ def tables(mini_benchmark: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 def predictions(mini_benchmark: Path) -> pd.DataFrame:
     """Every answer right, but for the classification of celebrities and the picture cloze of the retained."""
     rows = []
-    for row in plan(mini_benchmark, [25], make(SETTINGS)):
+    for row in protocol_questions(mini_benchmark, [25], load_protocol(SETTINGS)):
         wrong = row["origin"] == "celebrity" if row["task"] == "classification" else row["task"] == "cloze"
         wrong = wrong and (
             row["task"] == "classification" or (row["origin"] == "profile" and row["modality"] == "image")
@@ -51,25 +51,25 @@ def test_every_answer_and_no_other_question_is_scored(
     predictions: pd.DataFrame, tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path
 ) -> None:
     questions, splits = tables
-    items = score_predictions(predictions, questions, make(SETTINGS))
+    items = score_predictions(predictions, questions, load_protocol(SETTINGS))
     assert set(items["question_id"]) == set(predictions["question_id"])
     assert set(items.loc[items["question_id"].str.contains("classification"), "metric"]) == {"accuracy"}
     items.to_parquet(tmp_path / "items.parquet")
     runs = [Run("tiny", 25, method, 0, tmp_path / "items.parquet") for method in ("vanilla", "retain")]
-    gathered = gather(runs, questions, splits, [25], make(SETTINGS))
+    gathered = gather(runs, questions, splits, [25], load_protocol(SETTINGS))
     assert set(gathered["question_id"]) == set(items["question_id"])
     assert gathered.groupby("method", observed=True).size().tolist() == [len(items)] * 2
     with pytest.raises(ValueError, match="no score for .* questions at 25 %"):
-        gather(runs, questions, splits, [25], make({**SETTINGS, "seed": 1}))
+        gather(runs, questions, splits, [25], load_protocol({**SETTINGS, "seed": 1}))
     with pytest.raises(ValueError, match="generation/0' is not answered|generation/0.*are not answered"):
         score_predictions(
-            predictions[~predictions["question_id"].str.endswith("generation/0")], questions, make(SETTINGS)
+            predictions[~predictions["question_id"].str.endswith("generation/0")], questions, load_protocol(SETTINGS)
         )
 
 
 def test_the_published_files(predictions: pd.DataFrame, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     questions, splits = tables
-    items = score_predictions(predictions, questions, make(SETTINGS))
+    items = score_predictions(predictions, questions, load_protocol(SETTINGS))
     found = official.results(items, questions, splits, 25)
     assert list(found) == [
         "Forget Set Results",

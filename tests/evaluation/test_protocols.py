@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerFast
 
 from unsee.benchmarks.splits import assign_sets
 from unsee.benchmarks.tables import read_table
-from unsee.evaluation.engine import plan, select
-from unsee.evaluation.protocols import make, pictures
+from unsee.evaluation.engine import protocol_questions, read_questions
+from unsee.evaluation.protocols import load_protocol, prompt_images
 from unsee.models.model import VisionLanguageModel, load
 
 #: LLaVA-1.5's published template leaves the first token to the tokenizer; the tiny model's writes it.
@@ -95,7 +95,7 @@ TURN = {
 
 
 @pytest.fixture(scope="module", params=["llava", "llava, published template", "qwen2_vl"])
-def speaker(request: pytest.FixtureRequest, random_checkpoint: Path, random_qwen2_vl: Path) -> VisionLanguageModel:
+def chat_model(request: pytest.FixtureRequest, random_checkpoint: Path, random_qwen2_vl: Path) -> VisionLanguageModel:
     family = request.param.split(",")[0]
     path = {"llava": random_checkpoint, "qwen2_vl": random_qwen2_vl}[family]
     vlm = load({"family": family, "path": str(path), "dtype": "float32"})
@@ -104,47 +104,47 @@ def speaker(request: pytest.FixtureRequest, random_checkpoint: Path, random_qwen
     return vlm
 
 
-def begun(speaker: VisionLanguageModel, text: str) -> str:
-    return f"<s>{text}" if speaker.family.name == "llava" else text
+def begun(chat_model: VisionLanguageModel, text: str) -> str:
+    return f"<s>{text}" if chat_model.family.name == "llava" else text
 
 
 @pytest.mark.parametrize("image", [True, False])
 @pytest.mark.parametrize("task", OURS)
-def test_ours(speaker: VisionLanguageModel, task: str, image: bool) -> None:
-    expected = begun(speaker, TURN[speaker.family.name][image].format(OURS[task]))
-    assert make({}).prompt(row(task, image), speaker) == expected
+def test_ours(chat_model: VisionLanguageModel, task: str, image: bool) -> None:
+    expected = begun(chat_model, TURN[chat_model.family.name][image].format(OURS[task]))
+    assert load_protocol({}).prompt(row(task, image), chat_model) == expected
 
 
-def test_ours_by_letter(speaker: VisionLanguageModel) -> None:
+def test_ours_by_letter(chat_model: VisionLanguageModel) -> None:
     asked = row("classification", True)
-    expected = TURN[speaker.family.name][True].format(f"What is her job?\n{CHOICES}{LETTER}")
-    asking = make({"classification": "letter"})
-    assert asking.prompt(asked, speaker) == begun(speaker, expected)
-    assert asking.answers(asked) == ["A", "B", "C", "D"]
+    expected = TURN[chat_model.family.name][True].format(f"What is her job?\n{CHOICES}{LETTER}")
+    protocol = load_protocol({"classification": "letter"})
+    assert protocol.prompt(asked, chat_model) == begun(chat_model, expected)
+    assert protocol.candidates(asked) == ["A", "B", "C", "D"]
 
 
 @pytest.mark.parametrize(("task", "image"), LLAVA)
-def test_mmunlearners(speaker: VisionLanguageModel, task: str, image: bool) -> None:
-    strings = {"llava": LLAVA, "qwen2_vl": QWEN}[speaker.family.name]
-    asking = make({"protocol": "mmunlearner", "seed": 0, "shots": 0})
-    assert asking.prompt(row(task, image), speaker) == begun(speaker, strings[task, image])
+def test_mmunlearners(chat_model: VisionLanguageModel, task: str, image: bool) -> None:
+    strings = {"llava": LLAVA, "qwen2_vl": QWEN}[chat_model.family.name]
+    protocol = load_protocol({"protocol": "mmunlearner", "seed": 0, "shots": 0})
+    assert protocol.prompt(row(task, image), chat_model) == begun(chat_model, strings[task, image])
 
 
 @pytest.mark.parametrize(("task", "image"), LLAVA)
 @pytest.mark.parametrize("examples", [0, 5])
-def test_mllmu_benchs_own(speaker: VisionLanguageModel, task: str, image: bool, examples: int) -> None:
+def test_mllmu_benchs_own(chat_model: VisionLanguageModel, task: str, image: bool, examples: int) -> None:
     examples = 0 if task == "generation" else examples
-    asking = make({"protocol": "mllmu-official", "seed": 0})
-    if not speaker.written_turns:
+    protocol = load_protocol({"protocol": "mllmu-official", "seed": 0})
+    if not chat_model.written_turns:
         with pytest.raises(ValueError, match="no prompts for this model's family; expected llava"):
-            asking.prompt(row(task, image, examples), speaker)
+            protocol.prompt(row(task, image, examples), chat_model)
         return
     expected = EXAMPLE.get((task, image), "") * examples + LLAVA[task, image]
     asked = row(task, image, examples)
-    assert asking.prompt(asked, speaker) == begun(speaker, expected)
-    assert pictures(asked) == ["bo"] * examples * image + ["ann"] * image
-    with_one = make({"protocol": "mmunlearner", "seed": 0, "shots": 1})
-    assert with_one.prompt(asked, speaker) == begun(speaker, expected), "the same in both for LLaVA"
+    assert protocol.prompt(asked, chat_model) == begun(chat_model, expected)
+    assert prompt_images(asked) == ["bo"] * examples * image + ["ann"] * image
+    with_one = load_protocol({"protocol": "mmunlearner", "seed": 0, "shots": 1})
+    assert with_one.prompt(asked, chat_model) == begun(chat_model, expected), "the same in both for LLaVA"
 
 
 @pytest.mark.parametrize("scheme", ["first", "always"])
@@ -166,7 +166,7 @@ def test_prompts_are_tokenised_as_the_published_code_does(random_checkpoint: Pat
     vlm = load({"family": "llava", "path": str(random_checkpoint), "dtype": "float32"})
     vlm = replace(vlm, processor=SimpleNamespace(tokenizer=tokenizer))
     for (task, image), text in LLAVA.items():
-        prompt = make({"protocol": "mllmu-official"}).prompt(row(task, image, 2 * (task != "generation")), vlm)
+        prompt = load_protocol({"protocol": "mllmu-official"}).prompt(row(task, image, 2 * (task != "generation")), vlm)
         published = EXAMPLE.get((task, image), "") * 2 + text
         (request,) = vlm.requests(prompt, [None], None, [])
         assert list(request.prompt) == tokenizer(published)["input_ids"]
@@ -178,7 +178,7 @@ def test_prompts_are_tokenised_as_the_published_code_does(random_checkpoint: Pat
 def test_a_missing_option_is_printed_as_none(random_checkpoint: Path) -> None:
     vlm = load({"family": "llava", "path": str(random_checkpoint), "dtype": "float32"})
     asked = row("classification", False) | {"options": JOBS[:3]}
-    assert "C: Nurse\nD: None\nJust" in make({"protocol": "mllmu-official"}).prompt(asked, vlm)
+    assert "C: Nurse\nD: None\nJust" in load_protocol({"protocol": "mllmu-official"}).prompt(asked, vlm)
 
 
 @pytest.mark.parametrize(
@@ -198,9 +198,11 @@ def test_a_missing_option_is_printed_as_none(random_checkpoint: Path) -> None:
 def test_a_letter_is_the_first_character(written: str, own: str | None, mmunlearners: str | None) -> None:
     asked = row("classification", True)
     for name, expected in (("mllmu-official", own), ("mmunlearner", mmunlearners)):
-        asking = make({"protocol": name})
-        assert asking.choice(asked, asking.output(written)) == ("ABCD".index(expected) if expected else -1)
-    assert make({"protocol": "mllmu-official"}).choice(row("cloze", True), "A") is None
+        protocol = load_protocol({"protocol": name})
+        assert protocol.parse_choice(asked, protocol.extract_answer(written)) == (
+            "ABCD".index(expected) if expected else -1
+        )
+    assert load_protocol({"protocol": "mllmu-official"}).parse_choice(row("cloze", True), "A") is None
 
 
 @pytest.mark.parametrize(
@@ -210,7 +212,7 @@ def test_a_letter_is_the_first_character(written: str, own: str | None, mmunlear
 def test_a_blank_is_filled_by_a_substring(written: str, reference: str, right: float) -> None:
     for name in ("mllmu-official", "mmunlearner"):
         answer = {"task": "cloze", "output": written, "reference": reference}
-        assert make({"protocol": name}).values(answer) == [right]
+        assert load_protocol({"protocol": name}).score(answer) == [right]
 
 
 PROTOCOLS = {
@@ -221,7 +223,9 @@ PROTOCOLS = {
 
 @pytest.fixture(scope="module", params=PROTOCOLS)
 def planned(request: pytest.FixtureRequest, mini_benchmark: Path) -> tuple[str, list[dict[str, Any]]]:
-    return request.param, plan(mini_benchmark, [25], make({"protocol": request.param, "seed": 0, "shots": 1}))
+    return request.param, protocol_questions(
+        mini_benchmark, [25], load_protocol({"protocol": request.param, "seed": 0, "shots": 1})
+    )
 
 
 def _sets(rows: list[dict[str, Any]], benchmark: Path) -> pd.Series:
@@ -265,23 +269,23 @@ def test_draws_depend_on_the_seed_and_nothing_else(mini_benchmark: Path) -> None
     def people(seed: int, rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         splits = read_table(mini_benchmark, "splits").to_pandas()
         images = read_table(mini_benchmark, "images", ["image_id"])["image_id"].to_pylist()
-        found = make({"protocol": "mllmu-official", "seed": seed}).rows(rows, splits, images, [25])
+        found = load_protocol({"protocol": "mllmu-official", "seed": seed}).prepare(rows, splits, images, [25])
         found.sort(key=lambda r: str(r["question_id"]))
         return [(r["question_id"], r["image_id"] or "", *(e["question_id"] for e in r["examples"])) for r in found]
 
-    rows = select(mini_benchmark, [25])
+    rows = read_questions(mini_benchmark, [25])
     assert people(0, rows) == people(0, rows[::-1])
     assert people(0, rows) != people(1, rows)
 
 
 def test_each_task_draws_its_test_picture(mini_benchmark: Path) -> None:
-    rows = [r for r in select(mini_benchmark, [25]) if r["origin"] == "test"]
-    profiles = [r for r in select(mini_benchmark, [25]) if r["origin"] == "profile"]
+    rows = [r for r in read_questions(mini_benchmark, [25]) if r["origin"] == "test"]
+    profiles = [r for r in read_questions(mini_benchmark, [25]) if r["origin"] == "profile"]
     images = [f"{r['person_id']}/test-{i}" for r in rows for i in range(9)]
     splits = read_table(mini_benchmark, "splits").to_pandas()
-    asking = make({"protocol": "mllmu-official", "seed": 0})
+    protocol = load_protocol({"protocol": "mllmu-official", "seed": 0})
     found: dict[tuple[str, str], set[str]] = {}
-    for asked in asking.rows(rows + profiles, splits, sorted(set(images)), [25]):
+    for asked in protocol.prepare(rows + profiles, splits, sorted(set(images)), [25]):
         if asked["origin"] == "test" and asked["image_id"]:
             assert asked["image_id"].startswith(f"{asked['person_id']}/test-")
             found.setdefault((asked["person_id"], asked["task"]), set()).add(asked["image_id"])
@@ -291,12 +295,12 @@ def test_each_task_draws_its_test_picture(mini_benchmark: Path) -> None:
 
 def test_what_a_published_protocol_cannot_do_is_said(mini_benchmark: Path) -> None:
     with pytest.raises(ValueError, match=r"asks at one ratio, whose people its examples are; got \[25, 25\]"):
-        plan(mini_benchmark, [25, 25], make({"protocol": "mllmu-official"}))
+        protocol_questions(mini_benchmark, [25, 25], load_protocol({"protocol": "mllmu-official"}))
     splits = read_table(mini_benchmark, "splits").to_pandas()
     one = splits.loc[splits["role"] == "forget", "person_id"].iloc[0]
     few = splits[(splits["role"] == "retain") | (splits["person_id"] == one)]
-    asking = make({"protocol": "mllmu-official"})
+    protocol = load_protocol({"protocol": "mllmu-official"})
     with pytest.raises(ValueError, match="25 %: 1 people to forget, and the questions of 1 are examples of class"):
-        asking.rows(select(mini_benchmark, [25]), few, [], [25])
+        protocol.prepare(read_questions(mini_benchmark, [25]), few, [], [25])
     with pytest.raises(ValueError, match="evaluation.protocol is 'mine'; expected one of unsee, mllmu-official"):
-        make({"protocol": "mine"})
+        load_protocol({"protocol": "mine"})

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from unsee.benchmarks.tables import read_images
-from unsee.evaluation.engine import answer, plan
-from unsee.evaluation.protocols import make, pictures
+from unsee.evaluation.engine import answer_questions, protocol_questions
+from unsee.evaluation.protocols import load_protocol, prompt_images
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
 
@@ -33,54 +33,56 @@ def asked(
     head.weight = torch.nn.Parameter(torch.randn(head.weight.shape, generator=torch.Generator().manual_seed(0)))
     vlm.base.requires_grad_(False)
     settings = {"protocol": "mllmu-official" if vlm.written_turns else "mmunlearner", "batch_size": 16}
-    rows = plan(mini_benchmark, [25], make(settings))
+    rows = protocol_questions(mini_benchmark, [25], load_protocol(settings))
     kinds: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
         kinds.setdefault((row["origin"], row["task"], row["modality"]), row)
     chosen = list(kinds.values())
-    images = many_shapes(read_images(mini_benchmark, {image_id for row in chosen for image_id in pictures(row)}))
+    images = many_shapes(read_images(mini_benchmark, {image_id for row in chosen for image_id in prompt_images(row)}))
     return vlm, Pictures(vlm.family, vlm.base, vlm.processor, images), chosen, settings
 
 
 def test_answers_equal_generate(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     vlm, shown, rows, settings = asked
-    asking = make(settings)
-    monkeypatch.setattr(type(asking), "max_new_tokens", 6)
-    answers = {a["question_id"]: a for a in answer(vlm, shown, rows, settings)}
+    protocol = load_protocol(settings)
+    monkeypatch.setattr(type(protocol), "max_new_tokens", 6)
+    answers = {a["question_id"]: a for a in answer_questions(vlm, shown, rows, settings)}
     assert len(answers) == len(rows) == 18
     assert len({a["output"] for a in answers.values()}) > 10, "a test of one answer tests nothing"
     for row in rows:
         found = answers[row["question_id"]]
         text = {"text": found["prompt"], "return_tensors": "pt", "add_special_tokens": False}
-        if pictures(row):
-            inputs = vlm.processor(images=[shown.image(image_id) for image_id in pictures(row)], **text)
+        if prompt_images(row):
+            inputs = vlm.processor(images=[shown.image(image_id) for image_id in prompt_images(row)], **text)
         else:  # the tokenizer alone: a placeholder that no picture fills is a word like any other
             inputs = vlm.tokenizer(**text)
         tokens = vlm.base.generate(**inputs, max_new_tokens=6, do_sample=False)
         written = vlm.tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        assert found["output"] == asking.output(written)
+        assert found["output"] == protocol.extract_answer(written)
         assert found["option_log_likelihoods"] == []
         assert (found["correct"] is None) == (row["task"] != "classification")
 
 
 def test_batch_size_and_order_change_no_bit(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     vlm, shown, rows, settings = asked
-    monkeypatch.setattr(type(make(settings)), "max_new_tokens", 3)
-    assert answer(vlm, shown, rows[::-1], {**settings, "batch_size": 3}) == answer(vlm, shown, rows, settings)
+    monkeypatch.setattr(type(load_protocol(settings)), "max_new_tokens", 3)
+    assert answer_questions(vlm, shown, rows[::-1], {**settings, "batch_size": 3}) == answer_questions(
+        vlm, shown, rows, settings
+    )
 
 
 def test_a_prompt_that_is_too_long_is_named_before_the_model_runs(
     asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vlm, shown, rows, settings = asked
-    asking = make(settings)
+    protocol = load_protocol(settings)
 
     def length(row: dict[str, Any]) -> int:
-        (request,) = vlm.requests(asking.prompt(row, vlm), [None], shown, pictures(row))
+        (request,) = vlm.requests(protocol.prompt(row, vlm), [None], shown, prompt_images(row))
         return len(request.tokens)
 
     long = max(rows, key=length)
-    n, k = length(long), len(pictures(long))
+    n, k = length(long), len(prompt_images(long))
     config = vlm.base.config.get_text_config()
     monkeypatch.setattr(vlm.base, "forward", None)
     monkeypatch.setattr(vlm.family.language_model(vlm.base), "forward", None)
@@ -89,7 +91,7 @@ def test_a_prompt_that_is_too_long_is_named_before_the_model_runs(
         f"^question '{long['question_id']}': its prompt has {n} tokens, .* its {k} pictures; the model takes {n - 1}"
     )
     with pytest.raises(ValueError, match=expected):
-        answer(vlm, shown, [rows[-1], long], settings)
+        answer_questions(vlm, shown, [rows[-1], long], settings)
     monkeypatch.setattr(config, "max_position_embeddings", n)
     with pytest.raises(TypeError):  # asked, for it fits
-        answer(vlm, shown, [long], settings)
+        answer_questions(vlm, shown, [long], settings)

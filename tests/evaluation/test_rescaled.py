@@ -12,11 +12,11 @@ from peft import LoraConfig, get_peft_model
 from peft.utils.constants import DUMMY_TARGET_MODULES
 
 from unsee.benchmarks.tables import read_images
-from unsee.evaluation.engine import answer, select
+from unsee.evaluation.engine import answer_questions, read_questions
 from unsee.evaluation.rescaled import predict_rescaled, sample
 from unsee.models.model import load, merge
 from unsee.models.pictures import Pictures
-from unsee.training.loop import add_lora, save_adapter
+from unsee.training.lora import add_lora, save_adapter
 from unsee.training.settings import LoraSettings
 
 SETTINGS = {"classification": "likelihood", "batch_size": 4, "max_new_tokens": 4}
@@ -82,14 +82,14 @@ def test_answers_are_those_of_a_model_with_these_weights(
     table = pd.read_parquet(tmp_path / "rescaled.parquet")
     assert table["scale"].unique().tolist() == [0.5, 1.0]
     whole = table[table["scale"] == 1.0].set_index("question_id")
-    rows = [row for row in select(mini_benchmark, [25]) if row["question_id"] in whole.index]
+    rows = [row for row in read_questions(mini_benchmark, [25]) if row["question_id"] in whole.index]
     splits = pd.read_parquet(mini_benchmark / "splits.parquet").query("forget_percent == 25")
     gone = set(splits.loc[splits["role"] == "forget", "person_id"])
     asked = {row["person_id"] for row in rows}
     assert gone < asked and len(asked) == len(gone) + 2 + 2
     vlm = load(model_spec, [vanilla, own])
     images = read_images(mini_benchmark, {row["image_id"] for row in rows if row["image_id"]})
-    for found in answer(vlm, Pictures(vlm.family, vlm.base, vlm.processor, images), rows, SETTINGS):
+    for found in answer_questions(vlm, Pictures(vlm.family, vlm.base, vlm.processor, images), rows, SETTINGS):
         mine = whole.loc[found["question_id"]]
         assert mine["option_log_likelihoods"] == pytest.approx(found["option_log_likelihoods"], abs=1e-3)
         assert mine["output"] == found["output"]
@@ -98,7 +98,7 @@ def test_answers_are_those_of_a_model_with_these_weights(
 
 
 def test_the_same_people_are_asked_at_any_number(mini_benchmark: Path) -> None:
-    questions = select(mini_benchmark, [25])
+    questions = read_questions(mini_benchmark, [25])
     gone = sorted({row["person_id"] for row in questions if row["origin"] == "test"})
     few, more, everybody = ({row["person_id"] for row in sample(questions, gone, n)} for n in (2, 4, None))
     assert len(few) == len(gone) + 2 + 2 and len(more) == len(gone) + 4 + 4

@@ -156,7 +156,7 @@ def test_scoring_and_tables_load_no_torch() -> None:
     code = (
         "import sys, unsee.evaluation.scoring, unsee.evaluation.official, unsee.evaluation.anchor, unsee.results.tables.scores, "
         "unsee.results.tables.table3, unsee.results.tables.costs, unsee.benchmarks.mllmu, unsee.benchmarks.synthetic, "
-        "unsee.benchmarks.statistics, unsee.unlearning.catalogue, unsee.jobs.config_checks; unsee.evaluation.protocols.make({}); "
+        "unsee.benchmarks.statistics, unsee.unlearning.catalogue, unsee.jobs.config_checks; unsee.evaluation.protocols.load_protocol({}); "
         "unsee.evaluation.generation.overlap('a', 'a'); sys.exit('torch' in sys.modules)"
     )
     path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}

@@ -13,14 +13,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 from unsee.benchmarks.tables import person_ids, read_images, read_pairs
-from unsee.evaluation.engine import answer, select
+from unsee.evaluation.engine import answer_questions, read_questions
 from unsee.models import half
 from unsee.models.half import HalfEmbedding, HalfLinear
 from unsee.models.likelihood import score
 from unsee.models.model import DTYPES, VisionLanguageModel, load, merge
 from unsee.models.pictures import Pictures
 from unsee.training.batches import batch, units
-from unsee.training.loop import add_lora, save_adapter
+from unsee.training.lora import add_lora, save_adapter
 from unsee.training.settings import LoraSettings
 
 HALF = ("bfloat16", "float16")
@@ -225,11 +225,11 @@ def test_answers_do_not_depend_on_how_many_are_read_together(
     model_spec: dict[str, Any], mini_benchmark: Path, dtype: str
 ) -> None:
     vlm = load({**model_spec, "dtype": dtype})
-    rows = select(mini_benchmark, [25])[:60]
+    rows = read_questions(mini_benchmark, [25])[:60]
     images = read_images(mini_benchmark, {row["image_id"] for row in rows if row["image_id"]})
     found = []
     for size in (1, 7):
         pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
         settings = {"classification": "likelihood", "batch_size": size, "max_new_tokens": 4}
-        found.append(answer(vlm, pictures, rows, settings))
+        found.append(answer_questions(vlm, pictures, rows, settings))
     assert found[0] == found[1]

@@ -17,8 +17,8 @@ from tests.realistic import checkpoints, published
 from unsee.benchmarks import published as benchmarks
 from unsee.benchmarks.tables import read_images
 from unsee.evaluation import protocols
-from unsee.evaluation.engine import answer, plan
-from unsee.evaluation.protocols import make
+from unsee.evaluation.engine import answer_questions, protocol_questions
+from unsee.evaluation.protocols import load_protocol
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
 
@@ -60,7 +60,7 @@ def vlm(request: pytest.FixtureRequest, realistic_checkpoint: Callable[[str, str
 @pytest.fixture(scope="module")
 def opened(vlm: VisionLanguageModel, tables: Path) -> tuple[Pictures, list[dict[str, Any]]]:
     """Some questions about people with pictures of every kind, and the pictures."""
-    rows = plan(tables, [40], make(SETTINGS))
+    rows = protocol_questions(tables, [40], load_protocol(SETTINGS))
     people = sorted({row["person_id"] for row in rows})
     rows = [row for row in rows if row["person_id"] in people[:6] and row["task"] != "likelihood"]
     images = read_images(tables, {row["image_id"] for row in rows if row["image_id"]})
@@ -84,7 +84,7 @@ def test_the_model_is_as_large_as_its_vocabulary_and_pictures(vlm: VisionLanguag
 
 def test_tokens_are_the_processors(vlm: VisionLanguageModel, opened: tuple[Pictures, list[dict[str, Any]]]) -> None:
     pictures, rows = opened
-    protocol = make(SETTINGS)
+    protocol = load_protocol(SETTINGS)
     for row in rows[::3]:
         prompt = protocol.prompt(row, vlm)
         (request,) = vlm.requests(prompt, [None], pictures, [row["image_id"]] if row["image_id"] else [])
@@ -94,7 +94,7 @@ def test_tokens_are_the_processors(vlm: VisionLanguageModel, opened: tuple[Pictu
 def test_answers_equal_generate(vlm: VisionLanguageModel, opened: tuple[Pictures, list[dict[str, Any]]]) -> None:
     pictures, rows = opened
     rows = [row for row in rows if row["task"] != "classification"]
-    answers = answer(vlm, pictures, rows, SETTINGS)
+    answers = answer_questions(vlm, pictures, rows, SETTINGS)
     assert len(answers) >= 40
     assert len({given["output"] for given in answers}) > len(answers) / 2, "a test of one answer tests nothing"
     for row, given in zip(rows, answers, strict=True):
@@ -106,13 +106,13 @@ def test_answers_equal_generate(vlm: VisionLanguageModel, opened: tuple[Pictures
 
 def test_a_published_protocols_tokens_are_the_processors(vlm: VisionLanguageModel, tables: Path) -> None:
     """Behind examples a prompt has up to six pictures of 576 tokens each."""
-    protocol = make({"protocol": "mllmu-official" if vlm.written_turns else "mmunlearner"})
-    kinds = {(row["origin"], row["task"], row["modality"]): row for row in plan(tables, [40], protocol)}
-    shown = {image_id for row in kinds.values() for image_id in protocols.pictures(row)}
+    protocol = load_protocol({"protocol": "mllmu-official" if vlm.written_turns else "mmunlearner"})
+    kinds = {(row["origin"], row["task"], row["modality"]): row for row in protocol_questions(tables, [40], protocol)}
+    shown = {image_id for row in kinds.values() for image_id in protocols.prompt_images(row)}
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, read_images(tables, shown))
     most = 0
     for row in kinds.values():
-        prompt, image_ids = protocol.prompt(row, vlm), protocols.pictures(row)
+        prompt, image_ids = protocol.prompt(row, vlm), protocols.prompt_images(row)
         (request,) = vlm.requests(prompt, [None], pictures, image_ids)
         text = {"text": prompt, "return_tensors": "pt", "add_special_tokens": False}
         images = [pictures.image(image_id) for image_id in image_ids]

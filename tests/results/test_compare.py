@@ -50,7 +50,7 @@ def _manifest(place: Path, **settings: Any) -> None:
 def test_a_folder_and_itself(folders: tuple[Path, Path]) -> None:
     a, _ = folders
     text = report(a, a)
-    assert "Adapters: 14 of the 14 that both have are the same" in text
+    assert "Adapters: 14 of the 14 in both folders are the same" in text
     assert "Scores: 0 of 192 differ" in text and "|" not in text
     assert text.count("the same, as far as it was recorded") == 1
 
@@ -73,7 +73,7 @@ def test_what_differs_is_said(folders: tuple[Path, Path]) -> None:
     assert "  benchmark.celebrities: 30 / 40\n" in text and "seeds" not in text
     assert "  only in B: forget10/new/seed0\n" in text
     assert "  torch: 2.13.0 / 2.12.1, 2.13.0\n" in text and "peft" not in text and "numpy" not in text
-    assert "Adapters: 12 of the 14 that both have" in text
+    assert "Adapters: 12 of the 14 in both folders" in text
     # Image and text, at two ratios.
     assert "Scores: 4 of 192 differ" in text
     rows = [line.split("|")[2:6] for line in text.splitlines() if line.startswith("|")][2:]
@@ -125,7 +125,7 @@ def test_other_people_are_not_compared(folders: tuple[Path, Path]) -> None:
     a, b = folders
     people = pd.read_parquet(b / "benchmark" / "people.parquet")
     people.assign(name="Bea").to_parquet(b / "benchmark" / "people.parquet")
-    assert "Scores: no question is the same in both" in report(a, b)
+    assert "Scores: the folders have no question in common" in report(a, b)
 
 
 def test_a_folder_without_results_is_named(

@@ -15,10 +15,10 @@ from matplotlib.text import Text
 from PIL import Image
 from scipy.stats import kendalltau
 
-from unsee.results.columns import colours, label, markers
 from unsee.results.page import drawing, figures, figures_trade_off
 from unsee.results.statistics.agreement import agreement
 from unsee.results.statistics.differences import differences
+from unsee.results.styles import colours_of, label_of, markers_of
 from unsee.results.tables.scores import gather, summarise
 from unsee.results.tables.summary import summary
 
@@ -47,7 +47,7 @@ def test_the_same_figure_gives_the_same_bytes(items: pd.DataFrame, tmp_path: Pat
 def test_ratios_show_the_scores(scores: pd.DataFrame, items: pd.DataFrame) -> None:
     figure = figures.ratios(items)
     assert len(figure.axes) == 4 * 3
-    (own,) = [c for c in figure.axes[0].containers if c[0].get_color() == colours(["vanilla"])["vanilla"]]
+    (own,) = [c for c in figure.axes[0].containers if c[0].get_color() == colours_of(["vanilla"])["vanilla"]]
     chosen = scores[
         (scores["method"] == "vanilla") & (scores["set"] == "forget") & (scores["task"] == "classification")
     ]
@@ -58,7 +58,7 @@ def test_ratios_show_the_scores(scores: pd.DataFrame, items: pd.DataFrame) -> No
 def test_modalities_show_text_and_image(scores: pd.DataFrame, items: pd.DataFrame) -> None:
     figure = figures.modalities(items)
     assert len(figure.axes) == 2 * 3
-    (own,) = [c for c in figure.axes[1].containers if c[0].get_color() == colours(["retain"])["retain"]]
+    (own,) = [c for c in figure.axes[1].containers if c[0].get_color() == colours_of(["retain"])["retain"]]
     wanted = {"method": "retain", "set": "forget", "metric": "rouge_l", "forget_percent": 10}
     chosen = scores[(scores[list(wanted)] == pd.Series(wanted)).all(axis=1)].groupby("modality")["value"].mean()
     assert (own[0].get_xdata()[0], own[0].get_ydata()[0]) == pytest.approx((chosen["text"], chosen["image"]))
@@ -139,7 +139,7 @@ def _font_with(characters: str, folder: Path) -> str:
 def named_in_chinese(monkeypatch: pytest.MonkeyPatch) -> Figure:
     """A portrait without picture, and no font for its name."""
     monkeypatch.setattr(drawing, "OTHER_FONTS", ())
-    monkeypatch.setattr(drawing, "_said", set())
+    monkeypatch.setattr(drawing, "_logged", set())
     person = {"name": "王小明", "picture": None, "question": "Who?", "reference": "王 works.", "answers": {}}
     return figures.portraits([person], [])
 
@@ -216,7 +216,10 @@ def test_agreement_is_kendalls(scores: pd.DataFrame) -> None:
 
 def test_colours_are_fixed_and_told_apart() -> None:
     names = ["vanilla", "retain", "ga", "ga_diff", "kl_min", "npo", "mmunlearner", "vl_eraser"]
-    assert len(set(colours(names).values())) == len(set(markers(names).values())) == 8
-    assert colours(["npo", "mine"])["npo"] == colours(names)["npo"]
-    assert colours(["npo", "mine", "other"])["mine"] not in {colours(["npo"])["npo"], colours(names)["vanilla"]}
-    assert (label("ga_diff"), label("mine")) == ("GA_Diff", "mine")
+    assert len(set(colours_of(names).values())) == len(set(markers_of(names).values())) == 8
+    assert colours_of(["npo", "mine"])["npo"] == colours_of(names)["npo"]
+    assert colours_of(["npo", "mine", "other"])["mine"] not in {
+        colours_of(["npo"])["npo"],
+        colours_of(names)["vanilla"],
+    }
+    assert (label_of("ga_diff"), label_of("mine")) == ("GA_Diff", "mine")

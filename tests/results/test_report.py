@@ -17,7 +17,8 @@ import pytest
 
 from unsee.evaluation.scoring import score_predictions
 from unsee.results.page import drawing, figures, figures_trade_off, findings, report
-from unsee.results.page.explorer import PIXELS, data_url, explorer, forgotten_people, one_person
+from unsee.results.page.explorer import PIXELS, data_url, explorer
+from unsee.results.page.people import forgotten_people, one_person
 from unsee.results.statistics.differences import differences
 from unsee.results.statistics.trade_off import trade_off
 from unsee.results.tables.scores import Run, gather, over_seeds, summarise
@@ -104,13 +105,15 @@ def render(
     drawing.save(figures.modalities(items), folder, "modalities")
     cost = {"model": "tiny", "forget_percent": 25, "method": list(RIGHT), "seed": 0, "seconds": [9.0, 8.0, 1.0, 2.0]}
     return report.render(
-        summary=table,
-        table3=table3(scores),
-        scores=over_seeds(items),
-        differences=compared,
-        costs=pd.DataFrame(cost),
-        statistics=pd.DataFrame({"statistic": ["Total Profiles"], "value": ["16"]}),
-        ranking=ranking,
+        tables={
+            "summary": table,
+            "table3": table3(scores),
+            "scores": over_seeds(items),
+            "differences": compared,
+            "costs": pd.DataFrame(cost),
+            "statistics": pd.DataFrame({"statistic": ["Total Profiles"], "value": ["16"]}),
+            "ranking": ranking,
+        },
         utility=0.95,
         explorer=explorer(tables, predictions, scored),
         person=one_person(tables, predictions, scored, ranking),
@@ -168,7 +171,7 @@ def test_nothing_points_outside(page: str) -> None:
 def test_findings_say_what_the_summary_does() -> None:
     rows = [("vanilla", 0.0, np.nan, 0), ("retain", 1.0, np.nan, 0), ("npo", 0.8, np.nan, 3)]
     rows += [("ga", 0.7, 0.2, 0), ("kl_min", 0.1, 0.001, 0)]
-    part = pd.DataFrame(rows, columns=["method", "combined", "p_to_best", "over_unlearned"]).assign(
+    part = pd.DataFrame(rows, columns=["method", "combined", "p_against_best", "over_unlearned"]).assign(
         forget_percent=10, combined_low=0.5, combined_high=0.9, forgetting=0.75, utility_kept=0.86
     )
     assert findings.as_they_stand(part) == (
@@ -181,7 +184,7 @@ def test_findings_say_what_the_summary_does() -> None:
 
 def test_the_top_of_the_page_says_what_the_ranking_does() -> None:
     rows = [("kl_min", np.nan), ("ga", 0.2), ("npo", 0.01), ("mine", 0.001)]
-    ranking = pd.DataFrame(rows, columns=["method", "p_to_best"]).assign(
+    ranking = pd.DataFrame(rows, columns=["method", "p_against_best"]).assign(
         forget_percent=10, forgetting=0.8, forgetting_low=0.7, forgetting_high=0.9, scale=0.75, utility_kept=0.953
     )
     (best,) = findings.best_at_equal_utility(ranking)

@@ -15,8 +15,9 @@ from unsee.results.statistics.differences import differences
 from unsee.results.statistics.forget_quality import forget_quality
 from unsee.results.statistics.intervals import clustered_interval
 from unsee.results.statistics.jackknife import standard_error
+from unsee.results.tables.files import to_markdown
 from unsee.results.tables.scores import gather
-from unsee.results.tables.summary import COLUMNS, summary, to_markdown
+from unsee.results.tables.summary import COLUMNS, NOTE, summary
 
 SHOWN = {"classification": "accuracy", "generation": "rouge_l", "cloze": "accuracy"}
 
@@ -87,7 +88,7 @@ def test_the_ends_of_the_scale(table: pd.DataFrame) -> None:
     assert (ends.loc["vanilla", ["forgetting", "combined"]] == 0).all(axis=None)
     assert (ends.loc["retain", ["forgetting", "combined", "utility_kept", "ks_p"]] == 1).all(axis=None)
     assert (ends.loc["retain", "ks"] == 0).all() and (ends.loc["vanilla", "ks"] == 1).all()
-    assert ends.loc[["vanilla", "retain"], ["still_known", "over_unlearned", "p_to_best"]].isna().all(axis=None)
+    assert ends.loc[["vanilla", "retain"], ["still_known", "over_unlearned", "p_against_best"]].isna().all(axis=None)
 
 
 def test_a_wreck_is_worth_nothing_and_over_unlearns(items: pd.DataFrame) -> None:
@@ -103,8 +104,8 @@ def test_a_wreck_is_worth_nothing_and_over_unlearns(items: pd.DataFrame) -> None
     assert table.loc["wreck", "over_unlearned"] > 0 and table.loc["wreck", "still_known"] == 0
     assert table.loc["same", "combined"] == 1
     assert table.loc["same", "still_known"] == table.loc["same", "over_unlearned"] == 0
-    assert np.isnan(table.loc["same", "p_to_best"]), "it is the best"
-    assert table.loc["alpha", "p_to_best"] < 0.05
+    assert np.isnan(table.loc["same", "p_against_best"]), "it is the best"
+    assert table.loc["alpha", "p_against_best"] < 0.05
 
 
 def test_the_jackknife_of_a_mean_is_its_clustered_error() -> None:
@@ -116,7 +117,7 @@ def test_the_jackknife_of_a_mean_is_its_clustered_error() -> None:
 
 
 def test_markdown_says_what_the_columns_are(table: pd.DataFrame) -> None:
-    note, rest = to_markdown(table).split("\n\n", 1)
+    note, rest = to_markdown(table, NOTE).split("\n\n", 1)
     for name in ("combined", "forgetting", "utility", "utility_kept", "over_unlearned", "still_known", "ks", "ks_p"):
         assert f"`{name}`" in note
     assert "TOFU" not in rest and len(rest.strip().splitlines()) == 2 + len(table)

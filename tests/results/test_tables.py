@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unsee.results.tables.scores import collect
-from unsee.results.tables.table3 import table3, to_markdown, write_csv
+from unsee.results.tables.files import write_csv
+from unsee.results.tables.scores import gather, summarise
+from unsee.results.tables.table3 import table3, to_markdown
 
 SETS = ("forget", "test", "retain", "celebrity")
 
 
 @pytest.fixture(scope="module")
 def scores(world: Any) -> pd.DataFrame:
-    return collect(world.runs, world.questions, world.splits, (10, 20))
+    return summarise(gather(world.runs, world.questions, world.splits, (10, 20)))
 
 
 def test_shape_and_order(scores: pd.DataFrame) -> None:

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from unsee.results.page import figures_trade_off
-from unsee.results.statistics.trade_off import CURVE_COLUMNS, RANKING_COLUMNS, reached, to_markdown, trade_off
+from unsee.results.statistics.trade_off import CURVE_COLUMNS, RANKING_COLUMNS, most_forgetting, note, trade_off
+from unsee.results.tables.files import to_markdown
 from unsee.results.tables.scores import gather
 
 FORGOTTEN = ["forget", "test"]
@@ -90,7 +91,7 @@ def test_the_best_is_told_from_the_others_only_where_it_is_better(items: pd.Data
     varied = items.assign(value=items["value"] + items["person_id"].map(shift).astype(float).where(own, 0.0))
     twin = varied[varied["method"] == "zeta"].assign(method="twin")
     _, ranking = trade_off(pd.concat([varied, twin]), {}, 0.75)
-    p = ranking[ranking["forget_percent"] == 20].set_index("method")[["p_to_best", "area_p_to_best"]]
+    p = ranking[ranking["forget_percent"] == 20].set_index("method")[["p_against_best", "area_p_against_best"]]
     assert p.loc["zeta"].isna().all() and (p.loc["twin"] == 1).all() and (p.loc["alpha"] < 0.05).all()
 
 
@@ -103,13 +104,13 @@ def test_without_scales_a_curve_is_a_line(items: pd.DataFrame) -> None:
 
 
 def test_a_method_that_harms_nobody_counts_at_full_strength() -> None:
-    most, place = reached(np.array([[1.0, 1.0, 0.97]]), np.array([[0.0, 0.4, 0.7]]), 0.95)
+    most, place = most_forgetting(np.array([[1.0, 1.0, 0.97]]), np.array([[0.0, 0.4, 0.7]]), 0.95)
     assert (most[0], place[0]) == (0.7, 2)
-    most, place = reached(np.array([[1.0, 0.5]]), np.array([[0.0, 1.0]]), 1.2)
+    most, place = most_forgetting(np.array([[1.0, 0.5]]), np.array([[0.0, 1.0]]), 1.2)
     assert np.isnan(most[0]) and np.isnan(place[0])
 
 
-def test_reached_equals_a_fine_walk_along_the_curve() -> None:
+def test_most_forgetting_equals_a_fine_walk_along_the_curve() -> None:
     draw = np.random.default_rng(0)
     for _ in range(50):
         utility, forgetting = np.r_[1.0, draw.random(4)], np.r_[0.0, draw.random(4)]
@@ -117,7 +118,7 @@ def test_reached_equals_a_fine_walk_along_the_curve() -> None:
         walk = np.interp(steps, np.arange(5), utility), np.interp(steps, np.arange(5), forgetting)
         level = draw.random()
         expected = walk[1][walk[0] >= level].max()
-        assert reached(utility[None], forgetting[None], level)[0][0] == pytest.approx(expected, abs=1e-4)
+        assert most_forgetting(utility[None], forgetting[None], level)[0][0] == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_run_that_was_not_asked_is_named(items: pd.DataFrame, scaled: Any) -> None:
@@ -128,9 +129,9 @@ def test_a_run_that_was_not_asked_is_named(items: pd.DataFrame, scaled: Any) -> 
 
 def test_markdown_and_figure(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     curves, ranking = tables
-    text = to_markdown(ranking, 0.9)
+    text = to_markdown(ranking, note(0.9))
     assert text.startswith("Methods at 90 % of vanilla's utility.")
-    for name in ("forgetting", "utility_kept", "area", "p_to_best", "area_p_to_best", "scale"):
+    for name in ("forgetting", "utility_kept", "area", "p_against_best", "area_p_against_best", "scale"):
         assert f"`{name}`" in text
     figure = figures_trade_off.equal_utility(curves, 0.9)
     lines = [line for line in figure.axes[1].lines if len(line.get_xdata()) == 3]

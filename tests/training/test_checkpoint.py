@@ -120,7 +120,7 @@ def test_a_killed_run_ends_like_one_that_was_not(
         assert not (tmp_path / "killed" / "adapter").exists()
     assert [path.name[:9] for path in sorted(place.folder.iterdir())] == ["000000002", "000000004"][: len(kills)]
     run(tmp_path / "killed", place)
-    assert caplog.text.count("going on from checkpoint") == len(kills)
+    assert caplog.text.count("continuing from checkpoint") == len(kills)
     assert _files(tmp_path / "killed") == _files(whole)
     assert not place.folder.parent.exists(), "removed on success"
 
@@ -144,7 +144,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_word(
     last.write_bytes(content)
     run(tmp_path / "run", place)
     assert f"checkpoint {last} is damaged" in caplog.text
-    assert f"going on from checkpoint {before}" in caplog.text
+    assert f"continuing from checkpoint {before}" in caplog.text
     assert _files(tmp_path / "run") == _files(vanilla)
 
     # Nothing whole is left: from the start.
@@ -153,7 +153,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_word(
     for path in place.folder.iterdir():
         path.write_bytes(path.read_bytes()[:-100])
     run(tmp_path / "again", place)
-    assert caplog.text.count("is damaged") == 2 and "going on from checkpoint" not in caplog.text
+    assert caplog.text.count("is damaged") == 2 and "continuing from checkpoint" not in caplog.text
     assert _files(tmp_path / "again") == _files(vanilla)
 
 

@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 from unsee.benchmarks.tables import person_ids, read_pairs
 from unsee.models.model import AdapterError, load
 from unsee.models.packing import Request
-from unsee.training.batches import Unit
+from unsee.training.batches import Unit, plan, split_step
 from unsee.training.finetune import finetune
-from unsee.training.loop import DivergedError, _parts, plan
+from unsee.training.loop import DivergedError
 from unsee.training.settings import TrainingSettings
 from unsee.unlearning.run import unlearn
 
@@ -72,7 +72,10 @@ def test_steps_are_as_many_as_were_asked_for_whatever_there_is_to_pass_over() ->
 
 
 def test_a_length_is_epochs_or_steps() -> None:
-    for wrong in (TrainingSettings(1.0, 2), TrainingSettings(1.0, 2, epochs=1, steps=1)):
+    for wrong in (
+        TrainingSettings(learning_rate=1.0, batch_size=2),
+        TrainingSettings(learning_rate=1.0, batch_size=2, epochs=1, steps=1),
+    ):
         with pytest.raises(ValueError, match="expected one of them"):
             list(plan({"forget": _units("a")}, wrong, 0))
 
@@ -114,7 +117,7 @@ def test_a_step_may_be_about_one_group_alone(
 
 def test_parts_share_a_step_out() -> None:
     step = {"forget": _units(*"abcde"), "retain": _units(*"vwxyz")}
-    parts = _parts(step, 2)
+    parts = split_step(step, 2)
     assert [u.key for part in parts for u in part["forget"]] == list("abcde")
     assert [len(part["forget"]) for part in parts] == [len(part["retain"]) for part in parts] == [2, 3]
 
@@ -153,6 +156,16 @@ def test_the_same_run_gives_the_same_bytes(
         "manifest.json",
     ):
         assert (vanilla / name).read_bytes() == (again / name).read_bytes()
+
+
+def test_mixed_precision_is_never_entered(
+    vanilla: Path, tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where accelerate's environment variable asks for it: steps of 2e-6 would be lost in half precision."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    again = _finetune(tmp_path, model_spec, mini_benchmark)
+    weights = "adapter/adapter_model.safetensors"
+    assert (vanilla / weights).read_bytes() == (again / weights).read_bytes()
 
 
 def test_the_loss_falls_and_the_adapter_is_on_the_language_model_only(vanilla: Path) -> None:
@@ -210,7 +223,7 @@ def test_each_method_makes_the_forgotten_less_likely(
 def test_an_untrained_adapter_is_the_vanilla_model(
     vanilla: Path, model_spec: dict[str, Any], mini_benchmark: Path
 ) -> None:
-    from unsee.training.loop import add_lora
+    from unsee.training.lora import add_lora
     from unsee.training.settings import LoraSettings
 
     vlm = load(model_spec, [vanilla / "adapter"])

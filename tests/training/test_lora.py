@@ -17,7 +17,7 @@ def _model(quick: bool, *, bias: bool, dropout: float = 0.0) -> nn.Module:
     torch.manual_seed(0)
     inner = nn.Sequential(nn.Linear(12, 20, bias=bias), nn.Tanh(), nn.Linear(20, 7, bias=bias))
     config = LoraConfig(r=3, lora_alpha=6, lora_dropout=dropout, target_modules=["0", "2"], init_lora_weights=False)
-    return put_adapter(inner, config, watched=not quick)  # type: ignore[arg-type]
+    return put_adapter(inner, config, hooked=not quick)  # type: ignore[arg-type]
 
 
 def _run(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

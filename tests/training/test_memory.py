@@ -15,7 +15,8 @@ from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
 from unsee.training.batches import Unit, batch, units
 from unsee.training.finetune import finetune
-from unsee.training.loop import add_lora, gradient_checkpointing
+from unsee.training.loop import gradient_checkpointing
+from unsee.training.lora import add_lora
 from unsee.training.settings import LoraSettings
 
 SETTINGS: dict[str, Any] = {

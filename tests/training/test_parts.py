@@ -22,7 +22,9 @@ from unsee.models.model import load
 from unsee.models.pictures import Pictures
 from unsee.training.batches import Unit, units
 from unsee.training.finetune import finetune
-from unsee.training.loop import Counters, add_lora, train
+from unsee.training.loop import train
+from unsee.training.lora import add_lora
+from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning import catalogue
 from unsee.unlearning.method import Context, get
@@ -75,11 +77,13 @@ def test_no_gradient_depends_on_the_parts_of_a_step(
     lengths = {len(unit.requests[0].tokens) for unit in groups["none"]["forget"]}
     assert len(lengths) > 2, "sequences of different lengths"
     known = {}
-    if method.needs.reference == "retain":
+    if method.needs.reference == "retain_only":
         for found in groups.values():
             known |= reference_scores(vlm, pictures, found["forget"])
 
-    settings = TrainingSettings(1e-12, batch_size=10, epochs=1, optimizer="sgd", lora=LoraSettings(4, 4, 0.0))
+    settings = TrainingSettings(
+        learning_rate=1e-12, batch_size=10, epochs=1, optimizer="sgd", lora=LoraSettings(rank=4, alpha=4, dropout=0.0)
+    )
     state = None
     if method.prepare:
         taken = signature(method.prepare).parameters
@@ -101,7 +105,7 @@ def test_no_gradient_depends_on_the_parts_of_a_step(
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", clip)
 
     def gradient(packing: str, parts: int, checkpointing: bool = False) -> tuple[float, Tensor]:
-        stepped = groups[packing] if method.needs.retain else {"forget": groups[packing]["forget"]}
+        stepped = groups[packing] if method.needs.retain_examples else {"forget": groups[packing]["forget"]}
         changed = replace(settings, gradient_accumulation=parts, gradient_checkpointing=checkpointing)
         progress = train(vlm, pictures, stepped, objective, changed, seed=0, description="")
         assert len(progress.rows) == 1

@@ -17,10 +17,10 @@ from unsee.core.failures import JobError
 from unsee.jobs.config import ConfigError
 from unsee.jobs.config_checks import check
 from unsee.models.model import load
-from unsee.training import loop, processes
-from unsee.training.batches import Unit
+from unsee.training import processes
+from unsee.training.batches import Step, Unit, parts_of_process
 from unsee.training.finetune import finetune
-from unsee.training.loop import Step
+from unsee.training.lora import add_lora
 from unsee.training.settings import LoraSettings
 from unsee.unlearning import catalogue
 from unsee.unlearning.run import unlearn
@@ -128,11 +128,11 @@ def test_what_a_process_failed_of_is_said(run: Any) -> None:
 
 def test_weights_outside_the_decoder_are_not_shared_out(model_spec: dict[str, Any]) -> None:
     vlm = load(model_spec)
-    loop.add_lora(vlm, LoraSettings(scope="both"), seed=0)
+    add_lora(vlm, LoraSettings(scope="both"), seed=0)
     with pytest.raises(
         ValueError, match=r"shard is true and \S*vision_tower\S* is trained; expected lora.scope: language"
     ):
-        processes.share_out(vlm.model, vlm.family.language_model(vlm.base))
+        processes.shard(vlm.model, vlm.family.language_model(vlm.base))
 
 
 def test_processes_have_a_gpu_each() -> None:
@@ -153,16 +153,11 @@ def step(n: int) -> Step:
 
 @pytest.mark.parametrize("size", range(1, 8))
 @pytest.mark.parametrize("n", range(1, 5))
-@pytest.mark.parametrize("of", range(1, 5))
-def test_each_unit_counts_once_and_processes_keep_pace(
-    size: int, n: int, of: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("world_size", range(1, 5))
+def test_each_unit_counts_once_and_every_process_has_as_many_parts(size: int, n: int, world_size: int) -> None:
     whole = step(size)
-    parts = []
-    for number in range(of):
-        monkeypatch.setattr(processes, "place", lambda number=number: (number, of))
-        parts.append(loop._own_parts(whole, n))
-    assert len({len(own) for own in parts}) == 1
-    counted = [part for own in parts for part, counts in own if counts]
+    parts = [parts_of_process(whole, n, rank, world_size) for rank in range(world_size)]
+    assert len({len(parts_of_one) for parts_of_one in parts}) == 1
+    counted = [part for parts_of_one in parts for part, counts in parts_of_one if counts]
     assert [unit for part in counted for unit in part["forget"]] == whole["forget"]
     assert [unit for part in counted for unit in part["retain"]] == whole["retain"]

@@ -9,8 +9,9 @@ from textwrap import dedent
 
 import pytest
 
+from unsee.jobs.option import REQUIRED, Option
 from unsee.unlearning import method
-from unsee.unlearning.catalogue import REQUIRED, CatalogueError, Option, read
+from unsee.unlearning.catalogue import CatalogueError, read
 from unsee.unlearning.method import Needs
 
 
@@ -27,13 +28,13 @@ def test_a_description_says_what_the_file_says(tmp_path: Path) -> None:
         import a_module_that_is_not_there
         from unsee.unlearning.method import Needs, method
 
-        @method("toy", Needs(retain=True, reference="retain"))
+        @method("toy", Needs(retain_examples=True, reference="retain_only"))
         def toy(forget, retain, *, rate: float, kind: Literal["a", "b"] = "a", top: int | None = None):
             return forget - retain
         """,
     )
     toy = read(tmp_path)["toy"]
-    assert toy.needs == Needs(retain=True, reference="retain")
+    assert toy.needs == Needs(retain_examples=True, reference="retain_only")
     assert toy.source == tmp_path / "toy.py"
     assert toy.options == {
         "rate": Option("float", REQUIRED),
@@ -55,7 +56,7 @@ def test_a_description_says_what_the_file_says(tmp_path: Path) -> None:
         ("bool", [True], [1, "true"], "true or false"),
         ("str", ["x"], [1], "a text"),
         ("int | None", [1, None], [0.5], "a whole number or null"),
-        ("Literal['a', 'b']", ["a"], ["c", None], "one of a, b"),
+        ("Literal['a', 'b']", ["a"], ["c", None], "one of a or b"),
         ("dict[str, int]", [{}, 1], [], "a value of type dict[str, int]"),
         ("", [{}, 1], [], "a value of type "),
     ],

@@ -16,7 +16,8 @@ from unsee.models.model import load
 from unsee.models.pictures import Pictures
 from unsee.training.batches import units
 from unsee.training.finetune import finetune
-from unsee.training.loop import add_lora, train
+from unsee.training.loop import train
+from unsee.training.lora import add_lora
 from unsee.training.settings import LoraSettings
 from unsee.unlearning import catalogue, run
 
@@ -65,7 +66,7 @@ def test_a_job_changes_its_adapter_in_every_epoch_and_nothing_else(
         model_spec,
         mini_benchmark,
         vanilla=vanilla / "adapter",
-        reference=vanilla / "adapter" if known.needs.reference == "retain" else None,
+        reference=vanilla / "adapter" if known.needs.reference == "retain_only" else None,
         method=method,
         forget_percent=25,
         settings={**SETTINGS, **{name: option.default for name, option in known.options.items()}},
@@ -102,7 +103,7 @@ def test_what_is_stored_is_what_was_learned_and_nothing_else(
             spec,
             mini_benchmark,
             vanilla=vanilla / "adapter",
-            reference=vanilla / "adapter" if known.needs.reference == "retain" else None,
+            reference=vanilla / "adapter" if known.needs.reference == "retain_only" else None,
             method=method,
             forget_percent=25,
             settings={**shared, "epochs": None, "steps": steps, "batch_size": 4, "learning_rate": rate},

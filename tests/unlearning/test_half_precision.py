@@ -63,7 +63,7 @@ def changes(method: str, dtype: str, vanilla: Path, benchmark: Path, output: Pat
         benchmark,
         vanilla=vanilla,
         # A reference that knows nobody: the base model with an adapter of next to nothing is not needed, vanilla will do.
-        reference=vanilla if description.needs.reference == "retain" else None,
+        reference=vanilla if description.needs.reference == "retain_only" else None,
         method=method,
         forget_percent=25,
         settings=PUBLISHED | options,

@@ -19,7 +19,9 @@ from unsee.models.likelihood import Scores, score
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
 from unsee.training.batches import batch, units
-from unsee.training.loop import Counters, save_adapter, train
+from unsee.training.loop import train
+from unsee.training.lora import save_adapter
+from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning import mmunlearner as mmunlearner_module
 from unsee.unlearning.method import Context, get

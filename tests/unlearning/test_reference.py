@@ -34,7 +34,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory, model_spec: dict[str, Any]
         model_spec,
         mini_benchmark,
         forget_percent=25,
-        role="retain",
+        role="retain_only",
         settings=SETTINGS,
         seed=0,
         threads=1,

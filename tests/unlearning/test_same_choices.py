@@ -35,7 +35,7 @@ def choices(dtype: str, benchmark: Path, folder: Path) -> dict[str, np.ndarray]:
     """Which option each model of a run chooses, by method: -1 where nothing is to be chosen."""
     model = {"name": "tiny-llava", "family": "llava", "path": str(BASE), "dtype": dtype}
     shared: dict[str, Any] = {"seed": 0, "threads": 1}
-    for role in ("vanilla", "retain"):
+    for role in ("vanilla", "retain_only"):
         percent = 0 if role == "vanilla" else 25
         output = folder / role
         finetune(model, benchmark, forget_percent=percent, role=role, settings=FINETUNE, output=output, **shared)
@@ -46,7 +46,7 @@ def choices(dtype: str, benchmark: Path, folder: Path) -> dict[str, np.ndarray]:
             model,
             benchmark,
             vanilla=folder / "vanilla" / "adapter",
-            reference=folder / "retain" / "adapter" if description.needs.reference else None,
+            reference=folder / "retain_only" / "adapter" if description.needs.reference else None,
             method=name,
             forget_percent=25,
             settings=UNLEARNING | {key: option.default for key, option in description.options.items()},

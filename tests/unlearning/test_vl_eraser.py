@@ -20,8 +20,9 @@ from unsee.models.likelihood import Scores, score
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
 from unsee.training.batches import Unit, batch, units
-from unsee.training.loop import Counters, gradient_checkpointing
+from unsee.training.loop import gradient_checkpointing
 from unsee.training.lora import put_adapter
+from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning import vl_eraser
 from unsee.unlearning.method import Context
@@ -240,7 +241,7 @@ def test_the_distillation_keeps_little_beside_a_plain_adapter(
             lora = LoraConfig(
                 r=4, lora_alpha=4, target_modules=vlm.family.feed_forward_pattern(), lora_dropout=0.0, bias="none"
             )
-            vlm.model = put_adapter(vlm.base, lora, watched=True)
+            vlm.model = put_adapter(vlm.base, lora, hooked=True)
             state = None
         else:
             own = replace(context, vlm=vlm, pictures=pictures, counters=Counters())
@@ -370,7 +371,7 @@ def test_the_cosine_improves_with_training(
 
 
 def _untrained_adapter(spec: dict[str, Any], folder: Path) -> None:
-    from unsee.training.loop import add_lora, save_adapter
+    from unsee.training.lora import add_lora, save_adapter
 
     vlm = load(spec)
     add_lora(vlm, LoraSettings(rank=2, alpha=2), 0)

@@ -42,7 +42,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, model_spec: dict
     _wait(answering, lambda: bool(list(killed.glob("checkpoints/predict*/*/*-*.parquet"))))
     assert answering.kill("both") == 2
     answering.wait()
-    assert "going on from checkpoint" in (killed / f"jobs/finetune/{RUN}.log").read_text()
+    assert "continuing from checkpoint" in (killed / f"jobs/finetune/{RUN}.log").read_text()
 
     locked = chaos.start("killed")
     assert locked.wait() != 0

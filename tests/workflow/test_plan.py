@@ -201,7 +201,7 @@ def test_a_method_is_one_file_and_one_entry(plan: Run, root: Path, tmp_path: Pat
         shutil.copy(root / name, copy / name)
     (copy / "src/unsee/unlearning/half.py").write_text(
         "from unsee.unlearning.method import Needs, method\n\n\n"
-        '@method("half", Needs(reference="retain"))\n'
+        '@method("half", Needs(reference="retain_only"))\n'
         "def half(forget, reference, *, share: float = 0.5):\n"
         "    return -share * forget.nll()\n"
     )

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "reruns.md"
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("reruns")]  # one worker plans every change once
 
 RUNS = ["forget0/vanilla/seed0", "forget25/retain/seed0", "forget25/ga/seed0", "forget25/npo/seed0"]
 SPLITS = {"splits", "dataset_statistics"}
@@ -168,6 +168,12 @@ def edited(root: Path, change: Change) -> Iterator[None]:
     finally:
         for path, text in before.items():
             path.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def finished(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A copy of the finished run: the tests below edit its project and put it back."""
+    return finished.copy(tmp_path_factory.mktemp("reruns") / "project")
 
 
 @pytest.fixture(scope="module")

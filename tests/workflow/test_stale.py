@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,8 +28,7 @@ TABLES = {"scores", "table3", "summary", "costs"}
 @pytest.fixture
 def broken(finished: Any, tmp_path: Path) -> Any:
     """A copy of the finished run, to be broken."""
-    shutil.copytree(finished.root, tmp_path / "project")
-    return type(finished)(tmp_path / "project", tmp_path / "project" / "mini.yaml")
+    return finished.copy(tmp_path / "project")
 
 
 def content(root: Path) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ from unsee.jobs import config as configuration
 from unsee.jobs import config_checks
 from unsee.jobs import gpus
 from unsee.benchmarks import published
+from unsee.benchmarks.shards import find_shards
 from unsee.evaluation import protocols
 from unsee.unlearning import catalogue
 
@@ -146,7 +147,7 @@ def published_files(percent=None):
         names = [k for k, at in published_folders([percent]).items() if at]
     else:
         names = published_folders(read_percents())
-    return [str(path) for name in names for path in published.shards(folder / name)]
+    return [str(path) for name in names for path in find_shards(folder / name)]
 
 
 def split_files(percents):
@@ -375,7 +376,7 @@ def vanilla(wildcards):
 def reference_run(forget_percent, method):
     """The ratio and method of the model that a run's method is compared with while it trains, if it is."""
     entry = ENTRIES[method]
-    if entry.method.needs.reference != "retain":
+    if entry.method.needs.reference != "retain_only":
         return None
     if entry.settings.get("reference_model") == "vanilla":
         return 0, "vanilla"

@@ -6,7 +6,7 @@ import pandas as pd
 
 import job
 from unsee.evaluation.anchor import check
-from unsee.results.tables.table3 import write_csv
+from unsee.results.tables.files import write_csv
 
 job.start(snakemake)
 given = snakemake.input

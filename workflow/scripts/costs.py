@@ -1,25 +1,13 @@
-"""What each model took to make."""
+"""What the training of each model cost."""
 
 from pathlib import Path
 
 import job
-from unsee.results.tables.costs import collect
-from unsee.results.tables.table3 import write_csv
+from unsee.results.tables.costs import TrainedRun, collect
+from unsee.results.tables.files import write_csv
 
 job.start(snakemake)
 files = zip(snakemake.params.runs, snakemake.input.times, snakemake.input.manifests, strict=True)
-costs = collect(
-    [
-        {
-            "model": snakemake.params.model,
-            "forget_percent": percent,
-            "method": method,
-            "seed": seed,
-            "benchmark": time,
-            "manifest": manifest,
-        }
-        for (percent, method, seed), time, manifest in files
-    ]
-)
-write_csv(costs, Path(snakemake.output[0]))
+runs = [TrainedRun(snakemake.params.model, *run, Path(time), Path(manifest)) for run, time, manifest in files]
+write_csv(collect(runs), Path(snakemake.output[0]))
 job.done(snakemake)

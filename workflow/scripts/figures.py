@@ -7,9 +7,9 @@ import pandas as pd
 import job
 from unsee.results.page import figures, figures_trade_off
 from unsee.results.page.drawing import save
-from unsee.results.page.explorer import forgotten_people
+from unsee.results.page.people import forgotten_people
 from unsee.results.statistics.agreement import agreement
-from unsee.results.tables.table3 import write_csv
+from unsee.results.tables.files import write_csv
 
 job.start(snakemake)
 given, runs = snakemake.input, [tuple(run) for run in snakemake.params.runs]

@@ -11,7 +11,7 @@ arguments = dict(
     model=snakemake.params.model,
     benchmark=Path(snakemake.input.tables[0]).parent,
     forget_percent=int(snakemake.wildcards.forget_percent),
-    role=snakemake.wildcards.method,
+    role="retain_only" if snakemake.wildcards.method == "retain" else "vanilla",
     settings=snakemake.params.settings,
     seed=int(snakemake.wildcards.seed),
     threads=snakemake.threads,

@@ -7,7 +7,7 @@ import pandas as pd
 
 import job
 from unsee.core.files import write_text
-from unsee.results.page import explorer, report
+from unsee.results.page import explorer, people, report
 
 job.start(snakemake)
 given, runs = snakemake.input, [tuple(run) for run in snakemake.params.runs]
@@ -17,10 +17,10 @@ scores = dict(zip(runs, map(pd.read_parquet, given.item_scores), strict=True))
 names = ("summary", "table3", "scores", "differences", "costs", "statistics", "ranking")
 read = {name: pd.read_csv(given[name]) for name in names}
 page = report.render(
-    **read,
+    tables=read,
     utility=snakemake.params.utility,
     explorer=explorer.explorer(tables, predictions, scores),
-    person=explorer.one_person(tables, predictions, scores, read["ranking"]),
+    person=people.one_person(tables, predictions, scores, read["ranking"]),
     figures={Path(file).stem: Path(file) for file in given.figures},
     configuration=snakemake.params.configuration,
     manifests={

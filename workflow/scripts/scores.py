@@ -6,10 +6,10 @@ import pandas as pd
 
 import job
 from unsee.core.files import atomic_write
-from unsee.evaluation.protocols import make
+from unsee.evaluation.protocols import load_protocol
 from unsee.jobs import receipts
+from unsee.results.tables.files import write_csv
 from unsee.results.tables.scores import Run, gather, summarise
-from unsee.results.tables.table3 import write_csv
 
 job.start(snakemake)
 receipts.check(snakemake.params.receipts)
@@ -20,7 +20,7 @@ items = gather(
     pd.read_parquet(benchmark / "questions.parquet"),
     pd.read_parquet(benchmark / "splits.parquet"),
     snakemake.params.forget_percents,
-    make(snakemake.params.settings),
+    load_protocol(snakemake.params.settings),
 )
 with atomic_write(Path(snakemake.output.answers)) as part:
     items.to_parquet(part, index=False)

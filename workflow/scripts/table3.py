@@ -7,7 +7,8 @@ import pandas as pd
 import job
 from unsee.core.files import write_text
 from unsee.jobs import receipts
-from unsee.results.tables.table3 import table3, to_markdown, write_csv
+from unsee.results.tables.files import write_csv
+from unsee.results.tables.table3 import table3, to_markdown
 
 job.start(snakemake)
 made = receipts.check(snakemake.params.receipts)

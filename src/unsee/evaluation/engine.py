@@ -28,10 +28,10 @@ from unsee.benchmarks.schema import BenchmarkError
 from unsee.benchmarks.tables import person_ids, read_images, read_split, read_table
 from unsee.core.resume import CheckpointDir
 from unsee.core.text import comparable
-from unsee.evaluation import protocols, shards
+from unsee.evaluation import shards
 from unsee.evaluation.classification import choose
 from unsee.evaluation.decoding import Waiting, decode_greedily
-from unsee.evaluation.protocols import Asking
+from unsee.evaluation.protocols import Protocol, load_protocol, prompt_images
 from unsee.models.likelihood import selective_log_softmax
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.packing import Batch, Request, collate, pack
@@ -94,25 +94,25 @@ def predict(
         checkpoint_dir: where an earlier start of this job left its answers, see :mod:`unsee.core.resume`.
     """
     torch.set_num_threads(threads)
-    asking = protocols.make(settings)
-    questions = plan(benchmark, forget_percents, asking)
+    protocol = load_protocol(settings)
+    questions = protocol_questions(benchmark, forget_percents, protocol)
     questions = [row for row in questions if all(row[column] == value for column, value in (only or {}).items())]
     vlm = load(model, adapters)
-    images = read_images(benchmark, {image_id for row in questions for image_id in protocols.pictures(row)})
+    images = read_images(benchmark, {image_id for row in questions for image_id in prompt_images(row)})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=feature_cache(cache, vlm.family, adapters))
-    questions = prompted(vlm, pictures, questions, asking)
+    questions = with_prompts(vlm, pictures, questions, protocol)
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) if checkpoint_dir is None else checkpoint_dir.folder
-        found, batches = [], _batches(questions, asking, settings["batch_size"])
+        found, batches = [], _batches(questions, protocol, settings["batch_size"])
         for i, groups in enumerate(tqdm(batches, unit="batch", mininterval=5)):
             shard = shards.find(folder, i, [row["question_id"] for rows in groups for row in rows])
-            found.append(shard or shards.write(folder, i, _answer(vlm, pictures, groups, asking), PREDICTIONS))
+            found.append(shard or shards.write(folder, i, _answer(vlm, pictures, groups, protocol), PREDICTIONS))
         shards.join(found, PREDICTIONS, output)
     if checkpoint_dir is not None:
         checkpoint_dir.clear()
 
 
-def select(benchmark: Path, forget_percents: Sequence[int]) -> list[dict[str, Any]]:
+def read_questions(benchmark: Path, forget_percents: Sequence[int]) -> list[dict[str, Any]]:
     """The questions that a run at these ratios must answer.
 
     Raises:
@@ -168,16 +168,16 @@ def _fault(row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def plan(benchmark: Path, forget_percents: Sequence[int], asking: Asking) -> list[dict[str, Any]]:
+def protocol_questions(benchmark: Path, forget_percents: Sequence[int], protocol: Protocol) -> list[dict[str, Any]]:
     """The questions that a run at these ratios answers, as a protocol asks them."""
     splits = pa.concat_tables([read_split(benchmark, percent) for percent in forget_percents]).to_pandas()
     image_ids = read_table(benchmark, "images", ["image_id"])["image_id"].to_pylist()
-    rows = asking.rows(select(benchmark, forget_percents), splits, image_ids, forget_percents)
-    log.info("protocol %s, version %d: %d questions", asking.name, asking.version, len(rows))
+    rows = protocol.prepare(read_questions(benchmark, forget_percents), splits, image_ids, forget_percents)
+    log.info("protocol %s, version %d: %d questions", protocol.name, protocol.version, len(rows))
     return rows
 
 
-def answer(
+def answer_questions(
     vlm: VisionLanguageModel, pictures: Pictures, questions: Sequence[dict[str, Any]], settings: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """One prediction a question, in the order of question ids.
@@ -190,16 +190,16 @@ def answer(
     Raises:
         ValueError: a prompt is longer than the model's context; the message names the question.
     """
-    asking = protocols.make(settings)
-    batches = _batches(prompted(vlm, pictures, questions, asking), asking, settings["batch_size"])
-    found = [prediction for groups in batches for prediction in _answer(vlm, pictures, groups, asking)]
+    protocol = load_protocol(settings)
+    batches = _batches(with_prompts(vlm, pictures, questions, protocol), protocol, settings["batch_size"])
+    found = [prediction for groups in batches for prediction in _answer(vlm, pictures, groups, protocol)]
     return sorted(found, key=itemgetter("question_id"))
 
 
-def _batches(questions: Sequence[dict[str, Any]], asking: Asking, size: int) -> list[list[list[dict[str, Any]]]]:
+def _batches(questions: Sequence[dict[str, Any]], protocol: Protocol, size: int) -> list[list[list[dict[str, Any]]]]:
     """The questions by pack, so many packs at a time."""
-    ordered = sorted(questions, key=itemgetter(*asking.together, "question_id"))
-    groups = [list(rows) for _, rows in groupby(ordered, itemgetter(*asking.together))]
+    ordered = sorted(questions, key=itemgetter(*protocol.pack_by, "question_id"))
+    groups = [list(rows) for _, rows in groupby(ordered, itemgetter(*protocol.pack_by))]
     # Longest first: what does not fit in memory fails at once, and packs of one length lie together. By characters,
     # for tokens are made a batch at a time: those of all questions together would not fit.
     groups.sort(key=lambda rows: -sum(len(text) for row in rows for text in (row["question"], *row["options"])))
@@ -208,45 +208,45 @@ def _batches(questions: Sequence[dict[str, Any]], asking: Asking, size: int) -> 
 
 @torch.no_grad()
 def _answer(
-    vlm: VisionLanguageModel, pictures: Pictures, groups: Sequence[list[dict[str, Any]]], asking: Asking
+    vlm: VisionLanguageModel, pictures: Pictures, groups: Sequence[list[dict[str, Any]]], protocol: Protocol
 ) -> list[dict[str, Any]]:
     """The predictions of one batch."""
     opened: list[_Asked] = []
     waiting: list[Waiting] = []
     found: list[dict[str, Any]] = []
     for rows in groups:
-        asked = [_ask(vlm, pictures, row, asking) for row in rows]
-        classified, left = _read(vlm, pictures, asked, asking)
+        asked = [_ask(vlm, pictures, row, protocol) for row in rows]
+        classified, left = _read(vlm, pictures, asked, protocol)
         found += classified
         if left is not None:
             opened += [a for a in asked if a.is_open]
             waiting.append(left)
-    written = decode_greedily(vlm, waiting, asking.max_new_tokens)
-    return found + [_written(vlm, a, tokens, asking) for a, tokens in zip(opened, written, strict=True)]
+    written = decode_greedily(vlm, waiting, protocol.max_new_tokens)
+    return found + [_written(vlm, a, tokens, protocol) for a, tokens in zip(opened, written, strict=True)]
 
 
-def prompted(
-    vlm: VisionLanguageModel, pictures: Pictures, questions: Sequence[dict[str, Any]], asking: Asking
+def with_prompts(
+    vlm: VisionLanguageModel, pictures: Pictures, questions: Sequence[dict[str, Any]], protocol: Protocol
 ) -> list[dict[str, Any]]:
     """The questions, each with its ``prompt``; one that is longer than the model's context is refused before any is read.
 
     Raises:
         ValueError: one is; the message names the question.
     """
-    found = [row | {"prompt": asking.prompt(row, vlm)} for row in questions]
+    found = [row | {"prompt": protocol.prompt(row, vlm)} for row in questions]
     for row in found:
         name = f"question {row['question_id']!r}"
-        vlm.check_length(name, row["prompt"], asking.answers(row), pictures, protocols.pictures(row))
+        vlm.check_length(name, row["prompt"], protocol.candidates(row), pictures, prompt_images(row))
     return found
 
 
-def _ask(vlm: VisionLanguageModel, pictures: Pictures, row: dict[str, Any], asking: Asking) -> _Asked:
-    requests = vlm.requests(row["prompt"], asking.answers(row), pictures, protocols.pictures(row), end=False)
+def _ask(vlm: VisionLanguageModel, pictures: Pictures, row: dict[str, Any], protocol: Protocol) -> _Asked:
+    requests = vlm.requests(row["prompt"], protocol.candidates(row), pictures, prompt_images(row), end=False)
     return _Asked(row, tuple(requests))
 
 
 def _read(
-    vlm: VisionLanguageModel, pictures: Pictures, asked: Sequence[_Asked], asking: Asking
+    vlm: VisionLanguageModel, pictures: Pictures, asked: Sequence[_Asked], protocol: Protocol
 ) -> tuple[list[dict[str, Any]], Waiting | None]:
     """Read the questions on one pack: predictions of multiple choice, and the open questions, if any, that wait.
 
@@ -265,7 +265,7 @@ def _read(
         if a.is_open:
             paths.append(packed.paths[first])
         else:
-            classified.append(_classified(a, likelihoods[first:last], asking))
+            classified.append(_classified(a, likelihoods[first:last], protocol))
         first = last
     if not paths:
         return classified, None
@@ -294,9 +294,9 @@ def _sum_by_request(vlm: VisionLanguageModel, hidden: Tensor, batch: Batch) -> l
     return token.new_zeros(batch.n_examples).index_add(0, batch.example, token).tolist()
 
 
-def _classified(asked: _Asked, likelihoods: list[float], asking: Asking) -> dict[str, Any]:
+def _classified(asked: _Asked, likelihoods: list[float], protocol: Protocol) -> dict[str, Any]:
     tokens = [len(request.answer) for request in asked.requests]
-    choice = choose(likelihoods, tokens, per_token=asking.per_token(asked.row["task"]))
+    choice = choose(likelihoods, tokens, per_token=protocol.per_token(asked.row["task"]))
     return _prediction(
         asked,
         asked.row["options"][choice],
@@ -319,8 +319,8 @@ def _prediction(asked: _Asked, text: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def _written(vlm: VisionLanguageModel, asked: _Asked, tokens: Sequence[int], asking: Asking) -> dict[str, Any]:
-    text = asking.output(vlm.tokenizer.decode(tokens, skip_special_tokens=True))
-    choice = asking.choice(asked.row, text)
+def _written(vlm: VisionLanguageModel, asked: _Asked, tokens: Sequence[int], protocol: Protocol) -> dict[str, Any]:
+    text = protocol.extract_answer(vlm.tokenizer.decode(tokens, skip_special_tokens=True))
+    choice = protocol.parse_choice(asked.row, text)
     correct = None if choice is None else choice == asked.row["answer_index"]
     return _prediction(asked, text, choice=-1 if choice is None else choice, correct=correct)

@@ -13,7 +13,7 @@ import torch
 
 from unsee.benchmarks.tables import person_ids, read_images
 from unsee.core.files import atomic_write
-from unsee.evaluation.engine import PREDICTIONS, answer, select
+from unsee.evaluation.engine import PREDICTIONS, answer_questions, read_questions
 from unsee.models.model import load, merge
 from unsee.models.pictures import Pictures, feature_cache
 
@@ -50,7 +50,9 @@ def predict_rescaled(
         cache: folder of what jobs share, see :mod:`unsee.core.cache`.
     """
     torch.set_num_threads(threads)
-    questions = sample(select(benchmark, [forget_percent]), person_ids(benchmark, forget_percent, "forget"), others)
+    questions = sample(
+        read_questions(benchmark, [forget_percent]), person_ids(benchmark, forget_percent, "forget"), others
+    )
     images = read_images(benchmark, {row["image_id"] for row in questions if row["image_id"]})
     vlm = load(model, [vanilla])
     features = feature_cache(cache, vlm.family, [vanilla, adapter])
@@ -61,7 +63,7 @@ def predict_rescaled(
         vlm.model = merge(vlm.model, adapter, scale, done=before)
         before = scale
         pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=features)
-        rows += [{"scale": scale} | row for row in answer(vlm, pictures, questions, settings)]
+        rows += [{"scale": scale} | row for row in answer_questions(vlm, pictures, questions, settings)]
     with atomic_write(output) as part:
         pq.write_table(pa.Table.from_pylist(rows, RESCALED), part)
 

@@ -78,7 +78,7 @@ def training(
     tokens = rows * (shapes.picture_tokens + pairs * lengths.words)
     scored = rows * pairs * (lengths.words if settings.get("loss_tokens") == "all" else lengths.answer)
     joint = settings.get("alternation", "joint") == "joint"
-    groups = 1 + (needs.retain and joint)
+    groups = 1 + (needs.retain_examples and joint)
     checkpointing = settings.get("gradient_checkpointing", False)
     lora = {"rank": 8, "dropout": 0.05, "scope": "language", **settings.get("lora", {})}
     eraser = method == "vl_eraser"

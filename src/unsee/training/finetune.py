@@ -16,8 +16,10 @@ from unsee.models.likelihood import score
 from unsee.models.model import load
 from unsee.models.pictures import Pictures
 from unsee.training import manifest
-from unsee.training.batches import batch, units
-from unsee.training.loop import Counters, Step, add_lora, save_adapter, train
+from unsee.training.batches import Step, batch, units
+from unsee.training.loop import train
+from unsee.training.lora import add_lora, save_adapter
+from unsee.training.progress import Counters
 from unsee.training.settings import TrainingSettings
 
 
@@ -26,7 +28,7 @@ def finetune(
     benchmark: Path,
     *,
     forget_percent: int,
-    role: Literal["vanilla", "retain"],
+    role: Literal["vanilla", "retain_only"],
     settings: dict[str, Any],
     seed: int,
     threads: int,
@@ -39,8 +41,8 @@ def finetune(
     Args:
         model: the configuration's ``model`` section.
         benchmark: folder of canonical tables.
-        forget_percent: for ``retain``, the ratio whose forgotten people are left out.
-        role: ``vanilla`` learns everyone, ``retain`` everyone but the forgotten.
+        forget_percent: for ``retain_only``, the ratio whose forgotten people are left out.
+        role: ``vanilla`` learns everyone, ``retain_only`` everyone but the forgotten.
         settings: of :class:`~unsee.training.settings.TrainingSettings`.
         seed, threads: of the run.
         output: run folder: ``adapter/``, ``metrics.parquet``, ``manifest.json``.

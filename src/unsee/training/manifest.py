@@ -13,7 +13,7 @@ from typing import Any
 
 from unsee import __version__
 from unsee.core.files import sha256, write_text
-from unsee.training.loop import Counters
+from unsee.training.progress import Counters
 
 _PACKAGES = ("torch", "transformers", "peft", "accelerate")
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ast
-import math
 import operator
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from unsee.jobs.option import REQUIRED, Option
 from unsee.unlearning.method import Needs
 
 
@@ -19,12 +17,6 @@ class CatalogueError(ValueError):
     """A method's file does not say what it must; the message names file and line."""
 
 
-#: The default of an option that has none: the configuration must give it.
-REQUIRED: Any = object()
-
-_TYPES = {"float": (float, int), "int": (int,), "bool": (bool,), "str": (str,), "None": (type(None),)}
-_WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "a text", "None": "null"}
-_COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 _COMPARING: dict[type[ast.cmpop], Any] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
@@ -33,93 +25,6 @@ _COMPARING: dict[type[ast.cmpop], Any] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
-
-
-@dataclass(frozen=True)
-class Option:
-    """A keyword-only parameter of a method: its annotation as written, and its default.
-
-    A number's range is part of the annotation: ``Annotated[float, "> 0"]``, ``Annotated[float, ">= 0, <= 1"]``.
-
-    Raises:
-        ValueError: the range is not a list of comparisons with numbers, or the default is outside of it.
-    """
-
-    annotation: str
-    default: Any = REQUIRED
-
-    def __post_init__(self) -> None:
-        _ = self._limits  # an error here, not when a value is looked at
-        if self.default is not REQUIRED and not self.accepts(self.default):
-            raise ValueError(f"the default {self.default!r} is not {self.expected}")
-
-    @property
-    def expected(self) -> str:
-        """The values it takes, in words."""
-        if (choices := self._choices) is not None:
-            return "one of " + ", ".join(map(str, choices))
-        if not all(name in _WORDS for name in self._types):
-            return f"a value of type {self._type}"
-        words = [_WORDS[name] + (self._range if name in ("float", "int") else "") for name in self._types]
-        return " or ".join(words)
-
-    def accepts(self, value: Any) -> bool:
-        """Whether a value from the configuration fits the annotation; a type that is not known here takes anything."""
-        if (choices := self._choices) is not None:
-            return any(value == choice and type(value) is type(choice) for choice in choices)
-        if not all(name in _TYPES for name in self._types):
-            return True
-        # True is an int to Python, but no number to a reader.
-        fits = any(
-            isinstance(value, _TYPES[name]) and isinstance(value, bool) == (name == "bool") for name in self._types
-        )
-        if not fits or isinstance(value, bool) or not isinstance(value, int | float):
-            return fits
-        finite = isinstance(value, int) or math.isfinite(value)
-        return finite and all(compare(value, limit) for _, compare, limit in self._limits)
-
-    @cached_property
-    def _parsed(self) -> tuple[ast.expr, str]:
-        """The type, and the text of the range."""
-        node = ast.parse(self.annotation or "Any", mode="eval").body
-        if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Annotated"):
-            kind, text = node.slice.elts  # type: ignore[attr-defined]
-            return kind, str(ast.literal_eval(text))
-        return node, ""
-
-    @property
-    def _type(self) -> str:
-        return ast.unparse(self._parsed[0]) if self.annotation else ""
-
-    @property
-    def _types(self) -> list[str]:
-        return [part.strip() for part in self._type.split("|")]
-
-    @cached_property
-    def _limits(self) -> list[tuple[str, Any, float]]:
-        text = self._parsed[1]
-        limits = []
-        for part in filter(None, text.split(",")):
-            if not (match := re.fullmatch(r" *(>=|>|<=|<) *(-?[\d.]+(?:e-?\d+)?) *", part)):
-                raise ValueError(f"the range {text!r} is not like '> 0' or '>= 0, <= 1'")
-            limits.append((match[1], _COMPARISONS[match[1]], float(match[2])))
-        return limits
-
-    @property
-    def _range(self) -> str:
-        """The range in words, after a blank: `` above 0``, `` from 0 to 1``, `` above 0 and at most 1``."""
-        whole = [sign for sign, _, _ in self._limits][:1] == [">="]
-        words = {">": "above", ">=": "from", "<": "to below" if whole else "below", "<=": "to" if whole else "at most"}
-        parts = [f"{words[sign]} {limit:g}" for sign, _, limit in self._limits]
-        return " " + (" " if whole else " and ").join(parts) if parts else ""
-
-    @property
-    def _choices(self) -> tuple[Any, ...] | None:
-        node = self._parsed[0]
-        if not (isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Literal")):
-            return None
-        choices = ast.literal_eval(node.slice)
-        return choices if isinstance(choices, tuple) else (choices,)
 
 
 @dataclass(frozen=True)

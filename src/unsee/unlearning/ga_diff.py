@@ -8,7 +8,7 @@ from unsee.models.likelihood import Scores
 from unsee.unlearning.method import Needs, method
 
 
-@method("ga_diff", Needs(retain=True))
+@method("ga_diff", Needs(retain_examples=True))
 def ga_diff(forget: Scores, retain: Scores) -> Tensor:
     """``- L(D_f) + L(D_r)`` (VL-Eraser supplement 8.3, GA_Diff)."""
     return retain.nll() - forget.nll()

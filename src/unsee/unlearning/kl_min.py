@@ -11,7 +11,7 @@ from unsee.models.likelihood import Scores
 from unsee.unlearning.method import Needs, method
 
 
-@method("kl_min", Needs(retain=True, reference="vanilla", reference_on="retain", vocabulary=True))
+@method("kl_min", Needs(retain_examples=True, reference="vanilla", reference_on="retain", vocabulary=True))
 def kl_min(
     forget: Scores,
     retain: Scores,

@@ -2,11 +2,11 @@
 
 A method is one file in this folder with one decorated function::
 
-    @method("npo", Needs(reference="retain"))
+    @method("npo", Needs(reference="retain_only"))
     def npo(forget: Scores, reference: Scores, *, beta: float = 0.4) -> Tensor: ...
 
 Its positional parameters, by name, are what the loop hands it: ``forget`` (scores of the forget examples), ``retain`` (of as many
-retain examples, with ``Needs(retain=True)``) and ``reference`` (what the reference model says of the forget examples, or
+retain examples, with ``Needs(retain_examples=True)``) and ``reference`` (what the reference model says of the forget examples, or
 of the retain examples where ``Needs(reference_on="retain")``). Its keyword-only parameters are its options in config.yaml. The file is read
 without being imported when the workflow is planned (``unlearning/catalogue.py``): write names, needs and
 defaults as literals.
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from unsee.models.model import VisionLanguageModel
     from unsee.models.pictures import Pictures
     from unsee.training.batches import Unit
-    from unsee.training.loop import Counters
+    from unsee.training.progress import Counters
     from unsee.training.settings import TrainingSettings
 
 
@@ -46,7 +46,7 @@ class Needs:
     """What must be there for a method; nothing else is loaded or computed.
 
     Attributes:
-        retain: retain examples, as many a step as forget examples.
+        retain_examples: retain examples, as many a step as forget examples.
         reference: a second opinion: of ``vanilla`` (the adapter switched off) or of the ``retain``-only model, whose
             log-probabilities are computed once, before training.
         reference_on: on which examples.
@@ -56,8 +56,8 @@ class Needs:
             in one part.
     """
 
-    retain: bool = False
-    reference: Literal["none", "vanilla", "retain"] = "none"
+    retain_examples: bool = False
+    reference: Literal["none", "vanilla", "retain_only"] = "none"
     reference_on: Literal["forget", "retain"] = "forget"
     vocabulary: bool = False
     prepare: Literal["none", "retain"] = "none"

@@ -26,8 +26,9 @@ from unsee.models.half import HalfLinear
 from unsee.models.likelihood import Scores, score
 from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Batch
-from unsee.training.batches import Unit, batch
-from unsee.training.loop import Step, add_lora, gradient_checkpointing
+from unsee.training.batches import Step, Unit, batch
+from unsee.training.loop import gradient_checkpointing
+from unsee.training.lora import add_lora
 from unsee.unlearning.method import Context, Needs, method
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class MaskError(RuntimeError):
     """The saliency mask is all true or all false: it selects nothing."""
 
 
-@method("mmunlearner", Needs(retain=True))
+@method("mmunlearner", Needs(retain_examples=True))
 def mmunlearner(
     forget: Scores,
     retain: Scores,
@@ -154,7 +155,7 @@ def saliency(context: Context, units: Sequence[Unit], weights: Sequence[nn.Param
     parts = settings.gradient_accumulation * settings.num_processes
     size = 2 * max(1, settings.batch_size // parts) if together else 1
     adding = _squares_into({id(weight): sum_ for weight, sum_ in zip(weights, total, strict=True)}, vlm, context.seed)
-    context.pictures.settle()  # the tower's features are encoded anew where it is trained, though its adapter is off
+    context.pictures.freeze_training_state()  # the tower's features are encoded anew where it is trained, though its adapter is off
     checkpointing = gradient_checkpointing(vlm) if settings.gradient_checkpointing else nullcontext()
     assert isinstance(vlm.model, PeftModel)
     with vlm.model.disable_adapter(), checkpointing, _Taps(adding, vlm.device, by_row=together) as taps:

@@ -12,7 +12,7 @@ from unsee.models.likelihood import Scores
 from unsee.unlearning.method import Needs, method
 
 
-@method("npo", Needs(reference="retain", whole_step={"level": "batch_mean"}))
+@method("npo", Needs(reference="retain_only", whole_step={"level": "batch_mean"}))
 def npo(
     forget: Scores,
     reference: Scores,

@@ -18,8 +18,10 @@ from unsee.models.likelihood import Scores, score
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures, feature_cache
 from unsee.training import manifest
-from unsee.training.batches import batch, units
-from unsee.training.loop import Counters, Objective, Step, add_lora, save_adapter, train
+from unsee.training.batches import Step, batch, units
+from unsee.training.loop import Objective, train
+from unsee.training.lora import add_lora, save_adapter
+from unsee.training.progress import Counters
 from unsee.training.settings import TrainingSettings
 from unsee.unlearning.method import Context, Method, get
 from unsee.unlearning.reference import concatenate, known_scores
@@ -63,7 +65,7 @@ def unlearn(
     torch.set_num_threads(threads)
     chosen = get(method)
     training, options = TrainingSettings.split(settings)
-    if chosen.needs.reference == "retain" and reference is None:
+    if chosen.needs.reference == "retain_only" and reference is None:
         raise ValueError(f"method {method!r} needs the retain-only model as its reference; none was given")
 
     if refused := chosen.needs.refused_parts(settings):
@@ -71,7 +73,7 @@ def unlearn(
     if training.shard and chosen.prepare is not None:
         raise ValueError(f"method {method!r} looks at the whole model before it trains; expected shard: false with it")
 
-    roles = ["forget", "retain"] if chosen.needs.retain or chosen.needs.prepare == "retain" else ["forget"]
+    roles = ["forget", "retain"] if chosen.needs.retain_examples or chosen.needs.prepare == "retain" else ["forget"]
     pairs = {role: read_pairs(benchmark, person_ids(benchmark, forget_percent, role)) for role in roles}
     images = read_images(benchmark, {p.image_id for found in pairs.values() for p in found if p.image_id})
 
@@ -79,7 +81,7 @@ def unlearn(
     how = (training.packing, training.loss_tokens)
     counters = Counters()
     known: dict[str, Scores] = {}
-    if chosen.needs.reference == "retain":
+    if chosen.needs.reference == "retain_only":
         assert reference is not None
         known = known_scores(model, reference, pairs[chosen.needs.reference_on], images, *how, cache=kept)
         # Counted where they were found, too: what a method costs does not depend on who ran before.
@@ -98,7 +100,7 @@ def unlearn(
     else:
         taken = signature(chosen.prepare).parameters
         state = chosen.prepare(context, **{key: value for key, value in options.items() if key in taken})
-    trained = groups if chosen.needs.retain else {"forget": groups["forget"]}
+    trained = groups if chosen.needs.retain_examples else {"forget": groups["forget"]}
     objective = make_objective(chosen, vlm, pictures, known, state, options)
     progress = train(
         vlm,
@@ -146,7 +148,7 @@ def make_objective(
     def objective(part: Step, counters: Counters, n_in_step: Mapping[str, int]) -> Tensor:
         available: dict[str, Any] = {"state": state}
         # A step about one group alone has no examples of the other.
-        available |= dict.fromkeys(("forget", "retain", "reference"), nothing(vlm))
+        available |= dict.fromkeys(("forget", "retain", "reference"), empty_scores(vlm))
         for group, members in part.items():
             examples = batch(vlm, members).to(vlm.device)
             if state is not None:
@@ -155,7 +157,7 @@ def make_objective(
             available[group] = score(vlm, examples, pictures, vocabulary=vocabulary, n_in_step=n_in_step[group])
             counters.forward_passes += 1
         asked = part.get(needs.reference_on)
-        if needs.reference == "retain" and asked:
+        if needs.reference == "retain_only" and asked:
             available["reference"] = concatenate([known[unit.key] for unit in asked])
         elif needs.reference == "vanilla" and asked:
             assert isinstance(vlm.model, PeftModel)
@@ -167,7 +169,7 @@ def make_objective(
     return objective
 
 
-def nothing(vlm: VisionLanguageModel) -> Scores:
+def empty_scores(vlm: VisionLanguageModel) -> Scores:
     """Scores of no examples."""
     empty = torch.zeros(0, device=vlm.device)
     return Scores(empty, empty.long(), 0, empty[:, None])

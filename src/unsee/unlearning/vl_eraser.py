@@ -230,7 +230,7 @@ def prepare(
         target_modules=vlm.family.feed_forward_pattern(),
         bias="none",
     )
-    vlm.model = put_adapter(vlm.base, config, watched=True)
+    vlm.model = put_adapter(vlm.base, config, hooked=True)
     for name, layer in _adapted(context):
         if name in state.projections:
             parametrize.register_parametrization(layer.lora_A["default"], "weight", state.projections[name])

@@ -1,18 +1,19 @@
 """How questions are asked and answers are read: our way, or that of a published evaluation. No model, no torch.
 
-One file a protocol, each with the interface :class:`Asking`. A question is a row of the questions table; a protocol may show it
+One file a protocol, each with the interface :class:`Protocol`. A question is a row of the questions table; a protocol may show it
 with another picture, and with ``examples``: rows that it shows, with their answers, before it.
 """
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # planning reads SETTINGS and needs no tables
     import pandas as pd
 
-Row = dict[str, Any]
+Question = dict[str, Any]
 
 #: The settings (keys of the configuration's ``evaluation``) that each protocol goes by, besides the batch size.
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -25,7 +26,7 @@ ONLY_SCORES = ("cloze_rule", "rouge_stemmer")
 ONLY_ANSWERS = ("max_new_tokens",)
 
 
-class Speaker(Protocol):
+class ChatModel(typing.Protocol):
     """What a protocol needs of a model to put a question to it."""
 
     @property
@@ -42,36 +43,36 @@ class Speaker(Protocol):
         ...
 
 
-class Asking(Protocol):
+class Protocol(typing.Protocol):
     """A protocol."""
 
     name: str
     #: Raised whenever a word of a prompt or a rule of reading changes: scores of two versions do not compare.
     version: int
-    #: The metrics of each task, in the order of :meth:`values`.
+    #: The metrics of each task, in the order of :meth:`score`.
     metrics: Mapping[str, tuple[str, ...]]
     #: Columns of a row: questions alike in them are read as one pack.
-    together: tuple[str, ...]
+    pack_by: tuple[str, ...]
     #: Length of a written answer.
     max_new_tokens: int
-    #: Tasks in which some questions are not asked, see :meth:`left_out`.
-    leaves_out: tuple[str, ...]
+    #: Tasks in which some questions are not asked, see :meth:`excluded`.
+    partial_tasks: tuple[str, ...]
 
-    def rows(
-        self, questions: Sequence[Row], splits: pd.DataFrame, image_ids: Sequence[str], percents: Sequence[int]
-    ) -> list[Row]:
+    def prepare(
+        self, questions: Sequence[Question], splits: pd.DataFrame, image_ids: Sequence[str], percents: Sequence[int]
+    ) -> list[Question]:
         """What to ask of the questions that a run at these ratios may be asked; ``image_ids`` are all there are."""
         ...
 
-    def left_out(self, questions: pd.DataFrame, splits: pd.DataFrame, percent: int) -> set[str]:
+    def excluded(self, questions: pd.DataFrame, splits: pd.DataFrame, percent: int) -> set[str]:
         """Ids of the questions of a ratio's sets that are not asked."""
         ...
 
-    def prompt(self, row: Row, speaker: Speaker) -> str:
-        """The whole prompt, with a placeholder for each of :func:`pictures`."""
+    def prompt(self, question: Question, chat_model: ChatModel) -> str:
+        """The whole prompt, with a placeholder for each of :func:`prompt_images`."""
         ...
 
-    def answers(self, row: Row) -> list[str | None]:
+    def candidates(self, question: Question) -> list[str | None]:
         """The answers whose likelihood is wanted, or ``[None]`` where the model writes one."""
         ...
 
@@ -79,15 +80,15 @@ class Asking(Protocol):
         """Whether options are compared by the mean of their tokens' log-probabilities, or by the sum."""
         ...
 
-    def output(self, text: str) -> str:
+    def extract_answer(self, text: str) -> str:
         """What counts as the answer in what was written."""
         ...
 
-    def choice(self, row: Row, output: str) -> int | None:
+    def parse_choice(self, question: Question, output: str) -> int | None:
         """The option that a written answer names, -1 for none; ``None`` where there is nothing to choose."""
         ...
 
-    def values(self, answer: Mapping[str, Any]) -> Sequence[float]:
+    def score(self, answer: Mapping[str, Any]) -> Sequence[float]:
         """The metrics of one answer.
 
         Args:
@@ -99,13 +100,13 @@ class Asking(Protocol):
         ...
 
 
-def pictures(row: Row) -> list[str]:
+def prompt_images(question: Question) -> list[str]:
     """The pictures of a question's prompt in order: those of its examples, then its own."""
-    shown = [*(example["image_id"] for example in row.get("examples", ())), row["image_id"]]
-    return [image_id for image_id in shown if image_id is not None]
+    image_ids = [*(example["image_id"] for example in question.get("examples", ())), question["image_id"]]
+    return [image_id for image_id in image_ids if image_id is not None]
 
 
-def make(settings: Mapping[str, Any]) -> Asking:
+def load_protocol(settings: Mapping[str, Any]) -> Protocol:
     """The protocol of some settings: ``protocol`` (by default ours) and its own, see :data:`SETTINGS`.
 
     Raises:

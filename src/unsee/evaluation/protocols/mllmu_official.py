@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from unsee.evaluation.protocols import Row, Speaker, published
+from unsee.evaluation.protocols import ChatModel, Question, published
 
-_SHOWN = {"classification": 1, "cloze": 2}
+_EXAMPLE_PEOPLE = {"classification": 1, "cloze": 2}
 
 
 class MllmuOfficial(published.Published):
-    """See :class:`unsee.evaluation.protocols.Asking`."""
+    """See :class:`unsee.evaluation.protocols.Protocol`."""
 
     name = "mllmu-official"
     version = 1
 
-    def shown(self, task: str) -> int:
-        return _SHOWN.get(task, 0)
+    def example_people(self, task: str) -> int:
+        return _EXAMPLE_PEOPLE.get(task, 0)
 
-    def prompt(self, row: Row, speaker: Speaker) -> str:
-        if not speaker.written_turns:
+    def prompt(self, question: Question, chat_model: ChatModel) -> str:
+        if not chat_model.written_turns:
             raise ValueError(
                 "MLLMU-Bench's own evaluation has no prompts for this model's family; expected llava (model.family), or "
                 "evaluation.protocol to be unsee or mmunlearner"
             )
-        return speaker.raw(published.written(row))
+        return chat_model.raw(published.manual_prompt(question))
 
-    def output(self, text: str) -> str:
+    def extract_answer(self, text: str) -> str:
         # It splits the whole text at "ASSISTANT:" and takes the second part: a model that goes on with turns is cut.
         return text.split("ASSISTANT:")[0].strip()

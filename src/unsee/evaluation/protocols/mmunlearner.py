@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from unsee.evaluation.protocols import Row, Speaker, published
+from unsee.evaluation.protocols import ChatModel, Question, published
 
 
 class MMUnlearner(published.Published):
-    """See :class:`unsee.evaluation.protocols.Asking`.
+    """See :class:`unsee.evaluation.protocols.Protocol`.
 
     Args:
         seed: of the draws.
@@ -22,26 +22,26 @@ class MMUnlearner(published.Published):
         super().__init__(seed=seed)
         self._shots = shots
 
-    def shown(self, task: str) -> int:
+    def example_people(self, task: str) -> int:
         return 0 if task == "generation" else self._shots
 
-    def prompt(self, row: Row, speaker: Speaker) -> str:
-        with_image, question = row["image_id"] is not None, row["question"]
-        if speaker.written_turns:
-            return speaker.raw(published.written(row))
-        if row["task"] == "cloze":
+    def prompt(self, question: Question, chat_model: ChatModel) -> str:
+        with_image, text = question["image_id"] is not None, question["question"]
+        if chat_model.written_turns:
+            return chat_model.raw(published.manual_prompt(question))
+        if question["task"] == "cloze":
             # Without a picture there is a placeholder all the same, which no picture fills, and there are no examples.
-            before = f"{published.written_examples(row)}\n" if with_image else ""
-            return speaker.prompt(f"{before}{published.blank(question)}", with_image=True)
+            before = f"{published.examples_text(question)}\n" if with_image else ""
+            return chat_model.prompt(f"{before}{published.blank(text)}", with_image=True)
         if not with_image:
-            return speaker.raw(published.written(row))
-        if row["task"] == "generation":
-            return speaker.prompt(f"{question}\n{published.ACCURATELY}", with_image=True)
-        words = f"{published.written_examples(row)}\n{question}\n{published.options(row)}\n{published.ONE_LETTER}"
-        return speaker.prompt(words, with_image=True)
+            return chat_model.raw(published.manual_prompt(question))
+        if question["task"] == "generation":
+            return chat_model.prompt(f"{text}\n{published.ACCURATELY}", with_image=True)
+        words = f"{published.examples_text(question)}\n{text}\n{published.options(question)}\n{published.ONE_LETTER}"
+        return chat_model.prompt(words, with_image=True)
 
-    def output(self, text: str) -> str:
+    def extract_answer(self, text: str) -> str:
         return text
 
-    def choice(self, row: Row, output: str) -> int | None:
-        return super().choice(row, re.sub("[^a-zA-Z0-9]", "", output))
+    def parse_choice(self, question: Question, output: str) -> int | None:
+        return super().parse_choice(question, re.sub("[^a-zA-Z0-9]", "", output))

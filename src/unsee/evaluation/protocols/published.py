@@ -22,7 +22,7 @@ import pandas as pd
 
 from unsee.benchmarks.splits import assign_sets
 from unsee.evaluation import generation
-from unsee.evaluation.protocols import Row
+from unsee.evaluation.protocols import Question
 
 LETTERS = "ABCD"
 ONE_LETTER = "Just give ONE letter representing the answer directly."
@@ -34,7 +34,7 @@ _KEYS = ["question_id", "person_id", "origin", "task", "modality"]
 _ROLES = {"forget": "forget", "test": "forget", "retain": "retain"}
 
 
-def options(row: Row) -> str:
+def options(row: Question) -> str:
     """Four lines, whatever the question has: a missing option is printed as None."""
     texts = dict(zip(LETTERS, row["options"], strict=False))
     return "\n".join(f"{letter}: {texts.get(letter)}" for letter in LETTERS)
@@ -45,12 +45,12 @@ def blank(question: str) -> str:
     return f"{question.replace('__', '[Blank]')}\n{FILL_IN}"
 
 
-def written_examples(row: Row) -> str:
+def examples_text(row: Question) -> str:
     """The examples in front of a question, as both evaluations write them."""
     return "".join(_example(row["task"], example) for example in row.get("examples", ()))
 
 
-def _example(task: str, row: Row) -> str:
+def _example(task: str, row: Question) -> str:
     with_image = row["image_id"] is not None
     if task == "classification":
         answer = LETTERS[row["answer_index"]]
@@ -59,21 +59,21 @@ def _example(task: str, row: Row) -> str:
     return f"USER:{'<image>' if with_image else ''}\n{blank(row['question'])}\nCorrect Answer: {row['answer']}\n"
 
 
-def written(row: Row) -> str:
+def manual_prompt(row: Question) -> str:
     """The whole prompt of a model whose turns are written by hand: LLaVA's, the same in both evaluations."""
     with_image = row["image_id"] is not None
     question, turn = row["question"], "USER: <image>" if with_image else "USER:"
     if row["task"] == "classification":
-        return f"{written_examples(row)}{turn}\n{question}\n{options(row)}\n{ONE_LETTER}\nASSISTANT:"
+        return f"{examples_text(row)}{turn}\n{question}\n{options(row)}\n{ONE_LETTER}\nASSISTANT:"
     if row["task"] == "cloze":
-        return f"{written_examples(row)}{turn}\n{blank(question)}\nASSISTANT:"
+        return f"{examples_text(row)}{turn}\n{blank(question)}\nASSISTANT:"
     if with_image:
         return f"{turn}\n{question}\n{ACCURATELY}\nASSISTANT: "
     return f"{turn} {question}\n{IN_ENGLISH.format('')}\nASSISTANT:"
 
 
 class Published(ABC):
-    """All of :class:`unsee.evaluation.protocols.Asking` that both do alike.
+    """All of :class:`unsee.evaluation.protocols.Protocol` that both do alike.
 
     Args:
         seed: of the draws.
@@ -85,29 +85,29 @@ class Published(ABC):
         "cloze": ("accuracy",),
     }
     # A pack a task: examples fill a model's context, and three tasks' would fill its memory.
-    together: tuple[str, ...] = ("origin", "person_id", "task")
+    pack_by: tuple[str, ...] = ("origin", "person_id", "task")
     max_new_tokens = 50
-    leaves_out: tuple[str, ...] = ("classification", "cloze")
+    partial_tasks: tuple[str, ...] = ("classification", "cloze")
 
     def __init__(self, *, seed: int = 0) -> None:
         self._seed = seed
         self._drawn: dict[tuple[int, str, str], list[str]] = {}
 
     @abstractmethod
-    def shown(self, task: str) -> int:
+    def example_people(self, task: str) -> int:
         """How many people's questions are the examples of a task."""
 
-    def rows(
-        self, questions: Sequence[Row], splits: pd.DataFrame, image_ids: Sequence[str], percents: Sequence[int]
-    ) -> list[Row]:
+    def prepare(
+        self, questions: Sequence[Question], splits: pd.DataFrame, image_ids: Sequence[str], percents: Sequence[int]
+    ) -> list[Question]:
         if len(percents) != 1:
             raise ValueError(
                 f"a published protocol asks at one ratio, whose people its examples are; got {list(percents)}"
             )
         table = pd.DataFrame([[q[key] for key in _KEYS] for q in questions], columns=pd.Index(_KEYS, dtype="object"))
-        left = self.left_out(table, splits, percents[0])
+        left = self.excluded(table, splits, percents[0])
         groups = assign_sets(table, splits, percents[0])
-        profiles: dict[tuple[str, ...], list[Row]] = {}
+        profiles: dict[tuple[str, ...], list[Question]] = {}
         for question in sorted(questions, key=_number):
             if question["origin"] == "profile":
                 profiles.setdefault(_kind(question, question["person_id"]), []).append(question)
@@ -125,9 +125,9 @@ class Published(ABC):
             found.append({**question, "image_id": self._picture(question, tests), "examples": examples})
         return found
 
-    def left_out(self, questions: pd.DataFrame, splits: pd.DataFrame, percent: int) -> set[str]:
+    def excluded(self, questions: pd.DataFrame, splits: pd.DataFrame, percent: int) -> set[str]:
         groups = assign_sets(questions, splits, percent)
-        rows: list[Row] = questions[_KEYS].to_dict("records")  # type: ignore[assignment]
+        rows: list[Question] = questions[_KEYS].to_dict("records")  # type: ignore[assignment]
         examples = Counter(_kind(row, row["person_id"]) for row in rows if row["origin"] == "profile")
         return {
             row["question_id"]
@@ -137,18 +137,18 @@ class Published(ABC):
             and _number(row) < examples[_kind(row, row["person_id"])]
         }
 
-    def answers(self, row: Row) -> list[str | None]:
+    def candidates(self, row: Question) -> list[str | None]:
         return [None]
 
     def per_token(self, task: str) -> bool:
         return True
 
-    def choice(self, row: Row, output: str) -> int | None:
+    def parse_choice(self, row: Question, output: str) -> int | None:
         if row["task"] != "classification":
             return None
         return LETTERS[: len(row["options"])].find(output[:1].upper() or " ")
 
-    def values(self, answer: Mapping[str, Any]) -> Sequence[float]:
+    def score(self, answer: Mapping[str, Any]) -> Sequence[float]:
         if answer["task"] == "classification":
             return [float(answer["correct"])]
         if answer["task"] == "cloze":
@@ -157,7 +157,7 @@ class Published(ABC):
 
     def _people(self, splits: pd.DataFrame, percent: int, group: str | None, task: str) -> list[str]:
         """Whose questions are the examples of a set and task."""
-        n = self.shown(task)
+        n = self.example_people(task)
         if not n or group not in _ROLES:
             return []
         key = (percent, group, task)
@@ -172,7 +172,7 @@ class Published(ABC):
             self._drawn[key] = Random(f"{self._seed}:examples:{percent}:{group}:{task}").sample(people, n)
         return self._drawn[key]
 
-    def _picture(self, question: Row, tests: Mapping[str, Sequence[str]]) -> str | None:
+    def _picture(self, question: Question, tests: Mapping[str, Sequence[str]]) -> str | None:
         image_id: str | None = question["image_id"]
         if image_id is None or question["origin"] != "test":
             return image_id
@@ -180,10 +180,10 @@ class Published(ABC):
         return Random(f"{self._seed}:picture:{person}:{task}").choice(tests[person])
 
 
-def _kind(row: Row, person: str) -> tuple[str, ...]:
+def _kind(row: Question, person: str) -> tuple[str, ...]:
     return person, row["task"], row["modality"]
 
 
-def _number(row: Row) -> int:
+def _number(row: Question) -> int:
     """A question's place in its published list, which its id ends in."""
     return int(row["question_id"].rsplit("/", 1)[-1])

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from unsee.evaluation import classification, cloze, generation, prompts
-from unsee.evaluation.protocols import Row, Speaker
+from unsee.evaluation.protocols import ChatModel, Question
 
 
 class Unsee:
-    """See :class:`unsee.evaluation.protocols.Asking`.
+    """See :class:`unsee.evaluation.protocols.Protocol`.
 
     Args:
         classification: ``likelihood`` a token of each option's text, ``likelihood_sum`` of the whole text, or likelihood
@@ -30,8 +30,8 @@ class Unsee:
         "cloze": ("accuracy",),
         "likelihood": classification.METRICS[1:],
     }
-    together: tuple[str, ...] = ("origin", "person_id")
-    leaves_out: tuple[str, ...] = ()
+    pack_by: tuple[str, ...] = ("origin", "person_id")
+    partial_tasks: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -44,34 +44,34 @@ class Unsee:
         self.max_new_tokens = max_new_tokens
         self._scoring, self._cloze_rule, self._rouge_stemmer = classification, cloze_rule, rouge_stemmer
 
-    def rows(
-        self, questions: Sequence[Row], splits: pd.DataFrame, image_ids: Sequence[str], percents: Sequence[int]
-    ) -> list[Row]:
+    def prepare(
+        self, questions: Sequence[Question], splits: pd.DataFrame, image_ids: Sequence[str], percents: Sequence[int]
+    ) -> list[Question]:
         return list(questions)
 
-    def left_out(self, questions: pd.DataFrame, splits: pd.DataFrame, percent: int) -> set[str]:
+    def excluded(self, questions: pd.DataFrame, splits: pd.DataFrame, percent: int) -> set[str]:
         return set()
 
-    def prompt(self, row: Row, speaker: Speaker) -> str:
-        words = prompts.render(row["task"], row["question"], row["options"], self._scoring)
-        return speaker.prompt(words, with_image=row["image_id"] is not None)
+    def prompt(self, question: Question, chat_model: ChatModel) -> str:
+        words = prompts.render(question["task"], question["question"], question["options"], self._scoring)
+        return chat_model.prompt(words, with_image=question["image_id"] is not None)
 
-    def answers(self, row: Row) -> list[str | None]:
-        if row["task"] == "classification" and self._scoring == "letter":
-            return list(prompts.LETTERS[: len(row["options"])])
-        return list(row["options"]) or [None]
+    def candidates(self, question: Question) -> list[str | None]:
+        if question["task"] == "classification" and self._scoring == "letter":
+            return list(prompts.LETTERS[: len(question["options"])])
+        return list(question["options"]) or [None]
 
     def per_token(self, task: str) -> bool:
         # The truth ratio of the task likelihood is TOFU's, by token.
         return task == "likelihood" or self._scoring != "likelihood_sum"
 
-    def output(self, text: str) -> str:
+    def extract_answer(self, text: str) -> str:
         return text.strip()
 
-    def choice(self, row: Row, output: str) -> int | None:
+    def parse_choice(self, question: Question, output: str) -> int | None:
         return None
 
-    def values(self, answer: Mapping[str, Any]) -> Sequence[float]:
+    def score(self, answer: Mapping[str, Any]) -> Sequence[float]:
         if answer["task"] == "cloze":
             return [float(cloze.matches(answer["output"], answer["reference"], self._cloze_rule))]
         if answer["task"] == "generation":
