@@ -141,7 +141,7 @@ def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: in
             "scores": over_seeds(items),
             "differences": compared,
             "costs": pd.DataFrame({"model": "made-up", "forget_percent": percent, "method": list(RIGHT), "seed": 0}),
-            "statistics": count(folder),
+            "statistics": count(folder, [percent]),
             "ranking": ranking,
         },
         utility=0.95,

@@ -12,6 +12,11 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+# Processes started from here, pytest-xdist's workers too, reuse freed memory: a float32 copy of a large matrix, made anew
+# for each token, otherwise costs as much in page faults as in arithmetic.
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
+
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 if WORKER:  # before torch is imported: the workers already use every core
     for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "RAYON"):

@@ -26,8 +26,7 @@ from tests import error_page
 from tools import memory_page
 from unsee import memory
 from unsee.core import disk
-from unsee.evaluation import anchor, engine
-from unsee.evaluation.protocols import load_protocol
+from unsee.evaluation import engine
 from unsee.jobs.config import ConfigError, resolve
 from unsee.jobs.config_checks import check, check_memory
 from unsee.memory.blocks import Block
@@ -180,11 +179,9 @@ def test_what_is_said_twice_is_the_same() -> None:
         rule
         for file in (ROOT / "workflow" / "rules").glob("*.smk")
         for rule, body in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", file.read_text(), re.MULTILINE)
-        if "model=model()" in body
+        if "model=plan.model.files" in body
     }
     assert rules == {*memory.LOADING, *memory.ON_REQUEST}
-    assert memory.ANCHOR_PROTOCOL == anchor.PROTOCOL
-    assert load_protocol({"protocol": anchor.PROTOCOL}).example_people(anchor.QUESTIONS["task"]) == 0
 
 
 # --- the parts of a need -----------------------------------------------------------------------------------------
@@ -380,26 +377,6 @@ def test_the_rules_that_run_on_request_are_checked_when_they_are_requested() -> 
         assert f"resources.{rule}.mem_mb is 8000; expected at least" in refused_memory(rule, little)
 
 
-def test_the_anchor_is_asked_without_examples_under_any_protocol() -> None:
-    """By the arithmetic of ``predict`` under a published protocol, without vanilla's adapter."""
-    config = laid_over("paper-llava-1.5-7b", "gpu-24gb")
-    lengths, shapes = memory.LENGTHS["mllmu"], published(LLAVA, "float16")
-    expected = memory.answering(shapes, lengths, {"protocol": "mmunlearner", "shots": 0, "batch_size": 30})
-    for protocol in ("unsee", "mllmu-official", "mmunlearner"):
-        asked = {**config["evaluation"], "protocol": protocol, "batch_size": 30}
-        needs = memory.needs_of({**config, "evaluation": asked}, {}, shapes)
-        assert {rule: need for _, rule, need in needs}["ask_anchor"] == expected
-    line = refused_memory("ask_anchor", {**config, "evaluation": {**config["evaluation"], "batch_size": 30}})
-    error_page.check(
-        "an evaluation.batch_size with which a GPU cannot hold the check of a known figure", "planning", line
-    )
-    largest = int(line.rsplit(" ", 1)[1])
-    fitting = {**config, "evaluation": {**config["evaluation"], "batch_size": largest}}
-    check_memory("ask_anchor", fitting, {}, ROOT)
-    fitting["evaluation"]["batch_size"] += 1
-    refused_memory("ask_anchor", fitting)
-
-
 def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does() -> None:
     asked = {"protocol": "mllmu-official"}
     config = laid_over("paper-llava-1.5-7b", "gpu-40gb", evaluation={**asked, "batch_size": 9})
@@ -421,7 +398,7 @@ def test_a_card_that_holds_no_settings_is_refused_with_the_smallest_that_does() 
 def test_a_rule_may_have_a_card_of_its_own() -> None:
     config = laid_over("paper-llava-1.5-7b", "gpu-24gb", cluster={"gpu_gb": 12})
     assert len(complaints(config)) == 2 + len(config["methods"])
-    for rule in ("finetune", "unlearn"):
+    for rule in ("finetune", "train_reference", "unlearn"):
         config["resources"][rule] = {**config["resources"][rule], "gpu_gb": 24}
     (line,) = complaints(config)
     assert "evaluation.batch_size" in line
@@ -438,7 +415,8 @@ def test_nothing_is_refused_without_a_card_or_on_a_cpu() -> None:
 
 def test_weights_that_are_shared_out_are_not_judged() -> None:
     config = laid_over("paper-qwen2-vl-7b", "gpu-24gb", cluster={"gpu_gb": 10})
-    config["resources"]["finetune"] = {**config["resources"]["finetune"], "gpu": 2}
+    for rule in ("finetune", "train_reference"):
+        config["resources"][rule] = {**config["resources"][rule], "gpu": 2}
     config["finetune"] |= {"num_processes": 2, "shard": True}
     assert not [line for line in complaints(config) if " finetune" in line]
 

@@ -70,7 +70,8 @@ def needs(config: dict[str, Any]) -> dict[str, memory.Need]:
     assert shapes is not None
     entries = resolve(config, _methods())
     needs_of_rules = memory.needs_of(config, entries, shapes)
-    return {key[1] if rule == "unlearn" else rule: need for key, rule, need in needs_of_rules if rule in memory.LOADING}
+    shown = {*memory.LOADING} - {"train_reference"}  # needs what finetune needs
+    return {key[1] if rule == "unlearn" else rule: need for key, rule, need in needs_of_rules if rule in shown}
 
 
 def fit(section: dict[str, Any], card: int) -> bool:

@@ -49,7 +49,8 @@ def main() -> None:
         table.groupby("method")[["forget_classification", "retain_classification"]].mean().loc[["vanilla", "retain"]]
     )
     print("Vanilla {:.1f} / {:.1f}, retain-only {:.1f} / {:.1f} (forget / retain).\n".format(*known.to_numpy().ravel()))
-    print(found.assign(chosen=found["chosen"].map({True: "*", False: ""})).to_markdown(index=False, floatfmt="g"))
+    marked = found.assign(chosen=found["chosen"].map({True: "*", False: ""}))
+    print(marked.to_markdown(index=False, floatfmt=("", "g", ".1f", ".1f", ".1f", "")))
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def test_processes_have_a_gpu_each() -> None:
     config = yaml.safe_load((root / "config.yaml").read_text())
     config["methods"]["ga"]["num_processes"] = 4
     check(config, catalogue.read(), root)  # on a CPU there is none to have
-    config["resources"]["unlearn"]["gpu"] = 2
+    config["resources"]["unlearn"] = {"gpu": 2}
     with pytest.raises(
         ConfigError, match=r"ga\.num_processes is 4, of jobs with 2 GPUs; expected at most resources.unlearn.gpu"
     ):

@@ -41,7 +41,7 @@ def put(config: dict[str, Any], key: str, value: Any) -> None:
     """Set ``a.b.c``."""
     *above, last = key.split(".")
     for part in above:
-        config = config[part]
+        config = config.setdefault(part, {})
     config[last] = value
 
 

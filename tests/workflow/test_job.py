@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 JOB = "unlearn/tiny/forget5/npo/seed0"
-# What Snakemake puts before every script, as far as job.py looks at it.
+# What Snakemake puts before every script, as far as _job.py looks at it.
 BEFORE = f"""
 import os, signal, sys
 from snakemake.iocontainers import Namedlist
@@ -19,8 +19,8 @@ snakemake = SimpleNamespace(
     resources=Namedlist(fromdict={{"gpu": GPU}}), params=Namedlist(fromdict={{"model": {{"dtype": "DTYPE"}}}}),
 )
 sys.path.insert(0, "SCRIPTS")
-import job
-job.start(snakemake)
+import _job
+_job.start(snakemake)
 print("at work")
 """
 
@@ -79,7 +79,7 @@ def digest(case, **changed):
     snakemake.config = {"checkpoint": {"minutes": 10, "steps": None}}
     snakemake.input = ["input"]
     snakemake.__dict__.update(changed)
-    print(case, job.checkpoint_dir(snakemake).folder.name)
+    print(case, _job.checkpoint_dir(snakemake).folder.name)
 Path("input").write_text("one")
 digest("first")
 digest("again")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import job
+import _job
 from unsee.evaluation.engine import predict
 
-job.start(snakemake)
+_job.start(snakemake)
 predict(
     snakemake.params.model,
     Path(snakemake.input.tables[0]).parent,
@@ -15,7 +15,7 @@ predict(
     settings=snakemake.params.settings | {"batch_size": snakemake.config["evaluation"]["batch_size"]},
     threads=snakemake.threads,
     output=Path(snakemake.output[0]),
-    cache=job.CACHE,
-    checkpoint_dir=job.checkpoint_dir(snakemake),
+    cache=_job.CACHE,
+    checkpoint_dir=_job.checkpoint_dir(snakemake),
 )
-job.done(snakemake)
+_job.done(snakemake)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-import job
+import _job
 from unsee.evaluation.protocols import load_protocol
 from unsee.results.page.write_trade_off import write_trade_off
 from unsee.results.statistics.trade_off import score_rescaled
 
-job.start(snakemake)
+_job.start(snakemake)
 questions = pd.read_parquet(snakemake.input.questions)
 protocol = load_protocol(snakemake.params.settings)
 scaled = {
@@ -23,4 +23,4 @@ write_trade_off(
     utility=snakemake.params.utility,
     methods=snakemake.params.methods,
 )
-job.done(snakemake)
+_job.done(snakemake)

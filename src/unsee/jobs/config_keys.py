@@ -35,15 +35,14 @@ def key_findings(config: Mapping[str, Any], root: Path) -> Iterator[Finding]:
     }
     properties = {**sections["properties"], "methods": config_schema.methods({}), "resources": resources}
     findings = list(schema_findings(config, {**sections, "properties": properties, "required": list(properties)}))
-    yield from findings or _resource_findings(config["resources"], rules)
+    yield from findings or _resource_findings(config["resources"])
 
 
-def _resource_findings(resources: Mapping[str, Any], rules: Sequence[str]) -> Iterator[Finding]:
-    """Check that every resource has a value: in ``default``, or else in the entry of each rule."""
-    for name in ["default"] if "default" in resources else rules:
-        for key in config_schema.job_keys():
-            if key not in resources.get(name, {}):
-                yield ("resources", name, key), _MISSING
+def _resource_findings(resources: Mapping[str, Any]) -> Iterator[Finding]:
+    """Check that every resource has a default."""
+    for key in config_schema.job_keys():
+        if key not in resources.get("default", {}):
+            yield ("resources", "default", key), _MISSING
 
 
 def schema_findings(

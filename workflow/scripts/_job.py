@@ -104,11 +104,12 @@ def done(snakemake: Any, **more: Any) -> None:
     """
     from unsee.jobs import receipts
 
-    kept = {"identity", "receipts", "method_sources", "configuration"}
+    # Lists of digests, and what is in the table's manifest anyway.
+    left_out = {"code", "configuration", "job_hash", "method_code", "receipts"}
     made = receipts.describe(
         rule=snakemake.rule,
-        identity=snakemake.params.identity,
-        parameters={key: value for key, value in snakemake.params.items() if key not in kept},
+        job_hash=snakemake.params.job_hash,
+        parameters={name: value for name, value in snakemake.params.items() if name not in left_out},
         inputs=map(str, snakemake.input),
         project=Path(__file__).resolve().parents[2],
     )
