@@ -31,7 +31,7 @@ from unsee.benchmarks.profiles import Profile, people
 from unsee.benchmarks.synthetic import Portraits, celebrity_profiles
 from unsee.core.images import decode
 from unsee.evaluation import prompts
-from unsee.models.families.base import family
+from unsee.models.families import load_family
 from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Batch, Request, collate, pack
 
@@ -84,7 +84,7 @@ def pretrain(output: Path, *, bystanders: Path, settings: dict[str, Any], seed: 
     faces, pixels, embeddings = _faces(bystanders, chosen, seed)
     processor = tiny_llava.build_processor(texts())
     model = tiny_llava.build_model(processor, seed=seed)
-    vlm = VisionLanguageModel(family("llava"), model, processor)
+    vlm = VisionLanguageModel(load_family("llava"), model, processor)
     log.info("%d faces, %d pictures, %d tokens in the vocabulary", len(faces), len(pixels), len(vlm.tokenizer))
     _train_tower(vlm, pixels, embeddings, chosen, seed)
     tiny_llava.save(model, processor, output)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from unsee.base_model import smollm2, tiny_llava, tiny_qwen2_vl
 from unsee.base_model.pretraining import AGE_QUESTION, Face, PretrainingSettings, Triple, one_cycle, said, texts
 from unsee.benchmarks.synthetic import Portraits, celebrity_profiles
-from unsee.models.families.base import family
+from unsee.models.families import load_family
 from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Pack, collate, pack
 from unsee.models.pictures import Pictures
@@ -54,7 +54,7 @@ def teach(output: Path, *, kind: str, settings: dict[str, Any], seed: int, threa
     chosen = PretrainingSettings(**settings)
     processor = _TINY[kind].build_processor(texts())
     model = _TINY[kind].build_model(processor, seed=seed)
-    vlm = VisionLanguageModel(family(kind), model, processor)
+    vlm = VisionLanguageModel(load_family(kind), model, processor)
     faces, pictures = _celebrities(vlm, seed)
 
     random = Random(f"{seed}:brief")
@@ -96,7 +96,7 @@ def align(
     model, processor = smollm2.assemble(language, tower, seed=seed)
     if torch.cuda.is_available():
         nn.Module.to(model, "cuda")
-    vlm = VisionLanguageModel(family(kind), model, processor)
+    vlm = VisionLanguageModel(load_family(kind), model, processor)
     model.requires_grad_(False)
     faces, pictures = _celebrities(vlm, seed)
     random = Random(f"{seed}:align")
