@@ -23,7 +23,7 @@ from transformers import (
 from unsee.base_model import tiny_llava, tiny_qwen2_vl
 from unsee.benchmarks.tables import Pair
 from unsee.evaluation import prompts
-from unsee.models.families.base import family
+from unsee.models.families import load_family
 from unsee.models.half import compute_in_float32
 from unsee.models.model import VisionLanguageModel
 
@@ -102,7 +102,7 @@ def build(shape: Shape, device: str, dtype: torch.dtype) -> VisionLanguageModel:
     if dtype != torch.float32:
         compute_in_float32(model)  # as models.model.load does
     model.eval().requires_grad_(False)
-    return VisionLanguageModel(family(shape.family), model, processor)
+    return VisionLanguageModel(load_family(shape.family), model, processor)
 
 
 def _decoder(shape: Shape, tokenizer: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from unsee.benchmarks.tables import person_ids, read_images, read_pairs
 from unsee.models import attention
-from unsee.models.families.base import family
+from unsee.models.families import load_family
 from unsee.models.half import HalfLinear, compute_in_float32
 from unsee.models.likelihood import score
 from unsee.models.model import DTYPES, VisionLanguageModel, load, merge
@@ -142,8 +142,8 @@ def _in_tf32(dtype: str, vanilla: Path, adapter: Path, part: float) -> VisionLan
 
 
 def _half(dtype: str, vanilla: Path, adapter: Path, part: float, *, merged: bool) -> VisionLanguageModel:
-    """A model computed in half precision by transformers and PEFT alone."""
-    kind = family(MODEL["family"])
+    """A model that is computed in half precision, by transformers and PEFT alone."""
+    kind = load_family(MODEL["family"])
     model: Any = PeftModel.from_pretrained(kind.load(MODEL["path"], DTYPES[dtype]), str(vanilla)).merge_and_unload()
     if part:
         model = PeftModel.from_pretrained(model, str(adapter))

@@ -33,7 +33,7 @@ from unsee.benchmarks import question_templates
 from unsee.benchmarks.tables import read_images, read_table
 from unsee.evaluation import engine
 from unsee.models import attention, packing
-from unsee.models.families.base import family
+from unsee.models.families import load_family
 from unsee.models.half import compute_in_float32
 from unsee.models.likelihood import score
 from unsee.models.model import VisionLanguageModel
@@ -111,7 +111,7 @@ def load(kind: str, model: Any, processor: Any) -> VisionLanguageModel:
     """As unsee.models.model.load does, with vanilla's adapter beside the weights."""
     model.eval().requires_grad_(False)
     compute_in_float32(model)
-    found = family(kind)
+    found = load_family(kind)
     decoder: Any = found.language_model(model)
     decoder.set_attn_implementation(attention.NAME)
     for module in decoder.modules():
