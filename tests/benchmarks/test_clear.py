@@ -17,7 +17,7 @@ from PIL import Image
 from tests import error_page
 from unsee.benchmarks import clear, published
 from unsee.benchmarks.schema import BenchmarkError
-from unsee.evaluation.engine import predict
+from unsee.evaluation.predict import predict
 from unsee.evaluation.scoring import score_predictions
 from unsee.results.tables.scores import Run, gather, summarise
 from unsee.results.tables.table3 import table3

@@ -6,7 +6,6 @@ import pandas as pd
 
 import job
 from unsee.core.files import write_text
-from unsee.evaluation.protocols import load_protocol
 from unsee.results.page.drawing import save
 from unsee.results.page.figures_trade_off import equal_utility
 from unsee.results.statistics.trade_off import score_rescaled, to_markdown, trade_off
@@ -14,10 +13,9 @@ from unsee.results.tables.table3 import write_csv
 
 job.start(snakemake)
 given, made, asked = snakemake.input, snakemake.output, snakemake.params
-protocol = load_protocol(asked.settings)
 questions = pd.read_parquet(given.questions)
 scaled = {
-    tuple(run): score_rescaled(pd.read_parquet(file), questions, protocol)
+    tuple(run): score_rescaled(pd.read_parquet(file), questions, asked.settings)
     for run, file in zip(asked.runs, given.rescaled, strict=True)
 }
 curves, ranking = trade_off(pd.read_parquet(given.answers), scaled, asked.utility, asked.methods)

@@ -20,6 +20,7 @@ import yaml
 from unsee import memory
 from unsee.benchmarks import published
 from unsee.evaluation import protocols
+from unsee.evaluation.protocols.load import load_protocol
 from unsee.jobs.config import ConfigError, Entry, Key, content_of, is_row, resolve
 from unsee.jobs.config_files import (
     LARGEST,
@@ -301,7 +302,7 @@ def _protocol_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     name, benchmark = config["evaluation"]["protocol"], config["benchmark"]
     if name == "unsee" or benchmark["name"] != "synthetic":
         return
-    protocol: Any = protocols.load_protocol(config["evaluation"])
+    protocol: Any = load_protocol(config["evaluation"])
     most = max(protocol.example_people(task) for task in protocol.metrics)
     for i, percent in enumerate(benchmark["forget_percents"]):
         n = round(benchmark["people"] * percent / 100)

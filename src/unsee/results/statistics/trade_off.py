@@ -7,11 +7,11 @@ update (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022, section
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from unsee.evaluation.protocols import Protocol
 from unsee.evaluation.scoring import score_predictions
 from unsee.results.statistics import jackknife
 from unsee.results.statistics.differences import BASELINES, wide
@@ -81,17 +81,19 @@ def trade_off(
     return pd.DataFrame(curves, columns=CURVE_COLUMNS), pd.DataFrame(ranking, columns=RANKING_COLUMNS)
 
 
-def score_rescaled(rescaled: pd.DataFrame, questions: pd.DataFrame, protocol: Protocol | None = None) -> pd.DataFrame:
+def score_rescaled(
+    rescaled: pd.DataFrame, questions: pd.DataFrame, settings: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
     """``scale``, ``question_id``, ``metric`` and ``value`` of one run's answers at several scales.
 
     Args:
         rescaled: rescaled.parquet.
         questions: the questions table.
-        protocol: as for :func:`unsee.evaluation.scoring.score_predictions`.
+        settings: as for :func:`unsee.evaluation.scoring.score_predictions`.
     """
     asked = questions[questions["question_id"].isin(rescaled["question_id"])]
     return pd.concat(
-        [score_predictions(part, asked, protocol).assign(scale=scale) for scale, part in rescaled.groupby("scale")],
+        [score_predictions(part, asked, settings).assign(scale=scale) for scale, part in rescaled.groupby("scale")],
         ignore_index=True,
     )
 
