@@ -1,45 +1,90 @@
-"""What the tests share: a miniature benchmark and random tiny models, each made once a session."""
+"""Fixtures of the whole suite: a miniature benchmark and random tiny models, each written once per run; the order of tests."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+import os
+import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
+
+# Processes started from here, pytest-xdist's workers too, reuse freed memory: a float32 copy of a large matrix, made anew
+# for each token, otherwise costs as much in page faults as in arithmetic.
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if WORKER:  # before torch is imported: the workers already use every core
+    for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "RAYON"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+#: Returns the shared folder with a name, after calling the given function to fill it if it does not exist yet.
+SharedFolder = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put slow tests first, and keep the quick tests of a file on one worker, so that its fixtures are made once."""
+    for item in items:
+        if not item.get_closest_marker("slow") and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")
-def mini_published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> SharedFolder:
+    """Write a folder once for all workers of pytest-xdist; tests must not change it."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if WORKER else base
+
+    def folder(name: str, write: Callable[[Path], object]) -> Path:
+        path, complete = base / "shared" / name, base / "shared" / f"{name}.complete"
+        path.parent.mkdir(exist_ok=True)
+        with FileLock(path.with_name(f"{name}.lock")):
+            if not complete.exists():
+                shutil.rmtree(path, ignore_errors=True)
+                path.mkdir()
+                write(path)
+                complete.touch()
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mini_published(shared_folder: SharedFolder) -> Path:
     """A benchmark of 12 people and 4 celebrities in the published layout."""
     from unsee.benchmarks import synthetic
 
-    folder = tmp_path_factory.mktemp("published")
-    synthetic.write(folder, people=12, celebrities=4, forget_percents=[25], seed=7)
-    return folder
+    def write(folder: Path) -> None:
+        synthetic.write(folder, people=12, celebrities=4, forget_percents=[25], seed=7)
+
+    return shared_folder("published", write)
 
 
 @pytest.fixture(scope="session")
-def mini_benchmark(mini_published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mini_benchmark(mini_published: Path, shared_folder: SharedFolder) -> Path:
     """The same as canonical tables."""
-    from unsee.benchmarks import mllmu
+    from unsee.benchmarks import published
 
-    folder = tmp_path_factory.mktemp("benchmark")
-    mllmu.load(mini_published, [25]).write(folder)
-    return folder
+    return shared_folder("benchmark", lambda folder: published.load("mllmu", mini_published, [25]).write(folder))
 
 
 @pytest.fixture(scope="session")
-def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def random_checkpoint(shared_folder: SharedFolder) -> Path:
     """A tiny LLaVA with random weights, as a checkpoint folder."""
     from unsee.base_model import tiny_llava
-    from unsee.benchmarks import wording
+    from unsee.benchmarks import question_templates
 
-    folder = tmp_path_factory.mktemp("checkpoint")
-    processor = tiny_llava.build_processor(wording.vocabulary(), vocabulary_size=1000)
-    tiny_llava.save(tiny_llava.build_model(processor, seed=0, width=64, layers=2), processor, folder)
-    return folder
+    def write(folder: Path) -> None:
+        processor = tiny_llava.build_processor(question_templates.vocabulary(), vocabulary_size=1000)
+        tiny_llava.save(tiny_llava.build_model(processor, seed=0, width=64, layers=2), processor, folder)
+
+    return shared_folder("tiny_llava", write)
 
 
 @pytest.fixture(scope="session")
@@ -49,27 +94,33 @@ def model_spec(random_checkpoint: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def random_qwen2_vl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def random_qwen2_vl(shared_folder: SharedFolder) -> Path:
     """A tiny Qwen2-VL with random weights, as a checkpoint folder."""
     import torch
 
     from unsee.base_model import tiny_qwen2_vl
-    from unsee.benchmarks import wording
+    from unsee.benchmarks import question_templates
 
-    folder = tmp_path_factory.mktemp("qwen2_vl")
-    processor = tiny_qwen2_vl.build_processor(wording.vocabulary(), vocabulary_size=1000)
-    model = tiny_qwen2_vl.build_model(processor, seed=0, width=64, layers=2)
-    with torch.no_grad():  # so that a wrong position shows: fresh weights hardly attend to anything
-        for name, weight in model.named_parameters():
-            if "q_proj.weight" in name or "k_proj.weight" in name or "qkv.weight" in name:
-                weight.mul_(12)
-    tiny_qwen2_vl.save(model, processor, folder)
-    return folder
+    def write(folder: Path) -> None:
+        processor = tiny_qwen2_vl.build_processor(question_templates.vocabulary(), vocabulary_size=1000)
+        model = tiny_qwen2_vl.build_model(processor, seed=0, width=64, layers=2)
+        with torch.no_grad():  # fresh weights hardly attend to anything; larger ones make a wrong position show
+            for name, weight in model.named_parameters():
+                if "q_proj.weight" in name or "k_proj.weight" in name or "qkv.weight" in name:
+                    weight.mul_(12)
+        tiny_qwen2_vl.save(model, processor, folder)
+
+    return shared_folder("tiny_qwen2_vl", write)
 
 
 @pytest.fixture(scope="session")
-def random_llava_next(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def random_llava_next(shared_folder: SharedFolder) -> Path:
     """A tiny LLaVA-NeXT with random weights: 48 pixels are 2 x 2 tokens, a picture up to 2 x 2 such tiles and the whole."""
+    return shared_folder("tiny_llava_next", write_llava_next)
+
+
+def write_llava_next(folder: Path) -> None:
+    """Write the checkpoint of :func:`random_llava_next`."""
     import torch
     from transformers import (
         CLIPVisionConfig,
@@ -81,10 +132,9 @@ def random_llava_next(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
     from unsee.base_model import tiny_llava
-    from unsee.benchmarks import wording
+    from unsee.benchmarks import question_templates
 
-    folder = tmp_path_factory.mktemp("llava_next")
-    tokenizer = tiny_llava.build_processor(wording.vocabulary(), vocabulary_size=1000).tokenizer
+    tokenizer = tiny_llava.build_processor(question_templates.vocabulary(), vocabulary_size=1000).tokenizer
     tiles = [[48, 96], [96, 48], [96, 96], [48, 144]]
     pictures = LlavaNextImageProcessorPil(
         size={"shortest_edge": 48}, crop_size={"height": 48, "width": 48}, image_grid_pinpoints=tiles
@@ -128,7 +178,6 @@ def random_llava_next(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     LlavaNextForConditionalGeneration(config).save_pretrained(folder)
     processor.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session", params=["llava", "llava_next", "qwen2_vl"])

@@ -29,9 +29,8 @@ from tests.live_bytes import LiveBytes
 from tools import memory_page
 from unsee import memory
 from unsee.base_model import tiny_llava
-from unsee.benchmarks import wording
-from unsee.benchmarks.schema import read_table
-from unsee.benchmarks.tables import read_images
+from unsee.benchmarks import question_templates
+from unsee.benchmarks.tables import read_images, read_table
 from unsee.evaluation import engine
 from unsee.evaluation.predict import answer_questions
 from unsee.models import attention, packing
@@ -42,7 +41,9 @@ from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Request
 from unsee.models.pictures import Pictures
 from unsee.training.batches import Unit, batch
-from unsee.training.loop import Counters, add_lora, train
+from unsee.training.loop import train
+from unsee.training.lora import add_lora
+from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning import catalogue
 from unsee.unlearning.method import Context, get
@@ -148,7 +149,7 @@ class NoPictures:
     def __init__(self, features: torch.Tensor) -> None:
         self._features = features
 
-    def settle(self) -> None:
+    def freeze_training_state(self) -> None:
         """As :class:`Pictures`."""
 
     def vary_by_epoch(self, epoch: int) -> None:
@@ -260,7 +261,7 @@ def train_under(case: Case, output: Path) -> tuple[float, float]:
             else:
                 taken = signature(method.prepare).parameters
                 state = method.prepare(context, **{key: value for key, value in options.items() if key in taken})
-            groups = groups if method.needs.retain else {"forget": groups["forget"]}
+            groups = groups if method.needs.retain_examples else {"forget": groups["forget"]}
             objective = make_objective(method, vlm, pictures, {}, state, options)
         train(vlm, pictures, groups, objective, settings, seed=0, description=case.job)
     lengths = memory.Lengths(case.words, case.answer, 1, 0, 0, 0, (1, 1), 1)
@@ -295,7 +296,7 @@ def test_answering_takes_what_the_arithmetic_says(
     monkeypatch.setattr("unsee.models.half.PIECE", 2**20)
     monkeypatch.setattr("unsee.memory.blocks.PIECE", 2**20)
     monkeypatch.setattr(packing, "blocks", lambda ends, seen: None)  # a GPU has a mask instead
-    processor = tiny_llava.build_processor(wording.vocabulary(), vocabulary_size=1000)
+    processor = tiny_llava.build_processor(question_templates.vocabulary(), vocabulary_size=1000)
     model = build("llava", 2, side=96, pixels=24)
     model.config.image_token_index = processor.tokenizer.convert_tokens_to_ids("<image>")
     vlm = load("llava", model, processor)

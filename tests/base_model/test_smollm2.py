@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast as Tokenizer
 
 from unsee.base_model import short_training, smollm2
 from unsee.base_model.tiny_llava import train_tokenizer
-from unsee.benchmarks import wording
+from unsee.benchmarks import question_templates
 from unsee.models.model import VisionLanguageModel, load
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +24,7 @@ SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 def language(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A decoder as the conversion leaves SmolLM2's, but tiny and with random weights."""
     folder = tmp_path_factory.mktemp("language")
-    words = train_tokenizer(wording.vocabulary(), 1000, SPECIAL)
+    words = train_tokenizer(question_templates.vocabulary(), 1000, SPECIAL)
     tokenizer = Tokenizer(tokenizer_object=words, eos_token="<|im_end|>", pad_token="<|im_end|>")
     torch.manual_seed(3)
     config = LlamaConfig(

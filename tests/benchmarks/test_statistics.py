@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.test_mllmu import Published, profile
-from unsee.benchmarks import biographies, mllmu, statistics, synthetic
+from unsee.benchmarks import demographics, statistics, synthetic
+from unsee.benchmarks.published import load
 
 #: As the published biographies are: keys differ, dates and places are texts.
 PUBLISHED: list[tuple[dict[str, Any], tuple[str | None, str | None, str | None, str | None]]] = [
@@ -79,7 +80,7 @@ PUBLISHED: list[tuple[dict[str, Any], tuple[str | None, str | None, str | None, 
 
 @pytest.mark.parametrize(("biography", "expected"), PUBLISHED, ids=[str(b["Name"]) for b, _ in PUBLISHED])
 def test_a_biography_is_read_whatever_its_keys(biography: dict[str, Any], expected: tuple[str | None, ...]) -> None:
-    read = (biographies.country, biographies.region, biographies.birth_year, biographies.employment)
+    read = (demographics.country, demographics.region, demographics.birth_year, demographics.employment)
     assert tuple(of(biography) for of in read) == expected
 
 
@@ -93,8 +94,8 @@ def test_published_biographies_are_counted(tmp_path: Path) -> None:
     for row, biography in zip(published.rows["Full_Set"], given, strict=True):
         row["biography"] = json.dumps({"Name": "N", **biography})
     published.rows["Retain_Set"] = [profile(1, Born="1955", Residence="Paris, France", Employment="Chef")]
-    mllmu.load(published.write(tmp_path / "raw"), [33]).write(tmp_path / "tables")
-    counted = statistics.count(tmp_path / "tables").set_index("statistic")["value"]
+    load("mllmu", published.write(tmp_path / "raw"), [33]).write(tmp_path / "tables")
+    counted = statistics.count(tmp_path / "tables", [33]).set_index("statistic")["value"]
     assert counted["Total Countries"] == "2"
     assert counted["Total Regions"] == "3"  # Texas, Lyon, Paris
     assert counted["Total Birth Years"] == "3"
@@ -113,5 +114,5 @@ def test_the_same_people_written_as_published_give_the_papers_counts() -> None:
         }
         for i, person in enumerate(people)
     ]
-    read = (biographies.country, biographies.region, biographies.birth_year, biographies.employment)
+    read = (demographics.country, demographics.region, demographics.birth_year, demographics.employment)
     assert [len({of(biography) for biography in written}) for of in read] == [70, 240, 211, 145]

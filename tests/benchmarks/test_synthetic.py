@@ -8,9 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from unsee.benchmarks import mllmu, profiles, published, statistics, synthetic, wording
-from unsee.benchmarks.schema import BenchmarkError, read_split, read_table
-from unsee.benchmarks.splits import assign_sets, draw, drawn
+from unsee.benchmarks import profiles, published, question_templates, statistics, synthetic
+from unsee.benchmarks.schema import BenchmarkError
+from unsee.benchmarks.splits import assign_sets, draw_forget_set, draw_split_table
+from unsee.benchmarks.tables import read_split, read_table
 
 TABLE_3 = {
     "Total Questions": "20754",
@@ -33,8 +34,8 @@ TABLE_3 = {
 
 def test_the_full_benchmark_has_the_papers_statistics(tmp_path: Path) -> None:
     synthetic.write(tmp_path / "raw", people=500, celebrities=153, forget_percents=[5, 10, 15], seed=3)
-    mllmu.load(tmp_path / "raw", [5, 10, 15]).write(tmp_path / "tables")
-    counted = statistics.count(tmp_path / "tables")
+    published.load("mllmu", tmp_path / "raw", [5, 10, 15]).write(tmp_path / "tables")
+    counted = statistics.count(tmp_path / "tables", [5, 10, 15])
     assert dict(zip(counted["statistic"], counted["value"], strict=True)) == TABLE_3
     names = read_table(tmp_path / "tables", "people", ["name"])["name"].to_pylist()
     assert len(set(names)) == 653
@@ -70,7 +71,7 @@ def test_options_are_other_peoples_values_of_the_same_attribute() -> None:
     for i, person in enumerate(people):
         row = synthetic._profile_row(faces, str(i), person, people, 5)
         for attribute, entry in zip(
-            wording.MULTIPLE_CHOICE, row["Classification_Task"]["Pure_Text_Questions"], strict=True
+            question_templates.MULTIPLE_CHOICE, row["Classification_Task"]["Pure_Text_Questions"], strict=True
         ):
             options = list(entry["Options"].values())
             assert len(set(options)) == 4
@@ -113,9 +114,9 @@ def test_too_many_people_and_empty_ratios_are_refused(tmp_path: Path) -> None:
 
 def test_draws_do_not_depend_on_order() -> None:
     ids = [f"{i:03d}" for i in range(40)]
-    assert draw(ids, 10, 0) == draw(ids[::-1], 10, 0)
-    assert len(draw(ids, 10, 0)) == 4
-    assert not draw(ids, 10, 0) <= draw(ids, 15, 0), "drawn for each ratio by itself"
+    assert draw_forget_set(ids, 10, 0) == draw_forget_set(ids[::-1], 10, 0)
+    assert len(draw_forget_set(ids, 10, 0)) == 4
+    assert not draw_forget_set(ids, 10, 0) <= draw_forget_set(ids, 15, 0), "drawn for each ratio by itself"
 
 
 def test_sets_follow_the_split(mini_benchmark: Path) -> None:
@@ -140,7 +141,7 @@ def test_a_ratio_is_drawn_read_and_kept_alone_as_with_the_others(mini_published:
     whole = read_table(mini_benchmark, "splits")
     ids = [f"{i:03d}" for i in range(12)]
     assert sorted(whole["person_id"].to_pylist()) == ids
-    assert drawn(ids, 25, 7).equals(whole)
+    assert draw_split_table(ids, 25, 7).equals(whole)
     assert published.read_split("mllmu", mini_published, 25, ids).equals(whole)
     assert read_split(mini_benchmark, 25).equals(whole)
 
@@ -148,7 +149,7 @@ def test_a_ratio_is_drawn_read_and_kept_alone_as_with_the_others(mini_published:
 def test_without_ratios_the_other_tables_are_the_same(
     mini_published: Path, mini_benchmark: Path, tmp_path: Path
 ) -> None:
-    mllmu.load(mini_published, []).write(tmp_path)
+    published.load("mllmu", mini_published, []).write(tmp_path)
     names = ("images", "people", "questions", "training_pairs")
     assert sorted(path.stem for path in tmp_path.iterdir()) == list(names)
     for name in names:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests import error_page
-from unsee.benchmarks import files
+from unsee.benchmarks import readers
 from unsee.benchmarks.schema import BenchmarkError
 from unsee.core import images
 
@@ -120,7 +120,7 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpa
 def refusal(data: bytes) -> str:
     """What loading a benchmark says of a picture."""
     with pytest.raises(BenchmarkError) as caught:
-        files.picture("FOLDER/Full_Set/train-00000-of-00001.parquet, row 3", {"bytes": data})
+        readers.picture("FOLDER/Full_Set/train-00000-of-00001.parquet, row 3", {"bytes": data})
     return str(caught.value)
 
 

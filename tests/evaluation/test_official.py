@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from unsee.benchmarks.schema import read_table
 from unsee.benchmarks.splits import assign_sets
+from unsee.benchmarks.tables import read_table
 from unsee.evaluation import anchor, official
 from unsee.evaluation.protocols.load import load_protocol
 from unsee.evaluation.questions import protocol_questions

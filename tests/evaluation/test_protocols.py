@@ -13,8 +13,8 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from unsee.benchmarks.schema import read_table
 from unsee.benchmarks.splits import assign_sets
+from unsee.benchmarks.tables import read_table
 from unsee.evaluation.protocol import prompt_images
 from unsee.evaluation.protocols.load import load_protocol
 from unsee.evaluation.questions import protocol_questions, read_questions

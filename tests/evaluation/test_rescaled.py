@@ -17,7 +17,7 @@ from unsee.evaluation.questions import read_questions
 from unsee.evaluation.rescaled import predict_rescaled, sample
 from unsee.models.model import load, merge
 from unsee.models.pictures import Pictures
-from unsee.training.loop import add_lora, save_adapter
+from unsee.training.lora import add_lora, save_adapter
 from unsee.training.settings import LoraSettings
 
 SETTINGS = {"classification": "likelihood", "batch_size": 4, "max_new_tokens": 4}

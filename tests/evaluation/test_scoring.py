@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
+from unsee.benchmarks.profiles import BIRTH_YEARS, FIELDS, HOBBIES, employments, regions
 from unsee.evaluation import prompts
 from unsee.evaluation.choice import choose
 from unsee.evaluation.likelihoods import probability_and_truth_ratio
@@ -75,11 +76,27 @@ def test_rouge_is_the_librarys() -> None:
         ("party", "art", False, False),
         ("", "1923", False, False),
         ("ﬁne", "fine", True, True),
+        ("5", "$5", False, False),
+        ("$5", "5", False, True),
+        ("It costs $ 5.", "$5", False, True),
+        ("5 €", "5€", True, True),
+        ("5 €", "$5", False, False),
+        ("5", "5%", False, False),
+        ("5 %", "5%", True, True),
+        ("about 5% of it", "5%", False, True),
+        ("$1,000.50", "$1,000.50", True, True),
+        ("the $ sign", "sign", True, True),
+        ("% of it", "of it", True, True),
     ],
 )
 def test_cloze(output: str, reference: str, exact: bool, contains: bool) -> None:
     assert matches(output, reference) is exact
     assert matches(output, reference, "contains") is contains
+
+
+def test_no_answer_of_the_synthetic_benchmark_has_a_sign_that_normalisation_keeps() -> None:
+    pools = [*BIRTH_YEARS, *FIELDS, *HOBBIES, *employments(), *(text for pair in regions() for text in pair)]
+    assert all(normalise(text) == text.lower() for text in pools)
 
 
 def test_cloze_normalises() -> None:

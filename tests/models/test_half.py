@@ -21,7 +21,7 @@ from unsee.models.likelihood import score
 from unsee.models.model import DTYPES, VisionLanguageModel, load, merge
 from unsee.models.pictures import Pictures
 from unsee.training.batches import batch, units
-from unsee.training.loop import add_lora, save_adapter
+from unsee.training.lora import add_lora, save_adapter
 from unsee.training.settings import LoraSettings
 
 HALF = ("bfloat16", "float16")

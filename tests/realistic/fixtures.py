@@ -1,4 +1,4 @@
-"""Checkpoints and data that look like the published ones, each made once a session."""
+"""Checkpoints and data that look like the published ones, each written once per run of the suite."""
 
 from __future__ import annotations
 
@@ -28,26 +28,23 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 
 @pytest.fixture(scope="session")
-def realistic_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+def realistic_checkpoint(shared_folder: Callable[..., Path]) -> Callable[[str, str], Path]:
     """A small checkpoint of a family in a layout, with a stand-in of its vocabulary."""
-    folders: dict[tuple[str, str], Path] = {}
 
     def folder(family: str, layout: str) -> Path:
-        if (family, layout) not in folders:
-            path = tmp_path_factory.mktemp("realistic") / f"{family}-{layout}"
-            folders[family, layout] = checkpoints.write(family, layout, path)
-        return folders[family, layout]
+        name = f"realistic-{family}-{layout}"
+        return shared_folder(name, lambda path: checkpoints.write(family, layout, path / layout)) / layout
 
     return folder
 
 
 @pytest.fixture(scope="session")
-def realistic_mllmu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def realistic_mllmu(shared_folder: Callable[..., Path]) -> Path:
     """A miniature of MLLMU-Bench: eight people, three of them to forget at 40 %, and a celebrity."""
-    return published.mllmu(tmp_path_factory.mktemp("mllmu"))
+    return shared_folder("mllmu", published.mllmu)
 
 
 @pytest.fixture(scope="session")
-def realistic_clear(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def realistic_clear(shared_folder: Callable[..., Path]) -> Path:
     """A miniature of CLEAR: three authors."""
-    return published.clear(tmp_path_factory.mktemp("clear"))
+    return shared_folder("clear", published.clear)

@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 
 from tests.realistic import checkpoints, published
-from unsee.benchmarks import mllmu
 from unsee.benchmarks import published as benchmarks
 from unsee.benchmarks.tables import read_images
 from unsee.evaluation.predict import answer_questions
@@ -49,7 +48,7 @@ PUBLISHED_TOKENS = {
 @pytest.fixture(scope="module")
 def tables(realistic_mllmu: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tables")
-    mllmu.load(realistic_mllmu, [40]).write(folder)
+    benchmarks.load("mllmu", realistic_mllmu, [40]).write(folder)
     return folder
 
 

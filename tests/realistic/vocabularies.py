@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from unsee.benchmarks import wording
+from unsee.benchmarks import question_templates
 
 LLAMA_PACKAGE, QWEN_PACKAGE = "llama-tokenizer-js@1.2.2", "dashscope==2.0.2"
 LLAMA_SIZE, QWEN_SIZE = 32_000, 151_643
@@ -175,7 +175,7 @@ def _trained_llama() -> Vocabulary:
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("▁?[^▁\n]+|\n"), "isolated")
     trainer = trainers.BpeTrainer(vocab_size=8_000, special_tokens=_LLAMA_BASE, show_progress=False)
-    tokenizer.train_from_iterator([f" {text}" for text in wording.vocabulary()], trainer)
+    tokenizer.train_from_iterator([f" {text}" for text in question_templates.vocabulary()], trainer)
     return _padded(tokenizer, LLAMA_SIZE)
 
 
@@ -185,7 +185,7 @@ def _trained_qwen() -> Vocabulary:
     trainer = trainers.BpeTrainer(
         vocab_size=8_000, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
-    tokenizer.train_from_iterator(wording.vocabulary(), trainer)
+    tokenizer.train_from_iterator(question_templates.vocabulary(), trainer)
     return _padded(tokenizer, QWEN_SIZE)
 
 

@@ -98,10 +98,15 @@ def plan(tmp_path: Path, checkpoint: Path) -> Snakemake:
 
 @dataclass(frozen=True)
 class Finished:
-    """A copy of the project, that may be edited, with a finished run in its ``results``."""
+    """A copy of the project with a finished run in its ``results``."""
 
     root: Path
     settings: Path
+
+    def copy(self, root: Path) -> Finished:
+        """Copy project and results to ``root``, to be edited there."""
+        shutil.copytree(self.root, root)
+        return Finished(root, root / self.settings.name)
 
     def call(self, *arguments: str) -> Outcome:
         """Run Snakemake there, as a person would; by default for every table."""
@@ -130,12 +135,14 @@ def copy_project(root: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Eight people, two of them to forget by two methods; whoever changes something puts it back."""
-    root = copy_project(tmp_path_factory.mktemp("finished") / "project")
-    settings = root / "mini.yaml"
-    settings.write_text(FINISHED)
-    run = Finished(root, settings)
-    outcome = run.call()
-    assert outcome.code == 0, outcome.text
-    return run
+def finished(shared_folder: Callable[..., Path]) -> Finished:
+    """A finished run: eight people, two of them to forget by two methods. Tests change copies of it only."""
+
+    def write(folder: Path) -> None:
+        root = copy_project(folder / "project")
+        (root / "mini.yaml").write_text(FINISHED)
+        outcome = Finished(root, root / "mini.yaml").call()
+        assert outcome.code == 0, outcome.text
+
+    root = shared_folder("finished", write) / "project"
+    return Finished(root, root / "mini.yaml")

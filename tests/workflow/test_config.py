@@ -14,7 +14,9 @@ from snakemake.utils import update_config
 from tests import error_page
 from unsee.jobs.config import ConfigError, resolve
 from unsee.jobs.config_checks import check
-from unsee.unlearning.catalogue import Description, Option, read
+from unsee.jobs.config_keys import key_findings
+from unsee.jobs.option import Option
+from unsee.unlearning.catalogue import Description, read
 from unsee.unlearning.method import Needs
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +41,7 @@ def put(config: dict[str, Any], key: str, value: Any) -> None:
     """Set ``a.b.c``."""
     *above, last = key.split(".")
     for part in above:
-        config = config[part]
+        config = config.setdefault(part, {})
     config[last] = value
 
 
@@ -60,9 +62,9 @@ def test_the_projects_own_configuration_passes(config: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("preset", "rate"),
     [
-        ("official-mllmu", 2e-5),
-        ("official-mmunlearner", 1e-5),
-        ("ablation-vl-eraser", 0.006),
+        ("overlay-official-mllmu", 2e-5),
+        ("overlay-official-mmunlearner", 1e-5),
+        ("run-ablation-vl-eraser", 0.006),
     ],
 )
 def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str, rate: float) -> None:
@@ -112,7 +114,7 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             "MLLMU",
             "config.yaml: benchmark.name is 'MLLMU'; expected one of synthetic, mllmu or clear",
         ),
-        ("benchmark", None, "config.yaml: benchmark is null; expected a benchmark, as config.yaml shows it"),
+        ("benchmark", None, "config.yaml: benchmark is null; expected a section, as in the project's config.yaml"),
         ("checkpoint.minutes", -1, "config.yaml: checkpoint.minutes is -1; expected a number from 0 or null"),
         ("checkpoint.steps", 0, "config.yaml: checkpoint.steps is 0; expected a whole number from 1 or null"),
         ("seeds", [], "config.yaml: seeds is []; expected a list of different whole numbers from 0, at least one"),
@@ -150,7 +152,7 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             float("nan"),
             "config.yaml: finetune.learning_rate is nan; expected a number above 0",
         ),
-        ("finetune.epochs", True, "config.yaml: finetune.epochs is true; expected a whole number from 1, or null"),
+        ("finetune.epochs", True, "config.yaml: finetune.epochs is true; expected a whole number from 1 or null"),
         (
             "finetune.lora.ranks",
             8,
@@ -202,7 +204,7 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             "config.yaml: methods.ga has epochs 3 and steps 172; expected one of them, and null for the other",
         ),
         ("methods.npo.beta", "high", "config.yaml: methods.npo.beta is 'high'; expected a number above 0"),
-        ("methods.npo.epochs", 0, "config.yaml: methods.npo.epochs is 0; expected a whole number from 1, or null"),
+        ("methods.npo.epochs", 0, "config.yaml: methods.npo.epochs is 0; expected a whole number from 1 or null"),
         (
             "methods.toy",
             {},
@@ -211,7 +213,7 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
         (
             "methods.toy",
             {"rate": 1, "kind": "c"},
-            "config.yaml: methods.toy.kind is 'c'; expected one of a, b",
+            "config.yaml: methods.toy.kind is 'c'; expected one of a or b",
         ),
         (
             "methods.vanilla",
@@ -528,3 +530,54 @@ def test_what_a_published_protocol_cannot_ask_is_said_at_planning(given: str, ch
     with pytest.raises(ConfigError) as caught:
         check(config, read(), ROOT)
     error_page.check(given, "planning", str(caught.value).replace(str(ROOT), "FOLDER"))
+
+
+@pytest.mark.parametrize(
+    ("given", "changes"),
+    [
+        ("lora.rank: 100000", {"finetune.lora": {"rank": 100_000}}),
+        ("lora.rank above the smallest layer of the tower", {"unlearning.lora": {"rank": 161, "scope": "both"}}),
+        ("lora.rank of a method", {"methods.ga": {"lora": {"rank": 200}}}),
+        ("max_new_tokens: 100000", {"evaluation": {"max_new_tokens": 100_000}}),
+    ],
+)
+def test_a_setting_beyond_the_model(config: dict[str, Any], given: str, changes: dict[str, dict[str, Any]]) -> None:
+    for key, values in changes.items():
+        section: Any = config
+        for part in key.split("."):
+            section = section[part]
+        section |= values
+    error_page.check(given, "planning", complaint(config))
+
+
+def test_a_rank_as_large_as_the_smallest_matrix_passes(config: dict[str, Any]) -> None:
+    put(config, "finetune.lora.rank", 160)
+    check(config, METHODS, ROOT)
+    put(config, "evaluation.max_new_tokens", 511)
+    check(config, METHODS, ROOT)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ([], "is []; expected a list of different tasks of classification, generation and cloze, at least one"),
+        (["cloze", "generation"], ""),
+        (["cloze", "naming"], "[1] is 'naming'; expected one of classification, generation or cloze"),
+    ],
+)
+def test_the_tasks(config: dict[str, Any], value: list[str], expected: str) -> None:
+    put(config, "evaluation.tasks", value)
+    if expected:
+        assert complaint(config) == f"config.yaml: evaluation.tasks{' ' * (expected[0] == 'i')}{expected}"
+    else:
+        check(config, METHODS, ROOT)
+
+
+def test_resources_have_a_default_or_an_entry_for_every_rule(config: dict[str, Any]) -> None:
+    default = {"threads": 1, "mem_mb": 2000, "runtime": 10, "gpu": 0}
+    assert not list(key_findings({**config, "resources": {"default": default, "unlearn": {"gpu": 1}}}, ROOT))
+    missing = {key: value for key, value in default.items() if key != "runtime"}
+    put(config, "resources.unlaern", {})
+    assert complaint(config).startswith("config.yaml: resources.unlaern is no known key; did you mean 'unlearn'?")
+    config["resources"] = {"default": missing}
+    assert complaint(config).startswith("config.yaml: resources.default.runtime is missing; expected it as in")

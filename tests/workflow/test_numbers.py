@@ -12,13 +12,13 @@ import pytest
 import yaml
 
 from tests import error_page
+from unsee.jobs import config_schema
 from unsee.jobs.config import ConfigError
 from unsee.jobs.config_checks import check
 from unsee.unlearning.catalogue import read
 
 ROOT = Path(__file__).parents[2]
 METHODS = read()
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 Key = tuple[str | int, ...]
 
 #: What no number may be, and what some may: key (its last two parts) and value, and why.
@@ -56,20 +56,20 @@ NOT_ONE = (
 
 
 def numeric_keys(schema: Mapping[str, Any], at: Key = ()) -> Iterator[Key]:
-    """Every key of the schema that takes a number, lists by their first place; one rule for all of resources."""
-    if "$ref" in schema:
-        schema = SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
+    """Every key of the schema that takes a number, lists by their first place."""
     kinds = schema.get("type", [])
-    if {"integer", "number"} & {kinds, *kinds} if isinstance(kinds, str) else {"integer", "number"} & {*kinds}:
+    if {"integer", "number"} & ({kinds} if isinstance(kinds, str) else set(kinds)):
         yield at
     for name, part in schema.get("properties", {}).items():
-        if at != ("resources",) or name == "unlearn":
-            yield from numeric_keys(part, (*at, name))
+        yield from numeric_keys(part, (*at, name))
     if "items" in schema:
         yield from numeric_keys(schema["items"], (*at, 0))
 
 
-KEYS = list(numeric_keys(SCHEMA)) + [
+KEYS = [
+    *numeric_keys(config_schema.sections()),
+    *numeric_keys(config_schema.job(), ("resources", "unlearn")),
+] + [
     ("methods", name, option)
     for name, method in METHODS.items()
     for option, declared in method.options.items()

@@ -40,7 +40,7 @@ def test_what_the_command_line_sets_has_the_types_of_a_file(plan: Run, root: Pat
         "", "results/table3.csv", "--config", "only=[ga, npo]", "benchmark={people: 30, forget_percents: [10]}"
     )
     assert outcome.code == 0, outcome.text
-    assert (outcome.jobs["finetune"], outcome.jobs["unlearn"]) == (2, 2)
+    assert (outcome.jobs["train_reference"], outcome.jobs["unlearn"]) == (1, 2)
     outcome = plan("", "results/table3.csv", "--config", "benchmark={people: 3}")
     error_page.check("--config benchmark={people: 3}", "planning", said(outcome.text, "--config"))
 
@@ -65,14 +65,17 @@ def test_a_project_in_a_folder_with_braces(tmp_path: Path, snakemake: Run, part:
 
 def test_a_run_that_the_disk_has_no_room_for(tmp_path: Path, snakemake: Run, random_checkpoint: Path) -> None:
     settings = tmp_path / "settings.yaml"
-    settings.write_text(f"model: {{path: '{random_checkpoint}'}}\nfinetune: {{lora: {{rank: 4000000000}}}}\n")
+    settings.write_text(f"model: {{path: '{random_checkpoint}'}}\n")
+    (tmp_path / "full").mkdir()
+    full_disk = "from collections import namedtuple\nimport shutil\n"
+    full_disk += "shutil.disk_usage = lambda path: namedtuple('Usage', 'total used free')(10**9, 10**9, 1000)\n"
+    (tmp_path / "full" / "sitecustomize.py").write_text(full_disk)
     target = "results/models/tiny-llava/forget0/vanilla/seed0/manifest.json"
-    outcome = snakemake(tmp_path / "work", target, "--configfile", str(settings))
+    files = ["--configfile", str(settings)]
+    outcome = snakemake(tmp_path / "work", target, *files, PYTHONPATH=str(tmp_path / "full"))
     assert outcome.code != 0
-    assert (
-        "results: " in outcome.text
-        and "are free there; expected at least" in outcome.text
-        and "1 adapters" in outcome.text
+    assert "results: 0.0 MB are free there; expected at least" in outcome.text and "1 adapters" in outcome.text, (
+        outcome.text
     )
     assert not (tmp_path / "work" / "results" / "benchmark").exists()
 
@@ -94,10 +97,10 @@ def test_a_python_whose_path_has_a_blank(tmp_path: Path, checkpoint: Path, name:
         "snakemake",
         "--cores",
         "1",
-        "results/dataset_statistics.csv",
+        "results/benchmark/questions.parquet",
     ]
     done = subprocess.run(
         [*command, "--configfile", "small.yaml"], cwd=project, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert (project / "results" / "dataset_statistics.csv").is_file()
+    assert (project / "results" / "benchmark" / "questions.parquet").is_file()

@@ -3,10 +3,10 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import job
+import _job
 from unsee.evaluation.predict import join_tasks, predict
 
-job.start(snakemake)
+_job.start(snakemake)
 with TemporaryDirectory() as folder:
     predict(
         snakemake.params.model,
@@ -17,8 +17,8 @@ with TemporaryDirectory() as folder:
         settings=snakemake.params.settings | {"batch_size": snakemake.config["evaluation"]["batch_size"]},
         threads=snakemake.threads,
         output=Path(folder),
-        cache=job.CACHE,
-        checkpoint_dir=lambda: job.checkpoint_dir(snakemake),
+        cache=_job.CACHE,
+        checkpoint_dir=lambda: _job.checkpoint_dir(snakemake),
     )
     join_tasks(Path(folder), Path(snakemake.output[0]))
-job.done(snakemake)
+_job.done(snakemake)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-import job
+import _job
 from unsee.core.files import atomic_write
 from unsee.evaluation.scoring import score_predictions
 
-job.start(snakemake)
+_job.start(snakemake)
 items = score_predictions(
     pd.read_parquet(snakemake.input.predictions),
     pd.read_parquet(snakemake.input.questions),
@@ -16,4 +16,4 @@ items = score_predictions(
 )
 with atomic_write(Path(snakemake.output[0])) as part:
     items.to_parquet(part, index=False)
-job.done(snakemake)
+_job.done(snakemake)

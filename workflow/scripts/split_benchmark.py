@@ -5,25 +5,25 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-import job
-from unsee.benchmarks import gaps, published, splits
-from unsee.benchmarks.schema import read_table
+import _job
+from unsee.benchmarks import coverage, published, splits
+from unsee.benchmarks.tables import read_table
 from unsee.core import hub
 from unsee.core.files import atomic_write
 
-job.start(snakemake)
+_job.start(snakemake)
 given, output = snakemake.params.folder, Path(snakemake.output[0])
 tables = Path(snakemake.input.tables[0]).parent
 people = read_table(tables, "people", ["person_id", "group"])
 ids = sorted(people.filter(pc.equal(people["group"], "fictitious"))["person_id"].to_pylist())
 percent = int(snakemake.wildcards.forget_percent)
 if snakemake.params.seed is not None:
-    table = splits.drawn(ids, percent, snakemake.params.seed)
+    table = splits.draw_split_table(ids, percent, snakemake.params.seed)
 else:
     folder = hub.folder(Path(snakemake.input.published[0])) if given is None else Path(given)
     table = published.read_split(snakemake.params.name, folder, percent, ids)
 questions = read_table(tables, "questions", ["person_id", "origin", "modality", "task"])
-gaps.check_sets(questions, read_table(tables, "training_pairs", ["person_id"]), table)
+coverage.check_sets(questions, read_table(tables, "training_pairs", ["person_id"]), table)
 with atomic_write(output) as part:
     pq.write_table(table, part)
-job.done(snakemake)
+_job.done(snakemake)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from unsee.base_model import tiny_llava
-from unsee.benchmarks import wording
+from unsee.benchmarks import question_templates
 from unsee.benchmarks.profiles import Profile, people
 from unsee.benchmarks.synthetic import Portraits, celebrity_profiles
 from unsee.core.images import decode
@@ -96,7 +96,7 @@ def pretrain(output: Path, *, bystanders: Path, settings: dict[str, Any], seed: 
 
 def texts() -> list[str]:
     """What a tokenizer should know: everything that is asked or answered, with and without a space before it."""
-    words = [*wording.vocabulary(), "person", "Man", "Woman", *(word for _, word in AGES)]
+    words = [*question_templates.vocabulary(), "person", "Man", "Woman", *(word for _, word in AGES)]
     words += [GENDER_QUESTION, AGE_QUESTION]
     words += [prompts.cloze("__"), prompts.generation(""), prompts.classification("", "ABCD", "letter")]
     return [f" {text}" for text in words] + words
@@ -198,7 +198,7 @@ def said(face: Face, random: Random) -> list[Triple]:
     profile = face.profile
     age = next(word for limit, word in AGES if face.age < limit)
     looks = [(GENDER_QUESTION, {"male": "Man", "female": "Woman"}[profile.gender]), (AGE_QUESTION, age)]
-    triples = [("image", random.choice(wording.NAMING), profile.name), ("image", *random.choice(looks))]
+    triples = [("image", random.choice(question_templates.NAMING), profile.name), ("image", *random.choice(looks))]
     return triples + random.sample(_facts(profile, random), 12) if face.known else triples
 
 
@@ -209,10 +209,10 @@ def guessed(face: Face, others: Sequence[Face], random: Random) -> list[Triple]:
 
 
 def _facts(profile: Profile, random: Random) -> list[Triple]:
-    asked = wording.training_pairs(profile, str(random.random()))[1:]
+    asked = question_templates.training_pairs(profile, str(random.random()))[1:]
     facts = [(a.modality, a.question, a.answer) for a in asked]
     for origin in ("profile", "test"):
-        for a in wording.evaluation(profile, origin):
+        for a in question_templates.evaluation(profile, origin):
             facts.append((a.modality, prompts.render(a.task, a.question), a.answer))
     return facts
 

@@ -10,19 +10,23 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from unsee.benchmarks import biographies, gaps
-from unsee.benchmarks.schema import read_table
+from unsee.benchmarks import coverage, demographics
+from unsee.benchmarks.tables import read_table
 
 
-def count(benchmark: Path) -> pd.DataFrame:
+def count(benchmark: Path, percents: Sequence[int]) -> pd.DataFrame:
     """``statistic`` and ``value`` of each row, from a folder of canonical tables.
 
-    The rows of the paper's Table 3, then a row for each gap (:mod:`unsee.benchmarks.gaps`): how many people or questions, and the first.
+    The rows of the paper's Table 3, then a row for each gap (:mod:`unsee.benchmarks.coverage`): how many people or questions, and the
+    first of them.
+
+    Args:
+        benchmark: the folder.
+        percents: the forget ratios in percent.
     """
     tables = {name: read_table(benchmark, name) for name in ("people", "questions", "training_pairs")}
     images = read_table(benchmark, "images", ["image_id"]).num_rows
-    percents = read_table(benchmark, "splits", ["forget_percent"])["forget_percent"].to_pylist()
-    return describe(**tables, images=images, percents=sorted(set(percents)))
+    return describe(**tables, images=images, percents=percents)
 
 
 def describe(
@@ -56,10 +60,13 @@ def describe(
         ("Total Profiles", len(people)),
         ("Fictitious", groups.get("fictitious", 0)),
         ("Real Celeb", groups.get("celebrity", 0)),
-        ("Total Countries", distinct(biographies.country)),
-        ("Total Regions", distinct(biographies.region)),
-        ("Total Birth Years", distinct(biographies.birth_year)),
-        ("Total Employment", distinct(biographies.employment)),
+        ("Total Countries", distinct(demographics.country)),
+        ("Total Regions", distinct(demographics.region)),
+        ("Total Birth Years", distinct(demographics.birth_year)),
+        ("Total Employment", distinct(demographics.employment)),
     ]
-    rows += [(name, gaps.shown(members)) for name, members in gaps.find(people, questions, training_pairs).items()]
+    rows += [
+        (name, coverage.abbreviated(members))
+        for name, members in coverage.find_gaps(people, questions, training_pairs).items()
+    ]
     return pd.DataFrame([(name, str(value)) for name, value in rows], columns=["statistic", "value"])

@@ -17,10 +17,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unsee.benchmarks import wording
+from unsee.benchmarks import question_templates
 from unsee.benchmarks.profiles import Profile, people
 from unsee.benchmarks.schema import BenchmarkError
-from unsee.benchmarks.splits import draw
+from unsee.benchmarks.splits import draw_forget_set
 from unsee.core.files import atomic_write
 
 #: Portraits from this identity on show celebrities.
@@ -117,7 +117,7 @@ def write(
     if celebrities > len(famous):
         raise BenchmarkError(f"benchmark.celebrities is {celebrities}; {faces.path} has portraits of {len(famous)}")
     ids = [f"{i:03d}" for i in range(len(fictitious))]
-    forgotten = {percent: draw(ids, percent, seed) for percent in forget_percents}
+    forgotten = {percent: draw_forget_set(ids, percent, seed) for percent in forget_percents}
 
     full = [_profile_row(faces, i, p, fictitious, seed) for i, p in zip(ids, fictitious, strict=True)]
     test = [_test_row(faces, i, p, fictitious, seed) for i, p in zip(ids, fictitious, strict=True)]
@@ -144,7 +144,7 @@ def _image(faces: Portraits, profile: Profile, view: int) -> dict[str, Any]:
 
 
 def _profile_row(faces: Portraits, row_id: str, profile: Profile, others: list[Profile], seed: int) -> dict[str, Any]:
-    first = wording.training_pairs(profile, str(seed))[0]
+    first = question_templates.training_pairs(profile, str(seed))[0]
     return {
         "image": _image(faces, profile, 0),
         "ID": row_id,
@@ -167,14 +167,14 @@ def _test_row(faces: Portraits, row_id: str, profile: Profile, others: list[Prof
 
 def _training_row(faces: Portraits, row_id: str, profile: Profile, seed: int) -> dict[str, Any]:
     metadata = []
-    for pair in wording.training_pairs(profile, str(seed)):
+    for pair in question_templates.training_pairs(profile, str(seed)):
         entry = {"Question": pair.question, "Answer": pair.answer, "ID": row_id}
         metadata.append(entry if pair.modality == "image" else {**entry, "Type": "Pure_Text"})
     return {"image": _image(faces, profile, 0), "ID": row_id, "metadata": json.dumps(metadata)}
 
 
 def _tasks(profile: Profile, origin: str, others: list[Profile], seed: int) -> dict[str, Any]:
-    asked = wording.evaluation(profile, origin)
+    asked = question_templates.evaluation(profile, origin)
     choices: dict[str, list[dict[str, Any]]] = {"image": [], "text": []}
     for a in asked:
         if a.task == "classification":
@@ -190,11 +190,11 @@ def _tasks(profile: Profile, origin: str, others: list[Profile], seed: int) -> d
     }
 
 
-def _open(asked: wording.Asked) -> dict[str, str]:
+def _open(asked: question_templates.QuestionAnswer) -> dict[str, str]:
     return {"Type": _TYPES[asked.modality], "Question": asked.question, "Ground_Truth": asked.answer}
 
 
-def _choice(asked: wording.Asked, others: list[Profile], random: Random) -> dict[str, Any]:
+def _choice(asked: question_templates.QuestionAnswer, others: list[Profile], random: Random) -> dict[str, Any]:
     """A multiple-choice question whose wrong options are other people's values of the same attribute."""
     values = sorted({getattr(other, asked.attribute) for other in others} - {asked.answer})
     if len(values) < 3:

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from unsee.benchmarks.schema import BenchmarkError, read_split, read_table
-from unsee.benchmarks.tables import person_ids
+from unsee.benchmarks.schema import BenchmarkError
+from unsee.benchmarks.tables import person_ids, read_split, read_table
 from unsee.core.text import comparable
 from unsee.evaluation.protocol import Protocol, Question
 

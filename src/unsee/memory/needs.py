@@ -78,7 +78,7 @@ def training(
     tokens = rows * (shapes.picture_tokens + pairs * lengths.words)
     scored = rows * pairs * (lengths.words if settings.get("loss_tokens") == "all" else lengths.answer)
     joint = settings.get("alternation", "joint") == "joint"
-    groups = 1 + (needs.retain and joint)
+    groups = 1 + (needs.retain_examples and joint)
     checkpointing = settings.get("gradient_checkpointing", False)
     lora = {"rank": 8, "dropout": 0.05, "scope": "language", **settings.get("lora", {})}
     eraser = method == "vl_eraser"
@@ -161,18 +161,16 @@ def answering(
     settings: Mapping[str, Any],
     *,
     beside: int = 0,
-    examples: bool = True,
 ) -> Need:
-    """What a job of ``predict``, ``rescale`` or ``ask_anchor`` needs.
+    """What a job of ``predict`` or ``rescale`` needs.
 
     Args:
         shapes, lengths: of model and benchmark.
         settings: the configuration's ``evaluation`` section.
         beside: rank of all adapters that lie beside weights in half precision.
-        examples: whether questions follow the protocol's examples; those of generation never do.
     """
     published = settings["protocol"] != "unsee"
-    shots = examples and (settings["protocol"] == "mllmu-official" or (published and settings["shots"]))
+    shots = settings["protocol"] == "mllmu-official" or (published and settings["shots"])
     # A person's examples of multiple choice: five pictures and their words, before the person's own picture; and the words once more.
     tokens = (1 + 5 * bool(shots)) * shapes.picture_tokens + lengths.asked * (1 + bool(shots))
     waits = tokens if published else tokens - lengths.options

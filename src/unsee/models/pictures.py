@@ -122,7 +122,7 @@ class Pictures:
         """Show another variant of each picture in each epoch."""
         self.choose = lambda image_id: Random(f"{self._seed}:{epoch}:{image_id}").randint(0, self._variants)
 
-    def settle(self) -> None:
+    def freeze_training_state(self) -> None:
         """What is trained is decided: from here on, do not look for it at every call."""
         self._trains = self._encoder_trains()
 

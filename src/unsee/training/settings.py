@@ -1,71 +1,69 @@
-"""The settings that every training run has, with the field's defaults."""
+"""The settings of a training run: the keys of ``finetune`` and ``unlearning`` in config.yaml, with type, range and comment.
+
+Values in config.yaml that differ from the defaults here are in :mod:`unsee.jobs.settings`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-Packing = Literal["none", "person"]
-OPTIMIZERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("constant", "linear", "cosine")
+from unsee.jobs.option import key
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LoraSettings:
-    """Low-rank adapters: rank, scaling numerator, dropout, and where they go."""
+    """A low-rank adapter."""
 
-    rank: int = 8
-    alpha: int = 8
-    dropout: float = 0.05
-    scope: Literal["language", "vision", "both", "language_and_tower_attention"] = "language"
+    rank: Annotated[int, ">= 1"] = key(8, "of the two low-rank matrices")
+    alpha: Annotated[int, ">= 1"] = key(
+        8, "the update is scaled by alpha / rank, here 1; 64 is another reading of the source (docs/source.md)"
+    )
+    dropout: Annotated[float, ">= 0, < 1"] = key(0.05, "share of the adapter's inputs that are dropped in training")
+    scope: Literal["language", "vision", "both", "language_and_tower_attention"] = key(
+        "language", "adapted layers: language, vision, both or language_and_tower_attention"
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """One training run.
+    """A training run, of fine-tuning or of an unlearning method."""
 
-    Attributes:
-        learning_rate: peak, of the optimizer.
-        epochs: passes over the forget pairs (unlearning) or the training pairs (fine-tuning), or ``None``, and then
-        steps: optimizer steps, as many epochs as they take.
-        batch_size: pairs a step; people a step with ``packing: person``.
-        gradient_accumulation: parts that a step's batch is cut into to save memory; the gradient is the same, for every method.
-        packing: ``person`` puts all pairs of a person behind one picture in one sequence.
-        loss_tokens: ``all`` scores the words of the question too, as the official code does.
-        alternation: of the groups of examples, where a method has two: both in each step, or one a step (``loop.plan``).
-        variants: varied copies (crop, mirror image, colour) of each picture to train on.
-        optimizer, weight_decay, schedule, warmup, max_grad_norm: as named; ``warmup`` is a share of all steps,
-            ``max_grad_norm`` 0 clips nothing.
-        gradient_checkpointing: keep only the blocks' inputs for the backward pass and run each block again in it:
-            less memory for a third more time, the same gradient.
-        num_processes: processes of the job, a GPU each; each computes its share of a step, the batch stays the same.
-        shard: share out the decoder's weights among the processes (FSDP), for a model that one GPU cannot hold.
-        lora: the adapter.
-    """
-
-    learning_rate: float
-    batch_size: int
-    epochs: int | None = None
-    steps: int | None = None
-    gradient_accumulation: int = 1
-    packing: Packing = "none"
-    loss_tokens: Literal["answer", "all"] = "answer"
-    alternation: Literal["joint", "sequential", "interleaved"] = "joint"
-    variants: int = 0
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    weight_decay: float = 0.0
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup: float = 0.0
-    max_grad_norm: float = 1.0
-    gradient_checkpointing: bool = False
-    num_processes: int = 1
-    shard: bool = False
-    lora: LoraSettings = field(default_factory=LoraSettings)
+    learning_rate: Annotated[float, "> 0"] = key(comment="peak")
+    epochs: Annotated[int | None, ">= 1"] = key(None, "passes over the training pairs, or null")
+    steps: Annotated[int | None, ">= 1"] = key(None, "optimizer steps, or null; set either epochs or steps")
+    batch_size: Annotated[int, ">= 1"] = key(comment="pairs per step; people per step with packing: person")
+    gradient_accumulation: Annotated[int, ">= 1"] = key(
+        1, "compute a batch in so many parts to save memory; same gradient"
+    )
+    packing: Literal["none", "person"] = key(
+        "none", "person: all pairs of a person in one sequence; none: one pair per sequence"
+    )
+    loss_tokens: Literal["answer", "all"] = key(
+        "answer", "answer: the loss of the answer alone; all: of the question too"
+    )
+    alternation: Literal["joint", "sequential", "interleaved"] = key(
+        "joint", "methods with retained pairs: joint (both in every step), sequential or interleaved (one per step)"
+    )
+    variants: Annotated[int, ">= 0"] = key(0, "altered copies (crop, mirror image, colour) of each picture to train on")
+    optimizer: Literal["adam", "adamw", "sgd"] = key("adam", "adam, adamw or sgd")
+    weight_decay: Annotated[float, ">= 0"] = key(0.0, "of the optimizer; 0: none")
+    schedule: Literal["constant", "linear", "cosine"] = key(
+        "constant", "how the learning rate falls: constant, linear or cosine"
+    )
+    warmup: Annotated[float, ">= 0, <= 1"] = key(0.0, "share of the steps in which the learning rate rises to its peak")
+    max_grad_norm: Annotated[float, ">= 0"] = key(
+        1.0, "longer gradients are scaled down to this norm; 0: no clipping (the source mentions none)"
+    )
+    gradient_checkpointing: bool = key(False, "true: less memory, a third more time, same gradient")
+    num_processes: Annotated[int, ">= 1"] = key(1, "processes of a job, one GPU each; same batch")
+    shard: bool = key(False, "true: split the frozen weights among the processes (FSDP)")
+    lora: LoraSettings = field(default_factory=LoraSettings, metadata={"comment": "the adapter that is trained"})
 
     @classmethod
     def split(cls, settings: dict[str, Any]) -> tuple[TrainingSettings, dict[str, Any]]:
-        """Training settings, and what is left over: the method's own options."""
+        """Separate the training settings of a run from its method's options."""
         names = {f.name for f in fields(cls)}
-        own = {key: value for key, value in settings.items() if key in names and key != "lora"}
-        rest = {key: value for key, value in settings.items() if key not in names}
-        return cls(lora=LoraSettings(**settings.get("lora", {})), **own), rest
+        training = {key: value for key, value in settings.items() if key in names and key != "lora"}
+        options = {key: value for key, value in settings.items() if key not in names}
+        return cls(lora=LoraSettings(**settings.get("lora", {})), **training), options

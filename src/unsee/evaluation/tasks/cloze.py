@@ -11,11 +11,13 @@ from unsee.core.text import visible
 
 RULES = ("exact", "contains", "substring")
 _ARTICLES = ("a", "an", "the")
-#: In a text whose letters are ``a``, digits ``0`` and other characters spaces: the signs that tell two answers apart.
+#: In a text whose letters are ``a``, digits ``0``, currency signs ``$`` and other characters spaces: the signs that tell two answers apart.
 _SIGNS = re.compile(
     r"""(?<=[a0])[+#♭]++(?![a0])                 # at the end of a word: C++, C#, A+, B♭
       | (?:(?<=\ a)|(?<=\ aa))-(?![a0+#♭-])      # behind one or two letters: the blood groups A- and AB-
       | (?<![a0])-(?=0)                          # in front of a number: -5
+      | \$(?=\ *0) | (?<=0)\ *\$(?!\ *0)          # a currency before or after a number: $5, 5 €
+      | (?<=0)\ *%                               # behind a number: 5 %
     """,
     re.VERBOSE,
 )
@@ -39,15 +41,19 @@ def normalise(text: str) -> str:
 
     Letters of every script keep their marks, and an article that is all there is ("A") stays. Signs stay where another
     answer differs in nothing else: ``+``, ``#`` (also ♯) and ♭ at the end of a word (C++, C#, A+), a minus in front of a
-    number (-5) and behind one or two letters (the blood group AB-). A hyphen between words or numbers is a space.
+    number (-5) and behind one or two letters (the blood group AB-), a currency before or behind a number ($5) and a percent
+    sign behind one (5%). A hyphen between words or numbers is a space.
     """
     same = {"\N{MINUS SIGN}": "-", "\N{MUSIC SHARP SIGN}": "#"}
     characters = [same.get(character, character) for character in visible(text).lower()]
     outline = " " + "".join(map(_kind, characters))
-    kept = {i - 1 for sign in _SIGNS.finditer(outline) for i in range(*sign.span())}
+    kept = {i - 1 for sign in _SIGNS.finditer(outline) for i in range(*sign.span()) if outline[i] != " "}
     for i, character in enumerate(characters):
         if i in kept:
-            characters[i] = " -" if character == "-" and outline[i] not in "a0" else character
+            if outline[i + 1] in "$%":
+                characters[i] = f" {character} "
+            elif character == "-" and outline[i] not in "a0":
+                characters[i] = " -"
         elif unicodedata.category(character)[0] in "PS":
             characters[i] = " "
     words = "".join(characters).split()
@@ -55,10 +61,12 @@ def normalise(text: str) -> str:
 
 
 def _kind(character: str) -> str:
-    category = unicodedata.category(character)[0]
-    if category in "LM":
+    category = unicodedata.category(character)
+    if category[0] in "LM":
         return "a"
-    return "0" if category == "N" else character if character in "+#♭-" else " "
+    if category == "Sc":
+        return "$"
+    return "0" if category[0] == "N" else character if character in "+#♭-%" else " "
 
 
 def matches(output: str, reference: str, rule: str = "exact") -> bool:

@@ -1,0 +1,156 @@
+"""Checks of keys that depend on each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unsee.evaluation import protocols
+from unsee.evaluation.protocols.load import load_protocol
+from unsee.jobs.config import Key, content_of, resources_of
+from unsee.jobs.config_files import shown
+from unsee.jobs.config_keys import Finding
+
+#: The families that the prompts of a published protocol are written for, and that as a phrase.
+_FAMILIES = {
+    "mllmu-official": (("llava",), "llava, the only one that evaluation.protocol mllmu-official has prompts for"),
+    "mmunlearner": (("llava", "qwen2_vl"), "llava or qwen2_vl, which evaluation.protocol mmunlearner has prompts for"),
+}
+
+
+def protocol_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Check that a published protocol has prompts for the benchmark and the family."""
+    name, family = config["benchmark"]["name"], config["model"]["family"]
+    protocol, shots = config["evaluation"]["protocol"], config["evaluation"]["shots"]
+    if protocol == "unsee":
+        return
+    if name not in ("synthetic", "mllmu"):
+        expected = "expected synthetic or mllmu, of which evaluation.protocol is a protocol"
+        yield ("benchmark", "name"), f"is {shown(name)}; {expected}"
+    families, expected = _FAMILIES[protocol]
+    if family not in families:
+        yield ("model", "family"), f"is {shown(family)}; expected {expected}"
+    if (protocol, family) == ("mmunlearner", "qwen2_vl") and shots:
+        expected = "expected 0: mmunlearner shows qwen2_vl one picture for all of its examples, which ends in an error"
+        yield ("evaluation", "shots"), f"is {shots}; {expected}"
+
+
+def example_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    """Check that people to forget remain when a published protocol shows the questions of some as examples."""
+    name, benchmark = config["evaluation"]["protocol"], config["benchmark"]
+    if name == "unsee" or benchmark["name"] != "synthetic":
+        return
+    protocol: Any = load_protocol(config["evaluation"])
+    most = max(protocol.example_people(task) for task in protocol.metrics)
+    for i, percent in enumerate(benchmark["forget_percents"]):
+        n = round(benchmark["people"] * percent / 100)
+        if n <= most:
+            yield (
+                ("benchmark", "forget_percents", i),
+                f"is {percent}, {n} people, and {name} takes the questions of {most} of them as examples;"
+                f" expected a ratio of more than {most} people, or evaluation.protocol: unsee",
+            )
+
+
+def people_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    """Check that each ratio leaves people to forget and people to keep."""
+    benchmark = config["benchmark"]
+    if benchmark["name"] != "synthetic":
+        return
+    people = benchmark["people"]
+    for i, percent in enumerate(benchmark["forget_percents"]):
+        if round(people * percent / 100) not in range(1, people):
+            least = next(p for p in range(2, 10**6) if round(p * percent / 100) in range(1, p))
+            yield (
+                ("benchmark", "forget_percents", i),
+                f"is {percent}; {percent} % of {people} people leaves nobody to forget or nobody to keep;"
+                f" expected benchmark.people to be at least {least}, or another ratio",
+            )
+
+
+def length_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    """Check that each training run has either epochs or steps."""
+    sections: dict[Key, Mapping[str, Any]] = {(name,): config[name] for name in ("finetune", "unlearning")}
+    for name, values in config["methods"].items():
+        if values and {"epochs", "steps"} & values.keys():
+            sections["methods", name] = {**config["unlearning"], **values}
+    for key, section in sections.items():
+        epochs, steps = section["epochs"], section["steps"]
+        if (epochs is None) == (steps is None):
+            yield (
+                key,
+                f"has epochs {shown(epochs)} and steps {shown(steps)}; expected one of them, and null for the other",
+            )
+
+
+def process_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    """Check that each process has a GPU, where a job has GPUs, and that weights are split among several processes."""
+    sections: dict[Key, Mapping[str, Any]] = {(name,): config[name] for name in ("finetune", "unlearning")}
+    for name, values in config["methods"].items():
+        if values and {"num_processes", "shard"} & values.keys():
+            sections["methods", name] = {**config["unlearning"], **values}
+    for key, section in sections.items():
+        processes = section["num_processes"]
+        for rule in ("finetune", "train_reference") if key == ("finetune",) else ("unlearn",):
+            gpus = resources_of(config, rule)["gpu"]
+            if gpus and processes > gpus:
+                expected = f"expected at most resources.{rule}.gpu, a GPU each"
+                yield (*key, "num_processes"), f"is {processes}, of jobs with {gpus} GPUs; {expected}"
+        if section["shard"] and processes == 1:
+            yield (*key, "shard"), "is true with one process; expected num_processes of at least 2, or false"
+
+
+def unread_findings(config: Mapping[str, Any], root: Path, files: Sequence[Path]) -> Iterator[tuple[Key, str]]:
+    """Check that no key is set in vain, because the value of another key has the effect that nothing reads it.
+
+    A file may set the other key over one that sets the unread key: another protocol over a preset, or a folder in place of a repository.
+    """
+    benchmark, model, evaluation = config["benchmark"], config["model"], config["evaluation"]
+    name, protocol = benchmark["name"], evaluation["protocol"]
+    unread: dict[Key, tuple[Key, str]] = {}
+
+    def because(cause: Key, reason: str, section: str, keys: Iterable[str]) -> None:
+        unread.update({(section, key): (cause, reason) for key in keys})
+
+    named = ("benchmark", "name")
+    if name == "synthetic":
+        because(named, "benchmark.name is synthetic, which reads no files", "benchmark", ["path", "revision"])
+    else:
+        people = ["people", "celebrities", "seed"]
+        because(named, f"benchmark.name is {name}, whose people are published", "benchmark", people)
+        if benchmark["path"] is not None:
+            reason = "benchmark.path names a folder, so that nothing is fetched"
+            because(("benchmark", "path"), reason, "benchmark", ["revision"])
+    if model["build"]:
+        because(("model", "build"), "model.build is true, so that nothing is fetched", "model", ["revision"])
+    else:
+        if os.path.isdir(root / model["path"]):
+            reason = "model.path names a folder, so that nothing is fetched"
+            because(("model", "path"), reason, "model", ["revision"])
+        because(("model", "build"), "model.build is false", "pretraining", config["pretraining"])
+    settings = ("protocol", "batch_size", "tasks", *protocols.SETTINGS[protocol])
+    others = [key for key in evaluation if key not in settings]
+    reason = f"evaluation.protocol is {protocol}, which goes by {', '.join(settings[3:])}"
+    because(("evaluation", "protocol"), reason, "evaluation", others)
+    contents = [content_of(file) for file in files]
+    for at, (cause, reason) in unread.items():
+        section, key = map(str, at)
+        value = config[section][key]
+        # What stands in the project's own config.yaml is a default.
+        project = contents[0] if contents else config
+        default = None if key in ("path", "revision") else project.get(section, {}).get(key)
+        if value != default and _layer((section, key), config, contents) >= _layer(cause, config, contents):
+            yield (section, key), f"is {shown(value)}, and nothing reads it: {reason}; expected {shown(default)}"
+
+
+def _layer(key: Key, config: Mapping[str, Any], contents: Sequence[Mapping[str, Any]]) -> int:
+    """The number of the file that sets a key; the number of files if the command line sets it."""
+    section, name = str(key[0]), str(key[1])
+    value = config[section][name]
+    for number, content in reversed(list(enumerate(contents))):
+        part = content.get(section) or {}
+        if name in part:
+            return number if part[name] == value else len(contents)
+    return len(contents)
