@@ -24,7 +24,8 @@ import torch  # noqa: E402
 from bench import plain  # noqa: E402
 from bench.full_size import LLAVA_7B, QWEN2_VL_7B, Shape, build, pairs, questions  # noqa: E402
 from bench.table import Table  # noqa: E402
-from unsee.evaluation import engine, prompts  # noqa: E402
+from unsee.evaluation import prompts  # noqa: E402
+from unsee.evaluation.predict import answer_questions  # noqa: E402
 from unsee.models.likelihood import score  # noqa: E402
 from unsee.models.model import VisionLanguageModel  # noqa: E402
 from unsee.models.packing import Request, pack  # noqa: E402
@@ -154,9 +155,9 @@ def evaluation(run: Run, shape: Shape, vlm: VisionLanguageModel, decoder: int) -
         run.table.add(f"{name}, plain, peak memory", peak(run.device), "GB")
 
     def shared() -> None:
-        engine.answer_questions(vlm, fresh(), few[:18], settings)
+        answer_questions(vlm, fresh(), few[:18], settings)
         peak(run.device)
-        took = seconds(lambda: engine.answer_questions(vlm, fresh(), rows, settings), run.device)
+        took = seconds(lambda: answer_questions(vlm, fresh(), rows, settings), run.device)
         over = f"{name}, plain"
         over = over if any(row.name == over for row in run.table.rows) else ""
         run.table.add(f"{name}, shared", len(rows) / took, "questions/s", over=over)

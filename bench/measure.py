@@ -45,7 +45,8 @@ def evaluate(
     """
     from bench import plain
     from unsee.benchmarks.tables import read_images
-    from unsee.evaluation.engine import answer_questions, read_questions
+    from unsee.evaluation.predict import answer_questions
+    from unsee.evaluation.questions import read_questions
     from unsee.models.model import load
     from unsee.models.pictures import Pictures
 

@@ -20,13 +20,11 @@ import yaml
 from huggingface_hub import try_to_load_from_cache
 from PIL import Image
 from safetensors.torch import save_file
-from transformers.cache_utils import DynamicLayer
 
 from tests import error_page
 from tools import memory_page
 from unsee import memory
 from unsee.core import disk
-from unsee.evaluation import engine
 from unsee.jobs.config import ConfigError, resolve
 from unsee.jobs.config_checks import check, check_memory
 from unsee.memory.blocks import Block
@@ -257,15 +255,6 @@ def test_more_examples_of_a_part_and_less_is_computed_again() -> None:
         for way in memory.ways_to_train(4)
     ]
     assert found == sorted(found, reverse=True) and len(found) == 6
-
-
-def test_a_pack_is_taken_out_of_the_cache_layer_by_layer() -> None:
-    layer = DynamicLayer()
-    keys, values = torch.randn(1, 2, 5, 3), torch.randn(1, 2, 5, 3)
-    layer.update(keys, values)
-    taken = engine._take(layer, torch.tensor([0, 3]))
-    assert torch.equal(taken[0], keys[:, :, [0, 3]]) and torch.equal(taken[1], values[:, :, [0, 3]])
-    assert layer.keys is None and layer.values is None
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------

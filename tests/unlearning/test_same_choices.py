@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from unsee.evaluation.engine import predict
+from unsee.evaluation.predict import predict
 from unsee.training.finetune import finetune
 from unsee.unlearning import catalogue, run
 
