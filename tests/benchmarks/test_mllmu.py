@@ -724,7 +724,7 @@ def test_a_repeated_option_is_left_out_and_said(
     assert "row 0: Classification_Task.Pure_Text_Questions[0] ('Person 1 t?'): option " in caplog.text
     assert "repeats another one and is left out; 3 remain" in caplog.text
     load("mllmu", tmp_path / "raw", [33]).write(tmp_path / "tables")
-    counted = statistics.count(tmp_path / "tables").set_index("statistic")["value"]
+    counted = statistics.count(tmp_path / "tables", [33]).set_index("statistic")["value"]
     name = "Multiple-choice Questions With Fewer Options Than Most"
     assert counted[name] == "1 (profile/001/text/classification/0)"
 
@@ -819,7 +819,7 @@ def test_people_who_are_thinner_than_others_are_said(tmp_path: Path, caplog: pyt
         "Fictitious Without Test Questions": "3 (002, 094, 095)",
         "People With Fewer Tasks Than Most": "1 (002)",
     }
-    counted = statistics.count(tmp_path / "tables").set_index("statistic")["value"].to_dict()
+    counted = statistics.count(tmp_path / "tables", [20]).set_index("statistic")["value"].to_dict()
     assert {name: value for name, value in counted.items() if name in expected} == expected
     assert len(counted) == 15 + len(expected), "the rows of Table 3, and these"
     for name, value in expected.items():

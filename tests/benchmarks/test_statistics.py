@@ -95,7 +95,7 @@ def test_published_biographies_are_counted(tmp_path: Path) -> None:
         row["biography"] = json.dumps({"Name": "N", **biography})
     published.rows["Retain_Set"] = [profile(1, Born="1955", Residence="Paris, France", Employment="Chef")]
     load("mllmu", published.write(tmp_path / "raw"), [33]).write(tmp_path / "tables")
-    counted = statistics.count(tmp_path / "tables").set_index("statistic")["value"]
+    counted = statistics.count(tmp_path / "tables", [33]).set_index("statistic")["value"]
     assert counted["Total Countries"] == "2"
     assert counted["Total Regions"] == "3"  # Texas, Lyon, Paris
     assert counted["Total Birth Years"] == "3"

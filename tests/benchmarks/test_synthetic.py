@@ -35,7 +35,7 @@ TABLE_3 = {
 def test_the_full_benchmark_has_the_papers_statistics(tmp_path: Path) -> None:
     synthetic.write(tmp_path / "raw", people=500, celebrities=153, forget_percents=[5, 10, 15], seed=3)
     published.load("mllmu", tmp_path / "raw", [5, 10, 15]).write(tmp_path / "tables")
-    counted = statistics.count(tmp_path / "tables")
+    counted = statistics.count(tmp_path / "tables", [5, 10, 15])
     assert dict(zip(counted["statistic"], counted["value"], strict=True)) == TABLE_3
     names = read_table(tmp_path / "tables", "people", ["name"])["name"].to_pylist()
     assert len(set(names)) == 653

@@ -78,9 +78,10 @@ def test_a_metric_that_is_not_listed_is_named(items: pd.DataFrame) -> None:
 
 
 def test_every_metric_of_every_protocol_is_listed() -> None:
-    from unsee.evaluation.protocols import SETTINGS, load_protocol
+    from unsee.evaluation.protocols.load import load_protocol
+    from unsee.evaluation.settings import PROTOCOLS
 
-    for name in SETTINGS:
+    for name in PROTOCOLS:
         for task, metrics in load_protocol({"protocol": name}).metrics.items():
             assert all(metric_of(task, metric) for metric in metrics)
 

@@ -45,13 +45,13 @@ def run(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path, monkey
         output = tmp_path / f"{n}{dtype if dtype != 'float32' else ''}{more}"
         output.mkdir()
         settings = SETTINGS | {"num_processes": n} | more
-        given = {
+        arguments = {
             "model": model_spec | {"dtype": dtype},
             "benchmark": mini_benchmark,
             "forget_percent": 25,
             "role": "vanilla",
         }
-        processes.launch(finetune, given | {"settings": settings, "seed": 0, "threads": 1, "output": output}, n)
+        processes.launch(finetune, arguments | {"settings": settings, "seed": 0, "threads": 1, "output": output}, n)
         losses = pq.read_table(output / "metrics.parquet")["loss"].to_pylist()
         weights = load_file(output / "adapter" / "adapter_model.safetensors")
         return losses, weights, json.loads((output / "manifest.json").read_text())
@@ -145,7 +145,7 @@ def test_a_plan_with_more_processes_than_gpus_is_refused() -> None:
     config = yaml.safe_load((root / "config.yaml").read_text())
     config["methods"]["ga"]["num_processes"] = 4
     check(config, catalogue.read(), root)  # without GPUs there is nothing to refuse
-    config["resources"]["unlearn"]["gpu"] = 2
+    config["resources"]["unlearn"] = {"gpu": 2}
     with pytest.raises(
         ConfigError, match=r"ga\.num_processes is 4, of jobs with 2 GPUs; expected at most resources.unlearn.gpu"
     ):

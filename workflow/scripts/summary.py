@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 
-import job
+import _job
 from unsee.results.tables.write_summary import write_summary
 
-job.start(snakemake)
+_job.start(snakemake)
 write_summary(
     Path(snakemake.output.csv).parent,
     scores=pd.read_csv(snakemake.input.scores),
     items=pd.read_parquet(snakemake.input.answers),
     methods=snakemake.params.methods,
 )
-job.done(snakemake)
+_job.done(snakemake)

@@ -8,11 +8,11 @@ https://arxiv.org/abs/2109.01903).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from unsee.evaluation.protocols import Protocol
 from unsee.evaluation.scoring import score_predictions
 from unsee.results.columns import BASELINES, REFERENCES, RunKey, in_order
 from unsee.results.statistics import jackknife
@@ -88,20 +88,22 @@ def trade_off(
     return pd.DataFrame(curves, columns=CURVE_COLUMNS), pd.DataFrame(ranking, columns=RANKING_COLUMNS)
 
 
-def score_rescaled(rescaled: pd.DataFrame, questions: pd.DataFrame, protocol: Protocol | None = None) -> pd.DataFrame:
+def score_rescaled(
+    rescaled: pd.DataFrame, questions: pd.DataFrame, settings: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
     """Score one run's answers at several scales.
 
     Args:
         rescaled: the run's rescaled.parquet.
         questions: the questions table.
-        protocol: as for :func:`unsee.evaluation.scoring.score_predictions`.
+        settings: as for :func:`unsee.evaluation.scoring.score_predictions`.
 
     Returns:
         ``scale``, ``question_id``, ``metric`` and ``value``.
     """
     rows = questions[questions["question_id"].isin(rescaled["question_id"])]
     return pd.concat(
-        [score_predictions(part, rows, protocol).assign(scale=scale) for scale, part in rescaled.groupby("scale")],
+        [score_predictions(part, rows, settings).assign(scale=scale) for scale, part in rescaled.groupby("scale")],
         ignore_index=True,
     )
 

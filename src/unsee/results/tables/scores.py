@@ -11,7 +11,8 @@ import pandas as pd
 
 from unsee.benchmarks.schema import SETS
 from unsee.benchmarks.splits import assign_sets
-from unsee.evaluation.protocols import Protocol, load_protocol
+from unsee.evaluation.protocol import Protocol
+from unsee.evaluation.protocols.load import load_protocol
 from unsee.results.columns import RUN, SCORE, metric_of
 from unsee.results.statistics.intervals import INTERVALS, clustered_interval
 
