@@ -1,17 +1,19 @@
 """What stands in every table, in every figure and on the page: keys, metrics, columns, and the order of models.
 
-A new metric is one entry of :data:`METRICS`. Tables, figures, LaTeX and the page read its label, unit, direction and decimals here.
+A metric of :mod:`unsee.evaluation.metrics` is in the tables of all scores and on the page. Its label, and whether it is
+a column of the results table, is said here once; tables, figures, LaTeX and the page read it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import pandas as pd
 
 from unsee.benchmarks.schema import SETS
+from unsee.evaluation import metrics
 
 #: What names a run beside its model: forget ratio in percent (0: it counts at every ratio), method and seed.
 RunKey = tuple[int, str, int]
@@ -34,14 +36,10 @@ BASELINES = ("vanilla", "retain")
 
 
 @dataclass(frozen=True)
-class Metric:
-    """One score of an answer.
+class Metric(metrics.Metric):
+    """A metric of an answer, and where and how it is shown.
 
     Attributes:
-        name: in the tables' column ``metric``.
-        task: in the tables' column ``task``. The first metric of a task colours its answers on the page.
-        unit: of a mean over questions: ``%``, or empty for a number from 0 to 1. Values of single answers are always 0 to 1.
-        higher_is_better: for a model that should know the person; for the forgotten people it is the other way round.
         label: in figures and on the page; by default the name with blanks.
         column: the results table has it as ``{set}_{column}``; empty: it is not in the results table.
         heading: above its column in table3.tex; by default the label.
@@ -49,10 +47,6 @@ class Metric:
         agreement: whether agreement.csv compares its order of the runs with that of the other metrics.
     """
 
-    name: str
-    task: str
-    unit: str
-    higher_is_better: bool
     label: str = ""
     column: str = ""
     heading: str = ""
@@ -79,29 +73,24 @@ class Metric:
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
 
-#: In the order of the results table's columns and of the figures' panels.
-METRICS = [
-    Metric(
-        "accuracy",
-        "classification",
-        "%",
-        True,
-        "classification",
-        "classification",
-        "Class.",
-        forgetting=True,
-        agreement=True,
-    ),
-    Metric("probability", "classification", "", True, agreement=True),
-    Metric("truth_ratio", "classification", "", False, agreement=True),
-    Metric("rouge_l", "generation", "", True, "ROUGE-L", "rouge_l", forgetting=True, agreement=True),
-    Metric("rouge_1", "generation", "", True, "ROUGE-1"),
-    Metric("rouge_2", "generation", "", True, "ROUGE-2"),
-    Metric("bleu", "generation", "", True, "BLEU"),
-    Metric("accuracy", "cloze", "%", True, "cloze", "cloze", "Cloze", forgetting=True, agreement=True),
-    Metric("probability", "likelihood", "", True),
-    Metric("truth_ratio", "likelihood", "", False),
-]
+_IN_TABLE = {"forgetting": True, "agreement": True}
+#: Where metrics are shown other than in the tables of all scores, and their labels, by task and name.
+_SHOWN: dict[tuple[str, str], dict[str, Any]] = {
+    ("classification", "accuracy"): {
+        **{"label": "classification", "column": "classification", "heading": "Class."},
+        **_IN_TABLE,
+    },
+    ("classification", "probability"): {"agreement": True},
+    ("classification", "truth_ratio"): {"agreement": True},
+    ("generation", "rouge_l"): {"label": "ROUGE-L", "column": "rouge_l", **_IN_TABLE},
+    ("generation", "rouge_1"): {"label": "ROUGE-1"},
+    ("generation", "rouge_2"): {"label": "ROUGE-2"},
+    ("generation", "bleu"): {"label": "BLEU"},
+    ("cloze", "accuracy"): {"label": "cloze", "column": "cloze", "heading": "Cloze", **_IN_TABLE},
+}
+#: Every metric of :mod:`unsee.evaluation.metrics`, in the order of the results table's columns and of the figures' panels. The first
+#: metric of a task colours its answers on the page.
+METRICS = [Metric(**asdict(metric), **_SHOWN.get((metric.task, metric.name), {})) for metric in metrics.METRICS]
 
 
 def metric_of(task: str, name: str) -> Metric:
@@ -113,7 +102,7 @@ def metric_of(task: str, name: str) -> Metric:
     for metric in METRICS:
         if (metric.task, metric.name) == (task, name):
             return metric
-    raise ValueError(f"metric {name!r} of task {task!r} is not in METRICS of results/columns.py; add an entry there")
+    raise ValueError(f"metric {name!r} of task {task!r} is not in METRICS of evaluation/metrics.py; add an entry there")
 
 
 def table_metrics() -> list[Metric]:
@@ -126,10 +115,10 @@ def first_metric_of_each_task() -> dict[str, str]:
     return {metric.task: metric.name for metric in reversed(METRICS)}
 
 
-def is_metric(table: pd.DataFrame, metrics: Sequence[tuple[str, str]]) -> pd.Series:
+def is_metric(table: pd.DataFrame, keys: Sequence[tuple[str, str]]) -> pd.Series:
     """Which rows are of these (task, metric) pairs."""
     names = table["task"].astype(str) + "/" + table["metric"].astype(str)
-    return names.isin([f"{task}/{name}" for task, name in metrics])
+    return names.isin([f"{task}/{name}" for task, name in keys])
 
 
 @dataclass(frozen=True)

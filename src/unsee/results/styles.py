@@ -19,9 +19,9 @@ class _Style:
     marker: str
 
 
-#: The reference models, which have no file, in greys and black.
+#: The reference models, which have no file, in sand, grey and black.
 _REFERENCES = {
-    "base": _Style("base", "#c4c4c4", "d"),
+    "base": _Style("base", "#b09f86", "d"),
     "vanilla": _Style("vanilla", "#999999", "s"),
     "retain": _Style("retain-only", "#000000", "*"),
 }
