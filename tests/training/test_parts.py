@@ -42,7 +42,7 @@ def _cases() -> Iterator[Any]:
         defaults = {key: option.default for key, option in description.options.items()}
         yield pytest.param(name, defaults, id=name)
         for key, option in description.options.items():
-            for choice in option._choices or ():
+            for choice in option.schema.get("enum", ()):
                 if choice not in (option.default, description.needs.whole_step.get(key)):
                     yield pytest.param(name, defaults | {key: choice}, id=f"{name}-{key}-{choice}")
 
