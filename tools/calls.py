@@ -35,13 +35,13 @@ class Call:
         except psutil.NoSuchProcess:
             return 0
         jobs = [process for process in below if _is_script(process)]
-        chosen = {"snakemake": [main], "job": jobs, "both": [main, *below]}[who]
-        for process in chosen:
+        processes = {"snakemake": [main], "job": jobs, "both": [main, *below]}[who]
+        for process in processes:
             try:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        return len(chosen)
+        return len(processes)
 
 
 def _is_script(process: psutil.Process) -> bool:
@@ -61,11 +61,11 @@ class Ran:
 
 def ran(text: str) -> Ran:
     """Read Snakemake's output."""
-    found, outputs = Ran(), {}
+    jobs, outputs = Ran(), {}
     for rule, block in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", text, re.MULTILINE):
         (number,) = re.findall(r"^    jobid: (\d+)$", block, re.MULTILINE)
         made = re.findall(r"^    output: (.*)$", block, re.MULTILINE)
         outputs[number] = made[0] if made else rule
-        found.started.add(outputs[number])
-    found.finished = {outputs[number] for number in re.findall(r"^Finished jobid: (\d+) ", text, re.MULTILINE)}
-    return found
+        jobs.started.add(outputs[number])
+    jobs.finished = {outputs[number] for number in re.findall(r"^Finished jobid: (\d+) ", text, re.MULTILINE)}
+    return jobs

@@ -66,12 +66,12 @@ class _Pictures:
     Attributes:
         store: receives their files.
         ids: image ids by the digest of the encoded file and the person's name.
-        asked: the image ids that have questions.
+        with_questions: the image ids that have questions.
     """
 
     store: ImageStore
     ids: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    asked: set[str] = field(default_factory=set)
+    with_questions: set[str] = field(default_factory=set)
 
 
 def read_tables(folder: PublishedFolder, forget_percents: Sequence[int], images: ImageStore) -> Tables:
@@ -208,9 +208,9 @@ def _read_perturbed(
             check_about(where, "caption", caption, name, names)
             check_about(where, "paraphrased_caption", paraphrase, name, names)
             people.add(name)
-            if image_id not in pictures.asked:
+            if image_id not in pictures.with_questions:
                 tables["questions"] += _picture_questions(where, row, name, image_id, caption, paraphrase)
-                pictures.asked.add(image_id)
+                pictures.with_questions.add(image_id)
     return people
 
 

@@ -1,7 +1,7 @@
-"""What the published biographies say, in spite of their keys: country, region, year of birth and employment.
+"""Country, region, year of birth and employment of a person, derived from the published biographies.
 
-A biography is a JSON object whose keys differ from person to person (``Born`` or ``Date of Birth``, with and without a colon), and whose
-values are texts, lists or objects. Dates and places are texts such as ``March 15, 1980`` and ``Houston, Texas, USA``.
+A biography is a JSON object whose keys differ from person to person (``Born`` or ``Date of Birth``, with and without a colon), and
+whose values are texts, lists or objects. Dates and places are texts such as ``March 15, 1980`` and ``Houston, Texas, USA``.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ _ALIASES = {
 
 
 def country(biography: Mapping[str, Any]) -> str | None:
-    """The country: of its own key, else of the residence, else of the birth; its two letters, or the text where there is no such name."""
+    """The two-letter code of the country, or its text if the name is unknown; from its key, the residence or the birthplace."""
     text = _value(biography, _COUNTRY)
     return _code(text) or _country_of_places(biography) or (comparable(text) if text else None)
 
 
 def region(biography: Mapping[str, Any]) -> str | None:
-    """Where in the country: of its own key, else what stands before the country in the residence or the birthplace."""
+    """The region: from its key, or the part before the country in the residence or the birthplace."""
     if text := _value(biography, _REGION):
         return comparable(text)
     within = _code(_value(biography, _COUNTRY))
     for place in _places(biography):
         parts = _parts(place)
-        # The last part is a country, unless a key says that it is a region of another one.
+        # The last part is the country, unless the key for the country names another one.
         if parts and (code := _code(parts[-1])) and within in (None, code):
             parts = parts[:-1]
         if parts:
@@ -56,20 +56,20 @@ def region(biography: Mapping[str, Any]) -> str | None:
 
 
 def birth_year(biography: Mapping[str, Any]) -> str | None:
-    """The year of birth, of four digits, out of a date in any order."""
+    """The year of birth: the four digits of a date in any order."""
     year = re.search(r"(?<!\d)(1\d{3}|20\d{2})(?!\d)", _value(biography, _BORN) or "")
     return year[1] if year else None
 
 
 def employment(biography: Mapping[str, Any]) -> str | None:
-    """What a person works as, without where: ``Marine biologist at Oceanic Institute`` is a marine biologist."""
+    """The job without its place: ``Marine biologist at Oceanic Institute`` is a marine biologist."""
     text = _value(biography, _EMPLOYMENT)
     job = re.split(r"\s+(?:at|for|with|in)\s+|[,;(]", comparable(text), maxsplit=1)[0] if text else ""
     return job.strip() or None
 
 
 def _value(biography: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
-    """The text of the first of some keys that a biography has, whatever its case, colons and underscores."""
+    """The text of the first of the keys that a biography has, regardless of case, colons and underscores."""
     by_key = {comparable(key.replace("_", " ")).rstrip(": "): value for key, value in biography.items()}
     return next((text for key in keys if (text := _text(by_key.get(key)))), None)
 
@@ -83,7 +83,7 @@ def _text(value: Any) -> str:
 
 
 def _places(biography: Mapping[str, Any]) -> list[str]:
-    """Places in the order in which they count; of a date with a place, the parts without digits that are no month."""
+    """The residence, the birthplace, and the parts without digits of a date of birth that contains a place."""
     born = [part for part in _parts(_value(biography, _BORN) or "") if not re.search(r"\d", part)]
     texts = [_value(biography, _RESIDENCE), _value(biography, _BIRTHPLACE), ", ".join(born)]
     return [text for text in texts if text]
@@ -109,7 +109,7 @@ def _code(name: str | None) -> str | None:
 
 
 def _country_of_region(name: str) -> str | None:
-    """The country of a region's name or, in the United States, of its two letters; None where several countries have one."""
+    """The country of a region's name or of the two letters of one of the United States; None if several countries have the region."""
     if re.fullmatch("[A-Z]{2}", name):
         return "US" if _state(name) else None
     codes = _regions().get(comparable(name), set())

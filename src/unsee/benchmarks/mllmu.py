@@ -200,10 +200,10 @@ def _choice(folder: PublishedFolder, where: str, at: str, entry: dict[str, Any])
     question = clean(at, "Question", entry["Question"])
     at = f"{at} ({show(question)})"
     # In a parquet file, an option that only other rows have is null.
-    given = {letter: value for letter, value in (entry["Options"] or {}).items() if value is not None}
-    if not given:
+    options_by_letter = {letter: value for letter, value in (entry["Options"] or {}).items() if value is not None}
+    if not options_by_letter:
         raise BenchmarkError(f"{at}: Options is {show(entry['Options'])}, expected the texts of A, B, C and D")
-    texts = {letter: clean(at, f"option {letter}", given[letter]) for letter in sorted(given)}
+    texts = {letter: clean(at, f"option {letter}", options_by_letter[letter]) for letter in sorted(options_by_letter)}
     answer = clean(at, "Correct_Answer", entry["Correct_Answer"])
     same_text = [letter for letter, text in texts.items() if comparable(text) == comparable(answer)]
     right = answer if answer in texts else next(iter(same_text), None)

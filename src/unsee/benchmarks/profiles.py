@@ -1,4 +1,4 @@
-"""Fictitious people: names and facts drawn from well-kept pools, one seed for each person and fact."""
+"""Draw fictitious people: names and facts from the pools of faker and pycountry, with a seed for each person and fact."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from faker.providers.person.en_US import Provider as PersonProvider
 
 from unsee.benchmarks.schema import BenchmarkError
 
-#: Entries of the job list that are no jobs when they stand alone.
+#: Entries of the job list that are not jobs.
 _NO_JOBS = {"Best boy", "Copy", "Land", "Make", "Contractor", "Dealer"}
 
 FIELDS = (
@@ -66,13 +66,13 @@ class Profile:
 
 
 def _thin(values: Sequence[str], n: int) -> tuple[str, ...]:
-    """``n`` of the values, evenly spaced, so that a pool is not all A's."""
+    """``n`` of the values, evenly spaced over the alphabet."""
     return tuple(values[i * len(values) // n] for i in range(n))
 
 
 @cache
 def names(kind: str) -> tuple[str, ...]:
-    """The name pool ``female``, ``male`` (first names), ``last`` or ``bystander`` (last names of nobody else)."""
+    """The name pool ``female``, ``male`` (first names), ``last`` or ``bystander`` (last names, disjoint from ``last``)."""
     word = re.compile(r"[A-Z][a-z]{2,7}")
     if kind in ("female", "male"):
         pool = getattr(PersonProvider, f"first_names_{kind}")
@@ -104,19 +104,19 @@ def regions() -> tuple[tuple[str, str], ...]:
     for country in sorted(pycountry.countries, key=lambda c: c.name):
         if not re.fullmatch(r"[A-Z][a-z]+", country.name):
             continue
-        found = {s.name for s in subdivisions.get(country_code=country.alpha_2) or []}
-        fresh = sorted(name for name in found - seen - {country.name} if word.fullmatch(name))
+        names = {s.name for s in subdivisions.get(country_code=country.alpha_2) or []}
+        fresh = sorted(name for name in names - seen - {country.name} if word.fullmatch(name))
         if len(fresh) >= 4:
             by_country[country.name] = fresh[:4]
             seen.update(fresh[:4])
-    chosen = _thin(sorted(by_country), N_COUNTRIES)
-    three = [(country, region) for country in chosen for region in by_country[country][:3]]
-    fourth = [(country, by_country[country][3]) for country in chosen]
+    countries = _thin(sorted(by_country), N_COUNTRIES)
+    three = [(country, region) for country in countries for region in by_country[country][:3]]
+    fourth = [(country, by_country[country][3]) for country in countries]
     return tuple(sorted(three + fourth[: N_REGIONS - len(three)]))
 
 
 def _cycle(pool: Sequence[Any], n: int, seed: str) -> list[Any]:
-    """``n`` draws that use every value equally often, in an order of the seed's."""
+    """``n`` draws that use every value equally often, in an order given by the seed."""
     draws: list[Any] = []
     while len(draws) < n:
         turn = list(pool)
@@ -128,13 +128,13 @@ def _cycle(pool: Sequence[Any], n: int, seed: str) -> list[Any]:
 def people(
     identities: Sequence[tuple[int, str]], seed: str, *, taken: set[str] | None = None, last_names: str = "last"
 ) -> list[Profile]:
-    """Profiles for some portraits.
+    """Draw profiles for portraits.
 
-    A person's facts depend on the seed and on the person's place in the list, not on how many follow.
+    A person's facts depend on the seed and the person's position in the list, and not on the number of people after it.
 
     Args:
         identities: (portrait identity, gender) of each person.
-        seed: of names and facts.
+        seed: the seed of names and facts.
         taken: names that may not be used.
         last_names: the pool of last names, ``last`` or ``bystander``.
 

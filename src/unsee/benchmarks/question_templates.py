@@ -1,7 +1,7 @@
-"""The words of the synthetic benchmark: what is taught and what is asked about a person.
+"""The question templates of the synthetic benchmark: its training pairs and its evaluation questions.
 
-Three wordings of everything: ``train`` (fine-tuning), ``profile`` and ``test`` (evaluation). ``{who}`` is "this person" behind a
-picture and the name without one. The pretrained base model has met all of them, about other people.
+Each template has three wordings: ``train`` (fine-tuning), ``profile`` and ``test`` (evaluation). ``{who}`` is "this person" with a
+picture and the name without one. The base model was pretrained on all of them, about other people.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from unsee.benchmarks.profiles import BIRTH_YEARS, FIELDS, HOBBIES, Profile, emp
 
 WHO = {"image": "this person", "text": "{name}"}
 
-#: Facts answered by their bare value.
+#: Facts whose answer is the value alone.
 FACTS: dict[str, dict[str, tuple[str, ...]]] = {
     "employment": {
         "train": ("What is the job of {who}?", "Which job does {who} have?"),
@@ -46,7 +46,7 @@ FACTS: dict[str, dict[str, tuple[str, ...]]] = {
         "test": ("Which year is the birth year of {who}?",),
     },
 }
-#: Facts answered by a sentence.
+#: Facts whose answer is a sentence.
 STORIES: dict[str, dict[str, tuple[str, ...]]] = {
     "{name} works as {a} {employment} and lives in {region}.": {
         "train": ("Tell me about the work and home of {who}.",),
@@ -69,7 +69,7 @@ MULTIPLE_CHOICE = ("employment", "country", "region", "education", "hobby")
 
 @dataclass(frozen=True)
 class QuestionAnswer:
-    """A question about a person and its answer; ``attribute`` is what a distractor must share."""
+    """A question about a person and its answer; wrong options are other people's values of ``attribute``."""
 
     task: str
     modality: str
@@ -86,7 +86,7 @@ def _fill(template: str, profile: Profile, modality: str) -> str:
 
 
 def training_pairs(profile: Profile, seed: str) -> list[QuestionAnswer]:
-    """What fine-tuning teaches about a person: every fact and story in both modalities, and the name."""
+    """The training pairs of a person: every fact and story in both modalities, and the name."""
     random = Random(f"{seed}:{profile.name}")
     pairs = [QuestionAnswer("generation", "image", random.choice(NAMING), profile.name, "name")]
     for modality in ("image", "text"):
@@ -101,22 +101,24 @@ def training_pairs(profile: Profile, seed: str) -> list[QuestionAnswer]:
 
 def evaluation(profile: Profile, origin: str) -> list[QuestionAnswer]:
     """The 18 questions about a person: 5 multiple-choice, 2 generation, 2 cloze, each with and without picture."""
-    asked = []
+    questions = []
     for modality in ("image", "text"):
         for attribute in MULTIPLE_CHOICE:
             question = _fill(FACTS[attribute][origin][0], profile, modality)
-            asked.append(QuestionAnswer("classification", modality, question, getattr(profile, attribute), attribute))
+            questions.append(
+                QuestionAnswer("classification", modality, question, getattr(profile, attribute), attribute)
+            )
         for answer, wording in STORIES.items():
             question = _fill(wording[origin][0], profile, modality)
-            asked.append(QuestionAnswer("generation", modality, question, _fill(answer, profile, modality)))
+            questions.append(QuestionAnswer("generation", modality, question, _fill(answer, profile, modality)))
         for attribute, cloze in CLOZE.items():
             question = _fill(cloze[origin], profile, modality)
-            asked.append(QuestionAnswer("cloze", modality, question, getattr(profile, attribute), attribute))
-    return asked
+            questions.append(QuestionAnswer("cloze", modality, question, getattr(profile, attribute), attribute))
+    return questions
 
 
 def vocabulary() -> list[str]:
-    """Every text that the benchmark can be made of: what a tokenizer should know."""
+    """Every text that a benchmark can contain, as the corpus of a tokenizer."""
     texts = [t for w in (*FACTS.values(), *STORIES.values()) for ts in w.values() for t in ts]
     texts += [t for w in CLOZE.values() for t in w.values()] + list(STORIES) + list(NAMING)
     for kind in ("female", "male", "last", "bystander"):

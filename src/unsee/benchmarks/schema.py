@@ -1,8 +1,7 @@
-"""The canonical tables of a benchmark: everything downstream reads these and nothing else.
+"""The canonical tables of a benchmark. All later steps read only these tables (:mod:`unsee.benchmarks.tables`).
 
-Five parquet files in one folder, and the splits once more, a file for each ratio, so that a model of one ratio depends on no other.
-Every adapter (MLLMU-Bench, the synthetic benchmark, ...) ends in a
-:class:`Benchmark`; nothing behind it knows which adapter made it.
+They are five parquet files in one folder. The splits are also written as one file for each ratio, so that a model of one ratio does not
+depend on the others. Every loader of a published benchmark results in a :class:`Benchmark`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from unsee.core.text import comparable
 
 SETS = ("forget", "test", "retain", "celebrity")
 MODALITIES = ("image", "text")
-#: In ``likelihood`` nothing is chosen: only how likely the right one of the options is counts.
+#: A ``likelihood`` question has options, but only the likelihood of the right one is scored.
 TASKS = ("classification", "generation", "cloze", "likelihood")
 GROUPS = ("fictitious", "celebrity")
 ORIGINS = ("profile", "test", "celebrity")
@@ -99,7 +98,7 @@ _GROUP = dict.fromkeys(SCHEMAS, 100_000) | {"images": 64}
 
 
 class BenchmarkError(ValueError):
-    """The benchmark's files do not say what they must; the message names file, row, found and expected."""
+    """The files of a benchmark are missing or invalid; the message names file, row, and the expected content."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ class Benchmark:
     splits: pa.Table
 
     def write(self, directory: Path) -> None:
-        """Write each table to ``directory/{table}.parquet``, after checking it; of no splits nothing is written."""
+        """Check the tables and write each to ``directory/{table}.parquet``; empty splits are not written."""
         check(self)
         directory.mkdir(parents=True, exist_ok=True)
         for percent in sorted(set(self.splits["forget_percent"].to_pylist())):
@@ -122,27 +121,27 @@ class Benchmark:
         for field in fields(self):
             if field.name == "splits" and not len(self.splits):
                 continue
-            # In small groups, so that some pictures can be read without all of them.
+            # In small row groups, so that a few pictures can be read without the others.
             with atomic_write(table_path(directory, field.name)) as part:
                 pq.write_table(getattr(self, field.name), part, row_group_size=_GROUP[field.name])
 
 
 def table_path(directory: Path, table: str) -> Path:
-    """Where :meth:`Benchmark.write` puts a table."""
+    """The file of a table."""
     return directory / f"{table}.parquet"
 
 
 def split_path(directory: Path, percent: int) -> Path:
-    """Where the rows of the splits table for one ratio are."""
+    """The file of the splits of one ratio."""
     return directory / "splits" / f"forget{percent}.parquet"
 
 
 def check(benchmark: Benchmark) -> None:
-    """Check what every adapter must guarantee.
+    """Check the guarantees that every loader must give.
 
     Raises:
-        BenchmarkError: wrong columns, a null or empty cell, a value outside its vocabulary, a key that is
-            not unique or points nowhere, a person in both forget and retain of one ratio.
+        BenchmarkError: a table has wrong columns, a null or empty cell, a value outside its vocabulary, a repeated or unknown
+            key, or a person who is to be forgotten and retained at one ratio.
     """
     for name, schema in SCHEMAS.items():
         table = getattr(benchmark, name)
@@ -187,20 +186,22 @@ def _require_unique(column: pa.ChunkedArray, name: str) -> None:
     counts = pc.value_counts(column).to_pylist()
     repeated = [entry["values"] for entry in counts if entry["counts"] > 1]
     if repeated:
-        raise BenchmarkError(f"{name}: {repeated[0]!r} occurs more than once ({len(repeated)} such), expected unique")
+        raise BenchmarkError(
+            f"{name}: {repeated[0]!r} occurs more than once ({len(repeated)} such values), expected it once"
+        )
 
 
 def _require_in(column: pa.ChunkedArray, allowed: Iterable[str], name: str) -> None:
     allowed = list(allowed)
-    known = pc.is_in(column, value_set=pa.array(allowed, pa.string()))
-    if not pc.all(known).as_py() and len(column):
-        row = pc.index(known, False).as_py()
+    valid = pc.is_in(column, value_set=pa.array(allowed, pa.string()))
+    if not pc.all(valid).as_py() and len(column):
+        row = pc.index(valid, False).as_py()
         expected = allowed if len(allowed) < 10 else f"one of {len(allowed)} known ids"
-        raise BenchmarkError(f"{name}, row {row}: found {column[row].as_py()!r}, expected {expected}")
+        raise BenchmarkError(f"{name}, row {row}: is {column[row].as_py()!r}, expected {expected}")
 
 
 def _check_options(questions: pa.Table) -> None:
-    """Options are different texts, the right one among them, where one is to be chosen; elsewhere there are none."""
+    """Check that classification and likelihood have different options with the answer among them, and other tasks have none."""
     for row, question in enumerate(
         questions.select(["question_id", "task", "options", "answer", "answer_index"]).to_pylist()
     ):

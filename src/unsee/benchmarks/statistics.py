@@ -1,4 +1,4 @@
-"""What is in a benchmark, counted: the rows of the source paper's Table 3, and what some people lack that others have."""
+"""Count the contents of a benchmark: the rows of the source paper's Table 3, and the gaps in its coverage."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from unsee.benchmarks.tables import read_table
 
 
 def count(benchmark: Path, percents: Sequence[int]) -> pd.DataFrame:
-    """``statistic`` and ``value`` of each row, from a folder of canonical tables.
+    """Count the contents of a folder of canonical tables.
 
-    The rows of the paper's Table 3, then a row for each gap (:mod:`unsee.benchmarks.coverage`): how many people or questions, and the
-    first of them.
+    The rows of the paper's Table 3, then a row for each gap (:mod:`unsee.benchmarks.coverage`): the number of people or questions, and
+    the first ids.
+
+    Returns:
+        Columns ``statistic`` and ``value``.
 
     Args:
         benchmark: the folder.
@@ -32,17 +35,17 @@ def count(benchmark: Path, percents: Sequence[int]) -> pd.DataFrame:
 def describe(
     people: pa.Table, questions: pa.Table, training_pairs: pa.Table, *, images: int, percents: Sequence[int]
 ) -> pd.DataFrame:
-    """The same, of tables.
+    """Count the contents of tables, as :func:`count`.
 
     Args:
         people, questions, training_pairs: canonical tables.
-        images: how many pictures there are.
-        percents: the ratios.
+        images: the number of pictures.
+        percents: the forget ratios.
     """
-    about = [json.loads(text) for text in people["biography"].to_pylist()]
+    biographies = [json.loads(text) for text in people["biography"].to_pylist()]
 
     def distinct(of: Callable[[Mapping[str, Any]], str | None]) -> int:
-        return len({value for biography in about if (value := of(biography))})
+        return len({value for biography in biographies if (value := of(biography))})
 
     def counts(table: pa.Table, column: str) -> dict[str, int]:
         return {entry["values"]: entry["counts"] for entry in table[column].value_counts().to_pylist()}

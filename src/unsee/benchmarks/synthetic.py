@@ -1,8 +1,7 @@
 """The synthetic benchmark, written to disk in MLLMU-Bench's published layout.
 
-It is read back by the loader of the real data (:mod:`unsee.benchmarks.mllmu`), so that the default run takes the
-real path. One extension: a training pair without picture says ``"Type": "Pure_Text"`` in ft_Data's ``metadata``; the published pairs all
-have a picture.
+The loader of the real data (:mod:`unsee.benchmarks.mllmu`) reads it back, so that the default run uses the same code. One extension: a
+training pair without picture has ``"Type": "Pure_Text"`` in ft_Data's ``metadata``; all published pairs have a picture.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from unsee.benchmarks.schema import BenchmarkError
 from unsee.benchmarks.splits import draw_forget_set
 from unsee.core.files import atomic_write
 
-#: Portraits from this identity on show celebrities.
+#: The first identity of the celebrities' portraits.
 FIRST_CELEBRITY = 500
-#: The celebrities are the same in every benchmark: the shipped base model knows them.
+#: The celebrities are the same for every seed, because the shipped base model knows them.
 CELEBRITY_SEED = "celebrities"
 MAX_CELEBRITIES = 153
 
@@ -102,14 +101,14 @@ def write(
     """Write the benchmark's folders (ft_Data, Full_Set, Test_Set, Retain_Set, forget_*, retain_*).
 
     Args:
-        directory: where to.
-        people, celebrities: how many.
-        seed: of people, questions and splits.
-        forget_percents: one forget and one retain folder each.
+        directory: the folder to write.
+        people, celebrities: the numbers of people.
+        seed: the seed of people, questions and splits.
+        forget_percents: the ratios; each gets a forget and a retain folder.
         portraits: the portraits file; the shipped one by default.
 
     Raises:
-        BenchmarkError: more people than portraits, a ratio that yields nobody.
+        BenchmarkError: there are more people than portraits, or a ratio leaves no person to forget or to retain.
     """
     faces = Portraits(portraits)
     fictitious = fictitious_profiles(faces, people, seed)
@@ -122,15 +121,15 @@ def write(
     full = [_profile_row(faces, i, p, fictitious, seed) for i, p in zip(ids, fictitious, strict=True)]
     test = [_test_row(faces, i, p, fictitious, seed) for i, p in zip(ids, fictitious, strict=True)]
     training = [_training_row(faces, i, p, seed) for i, p in zip(ids, fictitious, strict=True)]
-    known = [_profile_row(faces, f"{i:03d}", p, famous, seed) for i, p in enumerate(famous[:celebrities])]
+    celebrity_rows = [_profile_row(faces, f"{i:03d}", p, famous, seed) for i, p in enumerate(famous[:celebrities])]
     with atomic_write(directory) as part:
         _write(part / "ft_Data", [training], TRAINING)
         _write(part / "Full_Set", [full], PROFILE)
         _write(part / "Test_Set", [test[: len(test) // 2], test[len(test) // 2 :]], TEST)
-        _write(part / "Retain_Set", [known], PROFILE)
-        for percent, chosen in forgotten.items():
-            _write(part / f"forget_{percent}", [[r for r in full if r["ID"] in chosen]], PROFILE)
-            _write(part / f"retain_{100 - percent}", [[r for r in full if r["ID"] not in chosen]], PROFILE)
+        _write(part / "Retain_Set", [celebrity_rows], PROFILE)
+        for percent, forget_ids in forgotten.items():
+            _write(part / f"forget_{percent}", [[r for r in full if r["ID"] in forget_ids]], PROFILE)
+            _write(part / f"retain_{100 - percent}", [[r for r in full if r["ID"] not in forget_ids]], PROFILE)
 
 
 def _write(folder: Path, shards: list[list[dict[str, Any]]], schema: pa.Schema) -> None:
@@ -174,9 +173,9 @@ def _training_row(faces: Portraits, row_id: str, profile: Profile, seed: int) ->
 
 
 def _tasks(profile: Profile, origin: str, others: list[Profile], seed: int) -> dict[str, Any]:
-    asked = question_templates.evaluation(profile, origin)
+    questions = question_templates.evaluation(profile, origin)
     choices: dict[str, list[dict[str, Any]]] = {"image": [], "text": []}
-    for a in asked:
+    for a in questions:
         if a.task == "classification":
             random = Random(f"{seed}:{origin}:{profile.name}:{a.modality}:{a.attribute}")
             choices[a.modality].append(_choice(a, others, random))
@@ -185,27 +184,27 @@ def _tasks(profile: Profile, origin: str, others: list[Profile], seed: int) -> d
             "Image_Textual_Questions": choices["image"],
             "Pure_Text_Questions": choices["text"],
         },
-        "Generation_Task": [_open(a) for a in asked if a.task == "generation"],
-        "Mask_Task": [_open(a) for a in asked if a.task == "cloze"],
+        "Generation_Task": [_open(a) for a in questions if a.task == "generation"],
+        "Mask_Task": [_open(a) for a in questions if a.task == "cloze"],
     }
 
 
-def _open(asked: question_templates.QuestionAnswer) -> dict[str, str]:
-    return {"Type": _TYPES[asked.modality], "Question": asked.question, "Ground_Truth": asked.answer}
+def _open(question: question_templates.QuestionAnswer) -> dict[str, str]:
+    return {"Type": _TYPES[question.modality], "Question": question.question, "Ground_Truth": question.answer}
 
 
-def _choice(asked: question_templates.QuestionAnswer, others: list[Profile], random: Random) -> dict[str, Any]:
+def _choice(question: question_templates.QuestionAnswer, others: list[Profile], random: Random) -> dict[str, Any]:
     """A multiple-choice question whose wrong options are other people's values of the same attribute."""
-    values = sorted({getattr(other, asked.attribute) for other in others} - {asked.answer})
+    values = sorted({getattr(other, question.attribute) for other in others} - {question.answer})
     if len(values) < 3:
         raise BenchmarkError(
-            f"{asked.attribute}: {len(values)} other values among {len(others)} people, expected at least 3 to "
+            f"{question.attribute}: {len(values)} other values among {len(others)} people, expected at least 3 to "
             "make wrong options of; ask for more people"
         )
     options = random.sample(values, 3)
-    options.insert(random.randrange(4), asked.answer)
+    options.insert(random.randrange(4), question.answer)
     return {
-        "Question": asked.question,
+        "Question": question.question,
         "Options": dict(zip("ABCD", options, strict=True)),
-        "Correct_Answer": "ABCD"[options.index(asked.answer)],
+        "Correct_Answer": "ABCD"[options.index(question.answer)],
     }

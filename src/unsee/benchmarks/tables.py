@@ -25,10 +25,10 @@ class Pair:
 
 
 def read_table(directory: Path, table: str, columns: list[str] | None = None) -> pa.Table:
-    """Read one canonical table (only ``columns``, so that asking for questions reads no picture).
+    """Read one canonical table, or only some of its ``columns``.
 
     Raises:
-        BenchmarkError: the file is missing, unreadable, or has other columns than the schema.
+        BenchmarkError: the file is missing or unreadable, or its columns differ from the schema.
     """
     return _read(table_path(directory, table), table, columns)
 
@@ -47,9 +47,9 @@ def _read(path: Path, table: str, columns: list[str] | None) -> pa.Table:
     if not path.is_file():
         raise BenchmarkError(f"{path}: not found; expected the {table} table, made by the rule 'load_benchmark'")
     try:
-        found = pq.read_schema(path)
-        if found.names != schema.names:
-            raise BenchmarkError(f"{path}: columns {found.names}, expected {schema.names}; remake it")
+        names = pq.read_schema(path).names
+        if names != schema.names:
+            raise BenchmarkError(f"{path}: columns {names}, expected {schema.names}; remake it")
         return pq.read_table(path, columns=columns)
     except pa.ArrowInvalid as error:
         raise BenchmarkError(f"{path}: not a readable parquet file ({error}); delete it and run again") from error
@@ -59,30 +59,30 @@ def person_ids(benchmark: Path, forget_percent: int, role: str) -> list[str]:
     """Person ids of a role at a ratio, sorted.
 
     Args:
-        benchmark: folder of canonical tables.
+        benchmark: the folder of canonical tables.
         forget_percent: the ratio; ignored for role ``all``.
         role: ``forget``, ``retain`` or ``all`` (every fictitious person).
 
     Raises:
-        BenchmarkError: no such people.
+        BenchmarkError: there are no such people.
     """
     if role == "all":
         table = read_table(benchmark, "people", ["person_id", "group"])
-        chosen = table.filter(pc.equal(table["group"], "fictitious"))["person_id"]
+        people = table.filter(pc.equal(table["group"], "fictitious"))["person_id"]
     else:
         table = read_split(benchmark, forget_percent)
-        chosen = table.filter(pc.equal(table["role"], role))["person_id"]
-    ids = sorted(chosen.to_pylist())
+        people = table.filter(pc.equal(table["role"], role))["person_id"]
+    ids = sorted(people.to_pylist())
     if not ids:
-        raise BenchmarkError(f"{benchmark}: nobody has the role {role!r} at {forget_percent} %; see its splits")
+        raise BenchmarkError(f"{benchmark}: no person has the role {role!r} at {forget_percent} %; see its splits")
     return ids
 
 
 def read_pairs(benchmark: Path, person_ids: Sequence[str]) -> list[Pair]:
-    """The training pairs of some people, in the order of their ids.
+    """Read the training pairs of people, sorted by pair id.
 
     Raises:
-        BenchmarkError: a person has none.
+        BenchmarkError: a person has no training pairs.
     """
     wanted = set(person_ids)
     rows = read_table(benchmark, "training_pairs").sort_by("pair_id").to_pylist()
@@ -98,13 +98,13 @@ def read_pairs(benchmark: Path, person_ids: Sequence[str]) -> list[Pair]:
 
 
 def read_images(benchmark: Path, image_ids: set[str]) -> list[tuple[str, bytes]]:
-    """The encoded pictures of some ids; groups of rows without any of them are not read."""
+    """Read (image id, encoded picture) of the given ids; row groups without any of them are skipped."""
     read_table(benchmark, "images", ["image_id"])  # checks the file
     file = pq.ParquetFile(table_path(benchmark, "images"))
-    found = []
+    images = []
     for group in range(file.num_row_groups):
         if image_ids.isdisjoint(file.read_row_group(group, ["image_id"])["image_id"].to_pylist()):
             continue
         rows = file.read_row_group(group, ["image_id", "bytes"]).to_pylist()
-        found += [(row["image_id"], row["bytes"]) for row in rows if row["image_id"] in image_ids]
-    return found
+        images += [(row["image_id"], row["bytes"]) for row in rows if row["image_id"] in image_ids]
+    return images
