@@ -15,18 +15,19 @@ ALLOWED = {
     "src/unsee/evaluation/decoding.py:decode_greedily": BEFORE,
     "src/unsee/memory/needs.py:training": BEFORE,
     "src/unsee/models/packing.py:pack": BEFORE,
+    "src/unsee/models/packing.py:collate": BEFORE,
 }
 #: Modules that import each other, and why.
 ALLOWED_CYCLES: dict[str, str] = {}
 #: How often code in src and workflow may use a vague name; the highest counts so far.
 MOST_VAGUE_NAMES = {
-    "found": 238,
-    "asked": 107,
-    "given": 78,
-    "chosen": 90,
-    "own": 73,
-    "known": 111,
-    "told": 8,
+    "found": 35,
+    "asked": 39,
+    "given": 24,
+    "chosen": 11,
+    "own": 9,
+    "known": 31,
+    "told": 0,
     "understood": 0,
 }
 
