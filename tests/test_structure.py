@@ -17,7 +17,6 @@ ALLOWED = {
     "workflow/rules/common.smk": BEFORE,
     "src/unsee/benchmarks/clear.py:_perturbed": BEFORE,
     "src/unsee/evaluation/decoding.py:decode_greedily": BEFORE,
-    "src/unsee/memory/needs.py:training": BEFORE,
     "src/unsee/models/packing.py:pack": BEFORE,
     "src/unsee/results/page/explorer.py:explorer": BEFORE,
     "src/unsee/results/page/report.py:render": BEFORE,
