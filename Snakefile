@@ -1,9 +1,9 @@
 # What a vision-language model still knows, and what it lost, after it was asked to forget some people.
 #
-#   write_benchmark > load_benchmark, split_benchmark > finetune (vanilla, retain) > unlearn > predict > score > scores > table3, summary > figures > report
+#   write_benchmark > load_benchmark > split_benchmark > finetune, train_reference > unlearn > predict > score > scores > tables, summary > report
 #
-# Settings: config.yaml. What each file is: docs/design.md. Functions of the rules: workflow/rules/common.smk, and
-# when a job runs again: workflow/rules/identity.smk, docs/reruns.md.
+# Settings: config.yaml. What each file is: docs/design.md. What the rules name: src/unsee/jobs/plan.py. When a job
+# runs again: docs/reruns.md.
 from snakemake.utils import min_version
 
 min_version("9.20")
@@ -13,7 +13,6 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/identity.smk"
 include: "workflow/rules/safety.smk"
 
 
@@ -29,17 +28,11 @@ localrules:
     fetch_benchmark,
     fetch_model,
     split_benchmark,
-    splits,
-    dataset_statistics,
     score,
-    official,
     anchor_check,
     scores,
-    table3,
-    ablation,
+    tables,
     summary,
-    costs,
-    figures,
     report,
     trade_off,
 
@@ -48,14 +41,11 @@ rule all:
     default_target: True
     input:
         "results/table3.csv",
-        "results/costs.csv",
-        # Compares likelihoods of options, which published protocols do not measure.
-        ["results/summary.csv"] if config["evaluation"]["protocol"] == "unsee" else [],
+        # Published protocols do not measure the likelihoods that it compares.
+        ["results/summary.csv"] if plan.protocol == "unsee" else [],
 
 
 include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/models.smk"
-include: "workflow/rules/unlearning.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/results.smk"
-include: "workflow/rules/trade_off.smk"

@@ -1,7 +1,7 @@
-"""How long the report's page takes to open: `python -m bench.page`, made-up answers of 8 models to the full synthetic benchmark.
+"""Measure how long the report takes to open, with made-up answers of 8 models to the full synthetic benchmark: `python -m bench.page`.
 
-Opens it in a Chromium without a window and prints seconds from the start of the navigation until its first screen is drawn, and from
-jumping to the explorer until its table is. With a file, that page is opened instead: `python -m bench.page results/report.html`.
+Opens the page in a headless Chromium and prints the seconds from the start of the navigation until the first screen is drawn, and from
+the jump to the explorer until its table is drawn. `python -m bench.page results/report.html` opens an existing page instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
-#: How much of everything each model says right.
+#: Share of answers that each made-up model gets right.
 RIGHT = {
     "vanilla": 0.9,
     "retain": 0.85,
@@ -40,20 +40,20 @@ TIMES = 5
 
 
 def main(arguments: list[str]) -> None:
-    """Print the page's size and the median of the times to open it."""
+    """Print the size of the page and the median of the times to open it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         text = Path(arguments[0]).read_text(encoding="utf-8") if arguments else made_up(folder)
         page = folder / "page.html"
         head, foot = text.rsplit("</body>", 1)
         page.write_text(f"{head}{SHOWN}</body>{foot}", encoding="utf-8")
-        found = [opened(page, folder / f"profile-{i}") for i in range(TIMES)]
-    for what, times in zip(("opens", "explorer"), zip(*found, strict=True), strict=True):
+        seconds = [opened(page, folder / f"profile-{i}") for i in range(TIMES)]
+    for what, times in zip(("opens", "explorer"), zip(*seconds, strict=True), strict=True):
         print(f"{len(text.encode()) / 1e6:.1f} MB, {what}: {statistics.median(times):.2f} s, median of {sorted(times)}")
 
 
 def opened(page: Path, profile: Path) -> tuple[float, float]:
-    """Seconds to the first screen and to the explorer, in a browser that has never seen the page."""
+    """Seconds to the first screen and to the explorer, in a browser with an empty cache."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or "google-chrome"
     quiet = [
         "--disable-background-networking",
@@ -77,22 +77,23 @@ def opened(page: Path, profile: Path) -> tuple[float, float]:
         assert browser.stderr is not None
         try:
             for line in browser.stderr:
-                if found := re.search(r"SHOWN ([0-9.]+) ([0-9.]+)", line):
-                    return round(float(found[1]) / 1000, 2), round(float(found[2]) / 1000, 2)
+                if match := re.search(r"SHOWN ([0-9.]+) ([0-9.]+)", line):
+                    return round(float(match[1]) / 1000, 2), round(float(match[2]) / 1000, 2)
         finally:
             browser.kill()
     raise RuntimeError(f"{page}: the browser ended before the page was drawn")
 
 
 def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: int = 5) -> str:
-    """The page of made-up answers: right as often as the model is good, else somebody else's."""
+    """The page of made-up answers: correct at the model's rate, otherwise the answer about another person."""
     import numpy as np
     import pandas as pd
 
-    from unsee.benchmarks import mllmu, synthetic
+    from unsee.benchmarks import published, synthetic
     from unsee.benchmarks.statistics import count
     from unsee.evaluation.scoring import score_predictions
     from unsee.results.page import drawing, explorer, figures, figures_trade_off, report
+    from unsee.results.page.people import forgotten_people, one_person
     from unsee.results.statistics.differences import differences
     from unsee.results.statistics.trade_off import trade_off
     from unsee.results.tables.scores import Run, gather, over_seeds, summarise
@@ -100,7 +101,7 @@ def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: in
     from unsee.results.tables.table3 import table3
 
     synthetic.write(folder / "raw", people=people, celebrities=celebrities, forget_percents=[percent], seed=0)
-    mllmu.load(folder / "raw", [percent]).write(folder)
+    published.load("mllmu", folder / "raw", [percent]).write(folder)
     names = ("people", "images", "questions", "splits", "training_pairs")
     tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in names}
     questions, draw = tables["questions"], np.random.default_rng(0)
@@ -131,19 +132,21 @@ def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: in
     table = summary(items, compared)
     drawing.save(figures_trade_off.equal_utility(curves, 0.95), folder, "equal_utility")
     drawing.save(figures_trade_off.trade_off(table), folder, "trade_off")
-    people_shown = explorer.forgotten_people(tables, predictions, percent, 0)
+    people_shown = forgotten_people(tables, predictions, percent, 0)
     drawing.save(figures.portraits(people_shown, list(RIGHT)), folder, "portraits")
     return report.render(
-        summary=table,
-        table3=table3(summarise(items)),
-        scores=over_seeds(items),
-        differences=compared,
-        costs=pd.DataFrame({"model": "made-up", "forget_percent": percent, "method": list(RIGHT), "seed": 0}),
-        statistics=count(folder),
-        ranking=ranking,
+        tables={
+            "summary": table,
+            "table3": table3(summarise(items)),
+            "scores": over_seeds(items),
+            "differences": compared,
+            "costs": pd.DataFrame({"model": "made-up", "forget_percent": percent, "method": list(RIGHT), "seed": 0}),
+            "statistics": count(folder, [percent]),
+            "ranking": ranking,
+        },
         utility=0.95,
         explorer=explorer.explorer(tables, predictions, scores),
-        person=explorer.one_person(tables, predictions, scores, ranking),
+        person=one_person(tables, predictions, scores, ranking),
         figures={name: folder / f"{name}.svg" for name in ("equal_utility", "trade_off", "portraits")},
         configuration="made up\n",
         manifests={},

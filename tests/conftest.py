@@ -12,6 +12,11 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+# Processes started from here, pytest-xdist's workers too, reuse freed memory: a float32 copy of a large matrix, made anew
+# for each token, otherwise costs as much in page faults as in arithmetic.
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
+
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 if WORKER:  # before torch is imported: the workers already use every core
     for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "RAYON"):
@@ -64,9 +69,9 @@ def mini_published(shared_folder: SharedFolder) -> Path:
 @pytest.fixture(scope="session")
 def mini_benchmark(mini_published: Path, shared_folder: SharedFolder) -> Path:
     """The same as canonical tables."""
-    from unsee.benchmarks import mllmu
+    from unsee.benchmarks import published
 
-    return shared_folder("benchmark", lambda folder: mllmu.load(mini_published, [25]).write(folder))
+    return shared_folder("benchmark", lambda folder: published.load("mllmu", mini_published, [25]).write(folder))
 
 
 @pytest.fixture(scope="session")

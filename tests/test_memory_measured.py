@@ -30,9 +30,9 @@ from tools import memory_page
 from unsee import memory
 from unsee.base_model import tiny_llava
 from unsee.benchmarks import question_templates
-from unsee.benchmarks.schema import read_table
-from unsee.benchmarks.tables import read_images
+from unsee.benchmarks.tables import read_images, read_table
 from unsee.evaluation import engine
+from unsee.evaluation.predict import answer_questions
 from unsee.models import attention, packing
 from unsee.models.families import load_family
 from unsee.models.half import compute_in_float32
@@ -41,7 +41,9 @@ from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Request
 from unsee.models.pictures import Pictures
 from unsee.training.batches import Unit, batch
-from unsee.training.loop import Counters, add_lora, train
+from unsee.training.loop import train
+from unsee.training.lora import add_lora
+from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning import catalogue
 from unsee.unlearning.method import Context, get
@@ -293,7 +295,7 @@ def test_answering_takes_what_the_arithmetic_says(
 ) -> None:
     monkeypatch.setattr("unsee.models.half.PIECE", 2**20)
     monkeypatch.setattr("unsee.memory.blocks.PIECE", 2**20)
-    monkeypatch.setattr(packing, "blocks", lambda ends: None)  # a GPU has a mask instead
+    monkeypatch.setattr(packing, "blocks", lambda ends, seen: None)  # a GPU has a mask instead
     processor = tiny_llava.build_processor(question_templates.vocabulary(), vocabulary_size=1000)
     model = build("llava", 2, side=96, pixels=24)
     model.config.image_token_index = processor.tokenizer.convert_tokens_to_ids("<image>")
@@ -320,7 +322,7 @@ def test_answering_takes_what_the_arithmetic_says(
         "max_new_tokens": 3,
     }
     with LiveBytes([*vlm.base.parameters(), *vlm.base.buffers()]) as live:
-        engine.answer_questions(vlm, pictures, asked, settings)
+        answer_questions(vlm, pictures, asked, settings)
     tokens, options = max(lengths)
     opened = sum(not row["options"] for row in asked) // packs
     shapes = shapes_of(vlm, live.start, 16)

@@ -1,7 +1,7 @@
 """The small search behind the methods' learning rates, as Markdown for docs/hyperparameters.md.
 
-    snakemake --cores all --configfile presets/search.yaml --directory search results/table3.csv
-    python tools/search_table.py presets/search.yaml search/results/table3.csv
+    snakemake --cores all --configfile presets/run-search.yaml --directory search results/table3.csv
+    python tools/search_table.py presets/run-search.yaml search/results/table3.csv
 
 A method's entries differ in their learning rate. Chosen is the one with the largest selectivity: how far classification falls on the
 forgotten people, minus how far it falls on the others, in points against vanilla, means of both modalities. A fall below
@@ -49,7 +49,8 @@ def main() -> None:
         table.groupby("method")[["forget_classification", "retain_classification"]].mean().loc[["vanilla", "retain"]]
     )
     print("Vanilla {:.1f} / {:.1f}, retain-only {:.1f} / {:.1f} (forget / retain).\n".format(*known.to_numpy().ravel()))
-    print(found.assign(chosen=found["chosen"].map({True: "*", False: ""})).to_markdown(index=False, floatfmt="g"))
+    marked = found.assign(chosen=found["chosen"].map({True: "*", False: ""}))
+    print(marked.to_markdown(index=False, floatfmt=("", "g", ".1f", ".1f", ".1f", "")))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,11 @@ import pytest
 from PIL import Image
 
 from tests import error_page
-from unsee.benchmarks import clear, published
+from unsee.benchmarks import clear
+from unsee.benchmarks.names import people_named
+from unsee.benchmarks.published import load, read_split
 from unsee.benchmarks.schema import BenchmarkError
-from unsee.evaluation.engine import predict
+from unsee.evaluation.predict import predict
 from unsee.evaluation.scoring import score_predictions
 from unsee.results.tables.scores import Run, gather, summarise
 from unsee.results.tables.table3 import table3
@@ -118,7 +120,7 @@ class Published:
 
 
 def test_the_published_layout_gives_these_tables(tmp_path: Path) -> None:
-    benchmark = published.load("clear", Published().write(tmp_path), [33])
+    benchmark = load("clear", Published().write(tmp_path), [33])
     assert [(p["person_id"], p["group"]) for p in benchmark.people.to_pylist()] == [
         ("Aino Kask", "fictitious"),
         ("Basil Al-Kuwaiti", "fictitious"),
@@ -151,7 +153,7 @@ def test_the_published_layout_gives_these_tables(tmp_path: Path) -> None:
         ("Chukwu Akabueze", "retain"),
     }
     names = benchmark.people.filter(pc.equal(benchmark.people["group"], "fictitious"))["person_id"].to_pylist()
-    assert published.read_split("clear", tmp_path, 33, names).equals(benchmark.splits)
+    assert read_split("clear", tmp_path, 33, names).equals(benchmark.splits)
 
     questions = {q["question_id"]: q for q in benchmark.questions.to_pylist()}
     kinds = {key: (q["person_id"], q["task"], q["modality"]) for key, q in questions.items()}
@@ -184,7 +186,7 @@ def test_the_place_of_the_right_option_follows_from_the_row(tmp_path: Path) -> N
     whole = Published()
     fewer = Published()
     del fewer.rows["forget33_perturbed"][0]
-    first, second = (clear.load(p.write(tmp_path / name), [33]) for name, p in (("a", whole), ("b", fewer)))
+    first, second = (load("clear", p.write(tmp_path / name), [33]) for name, p in (("a", whole), ("b", fewer)))
     known = {q["question_id"]: q for q in first.questions.to_pylist()}
     assert all(known[q["question_id"]] == q for q in second.questions.to_pylist())
 
@@ -192,13 +194,13 @@ def test_the_place_of_the_right_option_follows_from_the_row(tmp_path: Path) -> N
 def test_a_picture_that_was_encoded_anew_is_one_more(tmp_path: Path) -> None:
     changed = Published()
     changed.rows["retain_perturbed"][0]["image"] = picture(99)
-    benchmark = clear.load(changed.write(tmp_path), [33])
+    benchmark = load("clear", changed.write(tmp_path), [33])
     (added,) = [i for i in benchmark.images["image_id"].to_pylist() if "perturbed" in i]
     assert added.startswith("Chukwu Akabueze/perturbed-")
 
 
 def test_answers_to_it_are_scored_in_every_set(tmp_path: Path, model_spec: dict[str, Any]) -> None:
-    clear.load(Published().write(tmp_path / "published"), [33]).write(tmp_path)
+    load("clear", Published().write(tmp_path / "published"), [33]).write(tmp_path)
     settings = {"batch_size": 4, "max_new_tokens": 3}
     output = tmp_path / "predictions.parquet"
     predict(model_spec, tmp_path, adapters=[], forget_percents=[33], settings=settings, threads=1, output=output)
@@ -301,12 +303,12 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
         ["lacks full+tofu, retain67 (no train-*.parquet", "data set therem/CLEAR"],
     ),
     "CLEAR: a caption that is empty": (_set("full", 1, caption=" "), ["full", "row 1", "caption is ' '"]),
-    "CLEAR: a nameless row": (_set("full", 2, name=None), ["full", "row 2", "name is None"]),
+    "CLEAR: a row without a name": (_set("full", 2, name=None), ["full", "row 2", "name is None"]),
     "CLEAR: a name that is a path": (_set("full", 2, name="../up"), ["full", "row 2", "'../up'", "without '/'"]),
-    "CLEAR: a picture that is none": (_set("full", 0, image=None), ["full", "row 0", "the picture has no bytes"]),
-    "CLEAR: a stranger to forget": (
+    "CLEAR: a picture that is null": (_set("full", 0, image=None), ["full", "row 0", "the picture has no bytes"]),
+    "CLEAR: an unknown person to forget": (
         _set("forget33", 0, name="No One"),
-        ["forget33", "row 0", "'No One' is nobody in full"],
+        ["forget33", "row 0", "name is 'No One', expected the name of a person in full"],
     ),
     "CLEAR: a person in both": (
         _set("retain67", 0, name=NAMES[0], caption="She"),
@@ -324,14 +326,20 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
         _set("retain_perturbed", 0, perturbed_captions=None),
         ["retain_perturbed", "row 0", "perturbed_captions is None", "at least one wrong option"],
     ),
-    "CLEAR: no other words": (
+    "CLEAR: no paraphrased caption": (
         _set("retain_perturbed", 0, paraphrased_caption=""),
         ["retain_perturbed", "row 0", "paraphrased_caption is ''"],
     ),
-    "CLEAR: an author whom nobody names": (_nameless, ["full+tofu", "row 3", "no author of full stands out"]),
-    "CLEAR: a question lost": (_short, ["full+tofu", "19 questions from here to the end, expected 20"]),
+    "CLEAR: twenty questions that name no author": (
+        _nameless,
+        ["full+tofu", "row 3", "this and the next 19 questions name no author of full more often than others"],
+    ),
+    "CLEAR: 19 questions about the last author": (
+        _short,
+        ["full+tofu", "19 questions from here to the end, expected 20"],
+    ),
     "CLEAR: an empty answer": (_set("full+tofu", 4, answer=""), ["full+tofu", "row 4", "answer is ''"]),
-    "CLEAR: a face of nobody": (_set("real_faces", 1, answer=""), ["real_faces", "row 1", "answer is ''"]),
+    "CLEAR: a real face without a name": (_set("real_faces", 1, answer=""), ["real_faces", "row 1", "answer is ''"]),
     "CLEAR: no names at all": (_without("full", "name"), ["full", "no column 'name'", "it has ['image', 'caption']"]),
     "CLEAR: no wrong names at all": (
         _without("retain_perturbed", "perturbed_names"),
@@ -345,7 +353,7 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
         _retype("full", "name", TEXTS, ["Aino"]),
         ["full", "column 'name' is list<", "expected text"],
     ),
-    "CLEAR: wrong names that are none": (
+    "CLEAR: wrong names that are null": (
         _set("retain_perturbed", 0, perturbed_names=None),
         ["retain_perturbed", "row 0", "perturbed_names is None"],
     ),
@@ -353,13 +361,13 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
         _set("forget33_perturbed", 0, image={"bytes": b"no", "path": "x"}),
         ["forget33_perturbed", "row 0", "cannot be decoded"],
     ),
-    "CLEAR: a stranger in the perturbed": (
+    "CLEAR: a perturbed row of an unknown person": (
         _set("retain_perturbed", 0, name="No One"),
-        ["retain_perturbed", "row 0", "'No One' is nobody in full"],
+        ["retain_perturbed", "row 0", "name is 'No One', expected the name of a person in full"],
     ),
-    "CLEAR: a stranger among the kept": (
+    "CLEAR: an unknown person to retain": (
         _set("retain67", 3, name="No One"),
-        ["retain67", "row 3", "'No One' is nobody"],
+        ["retain67", "row 3", "name is 'No One', expected the name of a person in full"],
     ),
     "CLEAR: a face without picture": (
         _set("real_faces", 0, image=None),
@@ -371,8 +379,8 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
         ["real_world", "row 0", "at least one wrong option beside 'Eiffel'"],
     ),
     "CLEAR: an answer of blanks": (_set("real_world", 0, answer="  "), ["real_world", "row 0", "answer is '  '"]),
-    "CLEAR: nobody at all": (_rows("full", []), ["lacks full (no train-*.parquet"]),
-    "CLEAR: a question about nothing": (
+    "CLEAR: full without files": (_rows("full", []), ["lacks full (no train-*.parquet"]),
+    "CLEAR: a question that is null": (
         _set("real_world", 0, question=None),
         ["real_world", "row 0", "question is None"],
     ),
@@ -400,21 +408,21 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
         _set("full", 1, caption="Here is Chukwu Akabueze"),
         ["full", "row 1", "name is 'Aino Kask' and caption names 'Chukwu Akabueze'; expected a row about one person"],
     ),
-    "CLEAR: other words about another person": (
+    "CLEAR: a paraphrased caption about another person": (
         _set("retain_perturbed", 0, paraphrased_caption="Here is aino  KASK"),
         ["retain_perturbed", "row 0", "name is 'Chukwu Akabueze' and paraphrased_caption names 'Aino Kask'"],
     ),
     "CLEAR: all of TOFU's rows shifted by one": (
         _shift,
-        ["full+tofu", "row 3: does not name 'Aino Kask', whom this and the 19 questions behind it are about"],
+        ["full+tofu", "row 3: does not name 'Aino Kask', the author of this and the next 19 questions"],
     ),
     "CLEAR: two of TOFU's rows exchanged": (
         _exchange(22, 23),
-        ["full+tofu", "row 22: is about 'Basil Al-Kuwaiti', among 20 questions about 'Aino Kask' from "],
+        ["full+tofu", "row 22: names 'Basil Al-Kuwaiti', among 20 questions about 'Aino Kask' that start at "],
     ),
     "CLEAR: an author twice": (
         lambda p: p.rows.update({"full+tofu": p.rows["full+tofu"] + p.rows["full+tofu"][3:23]}),
-        ["full+tofu", "20 questions about 'Aino Kask' from here on, and from "],
+        ["full+tofu", "20 questions about 'Aino Kask' start here, and others at "],
     ),
     "CLEAR: half of the shards": (
         _unwritten("full+tofu", "train-00000-of-00002.parquet"),
@@ -457,7 +465,7 @@ def test_broken_files_give_one_clear_error(tmp_path: Path, name: str) -> None:
     rows = Published()
     damage(rows)
     with pytest.raises(BenchmarkError) as caught:
-        clear.load(rows.write(tmp_path), [33])
+        load("clear", rows.write(tmp_path), [33])
     for word in words:
         assert word in str(caught.value)
     error_page.check(name, "loading", str(caught.value).replace(str(tmp_path), "FOLDER"))
@@ -466,25 +474,25 @@ def test_broken_files_give_one_clear_error(tmp_path: Path, name: str) -> None:
 def test_a_shift_of_one_block_of_several_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     published = Published()
     _exchange(3, 4)(published)  # both about the first author; the first row names nobody now
-    clear.load(published.write(tmp_path), [33])
-    assert "row 3: does not name 'Aino Kask', whom this and the 19 questions behind it are about" in caplog.text
+    load("clear", published.write(tmp_path), [33])
+    assert "row 3: does not name 'Aino Kask', the author of this and the next 19 questions" in caplog.text
     assert "profile questions" not in caplog.text, "the published data ask about some of the people to retain only"
 
 
 def test_an_author_without_questions_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     published = Published()
     del published.rows["full+tofu"][23:43]
-    clear.load(published.write(tmp_path), [33])
+    load("clear", published.write(tmp_path), [33])
     assert f"{tmp_path / 'full+tofu'}: no questions about 1 people of full: Basil Al-Kuwaiti" in caplog.text
     assert "fictitious without pure text training pairs: 1 (Basil Al-Kuwaiti)" in caplog.text
 
 
 def test_a_name_within_a_longer_one_is_not_named() -> None:
     names = {"Ann Lee", "Mary Ann Lee", "Li Wei", "\u738b\u5c0f\u660e"}
-    assert clear._named("It is mary-ann LEE.", names) == {"Mary Ann Lee"}
-    assert clear._named("Joann Leeds and Li Weiss", names) == set()
-    assert clear._named("Ann\n Lee, and Li Wei's son", names) == {"Ann Lee", "Li Wei"}
-    assert clear._named("\u4f5c\u5bb6\u738b\u5c0f\u660e\u51fa\u751f\u4e8e", names) == {"\u738b\u5c0f\u660e"}
+    assert people_named("It is mary-ann LEE.", names) == {"Mary Ann Lee"}
+    assert people_named("Joann Leeds and Li Weiss", names) == set()
+    assert people_named("Ann\n Lee, and Li Wei's son", names) == {"Ann Lee", "Li Wei"}
+    assert people_named("\u4f5c\u5bb6\u738b\u5c0f\u660e\u51fa\u751f\u4e8e", names) == {"\u738b\u5c0f\u660e"}
 
 
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:
@@ -492,4 +500,4 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     file = folder / "full+tofu" / "train-00001-of-00002.parquet"
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(BenchmarkError, match=r"full\+tofu.*train-00001-of-00002\.parquet: not a readable parquet file"):
-        clear.load(folder, [33])
+        load("clear", folder, [33])

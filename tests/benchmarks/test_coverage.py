@@ -1,4 +1,4 @@
-"""Rows that are filed under one person and name another are said."""
+"""Rows of one person that name another person are reported; if most of a person's rows do, they are refused."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ def test_pairs_and_questions_that_name_another_person_only() -> None:
         ("3", "Who is it?", "Ada Long"),  # exchanged
         ("9", "Who plays Ada Long?", "Eva"),  # not of the fictitious
     ]
-    found = coverage.find_gaps(PEOPLE, rows("question_id", texts), rows("pair_id", texts))
-    assert found["Training Pairs That Name Another Person Only"] == ["1", "4"]
-    assert found["Questions That Name Another Person Only"] == ["1", "4"]
+    gaps = coverage.find_gaps(PEOPLE, rows("question_id", texts), rows("pair_id", texts))
+    assert gaps["Training Pairs That Name Another Person Only"] == ["1", "4"]
+    assert gaps["Questions That Name Another Person Only"] == ["1", "4"]

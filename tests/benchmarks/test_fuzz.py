@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.benchmarks import test_clear, test_mllmu
-from unsee.benchmarks import clear, mllmu, problems, schema
+from unsee.benchmarks import mllmu, problems, published, schema
 from unsee.benchmarks.readers import PublishedFolder
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
-from unsee.evaluation.engine import check_answers
+from unsee.evaluation.questions import check_answers
 
 pytestmark = pytest.mark.slow
 
@@ -294,8 +294,8 @@ def expect_clear(folder: Path, benchmark: Benchmark) -> None:
 
 
 LOADERS = {
-    "mllmu": (test_mllmu.Published, mllmu.load, expect_mllmu),
-    "clear": (test_clear.Published, clear.load, expect_clear),
+    "mllmu": (test_mllmu.Published, expect_mllmu),
+    "clear": (test_clear.Published, expect_clear),
 }
 #: At least so many of the cases must be refused, and so many load: a fuzz test that only ever sees one of them shows little.
 OUTCOMES: dict[str, list[bool]] = {}
@@ -303,10 +303,10 @@ OUTCOMES: dict[str, list[bool]] = {}
 
 @pytest.fixture(scope="module", params=list(LOADERS))
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    make, load, expect = LOADERS[request.param]
+    make, expect = LOADERS[request.param]
     whole = make().write(tmp_path_factory.mktemp("whole"))
     tables = {path.name: pa.concat_tables(pq.read_table(f) for f in sorted(path.iterdir())) for path in whole.iterdir()}
-    yield request.param, whole, tables, load, expect, tmp_path_factory.mktemp("damaged")
+    yield request.param, whole, tables, expect, tmp_path_factory.mktemp("damaged")
     outcomes = OUTCOMES.pop(request.param)
     right, refused = outcomes.count(True), outcomes.count(False)
     print(f"{request.param}: {right} right tables, {refused} refused")
@@ -316,7 +316,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @fuzz(1200)
 @given(data=st.data())
 def test_damaged_files_give_the_right_tables_or_a_benchmark_error(case: Any, data: st.DataObject) -> None:
-    name, whole, whole_tables, load, expect, folder = case
+    name, whole, whole_tables, expect, folder = case
     tables = dict(whole_tables)
     for _ in range(data.draw(st.sampled_from([1, 1, 1, 2, 4]))):
         damage(data.draw, tables)
@@ -329,7 +329,7 @@ def test_damaged_files_give_the_right_tables_or_a_benchmark_error(case: Any, dat
         else:
             write(data.draw, folder / configuration, table)
     try:
-        benchmark = load(folder, [33])
+        benchmark = published.load(name, folder, [33])
     except BenchmarkError as error:
         assert str(error) and len(str(error)) < 60_000
         OUTCOMES.setdefault(name, []).append(False)
@@ -351,16 +351,15 @@ def test_damaged_json_gives_the_right_pairs_or_a_finding(
     (folder / "ft_Data").mkdir(parents=True, exist_ok=True)
     table = pa.table({"ID": sorted(people), "metadata": texts})
     pq.write_table(table, folder / "ft_Data" / "train-00000-of-00001.parquet")
-    published = PublishedFolder(folder, "x/y", ["ft_Data"])
-    pairs: dict[str, list[dict[str, Any]]] = {"training_pairs": []}
+    source = PublishedFolder(folder, "x/y", ["ft_Data"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(problems, "LISTED", 1000)
-        mllmu._training(published, people, {}, pairs)
-        lines = published.problems.lines()
-    read = {pair["person_id"] for pair in pairs["training_pairs"]}
+        pairs = mllmu._read_training_pairs(source, people, {})
+        lines = source.problems.lines()
+    read = {pair["person_id"] for pair in pairs}
     refused = {line.split(", row ")[1].split(":")[0] for line in lines}
     assert read | {f"{int(row):03d}" for row in refused} == people, "each row gives pairs or a finding"
-    for pair in pairs["training_pairs"]:
+    for pair in pairs:
         entry = json.loads(texts[int(pair["person_id"])])[int(pair["pair_id"].split("/")[1])]
         assert (pair["question"], pair["answer"]) == (entry["Question"].strip(), entry["Answer"].strip())
         assert entry.get("ID") in (None, pair["person_id"])

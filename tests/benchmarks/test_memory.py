@@ -20,10 +20,10 @@ from unsee.benchmarks import synthetic
 LOAD = """
 import re, sys
 from pathlib import Path
-from unsee.benchmarks import mllmu
+from unsee.benchmarks import published
 from unsee.benchmarks.schema import BenchmarkError
 try:
-    mllmu.load(Path(sys.argv[1]), [33])
+    published.load("mllmu", Path(sys.argv[1]), [33])
 except BenchmarkError as error:
     print(error)
     print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024)

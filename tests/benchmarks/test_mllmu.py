@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from tests import error_page
-from unsee.benchmarks import cells, mllmu, readers, statistics, synthetic
+from unsee.benchmarks import cells, columns, readers, statistics, synthetic
+from unsee.benchmarks.published import load
 from unsee.benchmarks.schema import BenchmarkError
 
 TEXT = pa.string()
@@ -103,7 +104,7 @@ class Published:
 
 
 def test_the_published_layout_gives_these_tables(tmp_path: Path) -> None:
-    benchmark = mllmu.load(Published().write(tmp_path), [33])
+    benchmark = load("mllmu", Published().write(tmp_path), [33])
     assert benchmark.people.select(["person_id", "name", "group"]).to_pylist() == [
         {"person_id": "001", "name": "Person 1", "group": "fictitious"},
         {"person_id": "002", "name": "Person 2", "group": "fictitious"},
@@ -151,14 +152,14 @@ def test_training_pairs_find_their_person_without_an_id_column(tmp_path: Path, c
         if column == "ID in metadata":
             row["metadata"] = json.dumps([{**entry, "ID": person} for entry in json.loads(row["metadata"])])
     published.schemas["ft_Data"] = pa.schema([f for f in synthetic.TRAINING if f.name != "ID"])
-    benchmark = mllmu.load(published.write(tmp_path), [33])
+    benchmark = load("mllmu", published.write(tmp_path), [33])
     assert benchmark.training_pairs["person_id"].to_pylist() == ["001", "001", "002", "002", "093", "093"]
 
 
 def test_questions_are_read_without_pictures(tmp_path: Path) -> None:
-    from unsee.benchmarks.schema import read_table
+    from unsee.benchmarks.tables import read_table
 
-    mllmu.load(Published().write(tmp_path / "raw"), [33]).write(tmp_path / "tables")
+    load("mllmu", Published().write(tmp_path / "raw"), [33]).write(tmp_path / "tables")
     assert read_table(tmp_path / "tables", "questions", ["question_id"]).column_names == ["question_id"]
     with pytest.raises(BenchmarkError, match="people.parquet: not found"):
         read_table(tmp_path, "people")
@@ -167,14 +168,14 @@ def test_questions_are_read_without_pictures(tmp_path: Path) -> None:
 def test_an_option_that_a_row_lacks_is_left_out(tmp_path: Path) -> None:
     published = Published()
     published.rows["Full_Set"][1]["Classification_Task"]["Pure_Text_Questions"][0]["Options"]["A"] = None
-    benchmark = mllmu.load(published.write(tmp_path), [33])
+    benchmark = load("mllmu", published.write(tmp_path), [33])
     (found,) = [q for q in benchmark.questions.to_pylist() if q["question_id"] == "profile/002/text/classification/0"]
     assert (found["options"], found["answer"], found["answer_index"]) == (["x", "y", "z"], "z", 2)
 
 
 def test_a_folder_that_save_to_disk_left_is_the_same(tmp_path: Path) -> None:
     published = Published()
-    expected = mllmu.load(published.write(tmp_path / "shards"), [33])
+    expected = load("mllmu", published.write(tmp_path / "shards"), [33])
     for name, rows in published.rows.items():
         table = pa.Table.from_pylist(rows, published.schemas[name])
         # A whole set of splits, and a single one.
@@ -183,14 +184,14 @@ def test_a_folder_that_save_to_disk_left_is_the_same(tmp_path: Path) -> None:
         for i, part in enumerate((table.slice(0, 1), table.slice(1))):
             with pa.ipc.new_stream(str(folder / f"data-0000{i}-of-00002.arrow"), table.schema) as stream:
                 stream.write_table(part)
-    found = mllmu.load(tmp_path / "saved", [33])
+    found = load("mllmu", tmp_path / "saved", [33])
     for name in ("people", "images", "questions", "training_pairs", "splits"):
         assert getattr(found, name).to_pylist() == getattr(expected, name).to_pylist()
 
 
 def test_the_join_of_training_pairs_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "unsee")
-    mllmu.load(Published().write(tmp_path), [33])
+    load("mllmu", Published().write(tmp_path), [33])
     assert "training pairs: joined from ft_Data by ID (the split folders publish no column metadata)" in caplog.text
     assert "Test_Set: 3 classification (image), 3 classification (text)" in caplog.text
 
@@ -200,7 +201,7 @@ def test_all_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
     for name in ("Full_Set", "Test_Set", "Retain_Set", "retain_67"):
         del published.rows[name]
     with pytest.raises(BenchmarkError) as caught:
-        mllmu.load(published.write(tmp_path), [33])
+        load("mllmu", published.write(tmp_path), [33])
     assert "lacks Full_Set, Test_Set, Retain_Set, retain_67 (no train-*.parquet" in str(caught.value)
     assert str(caught.value).endswith("expected these folders of the data set MLLMMU/MLLMU-Bench")
 
@@ -209,7 +210,7 @@ def test_who_has_a_split_and_the_training_data_only_is_told_the_rest(tmp_path: P
     published = Published()
     published.rows = {"forget_33": published.rows["forget_33"], "ft_Data": published.rows["ft_Data"]}
     with pytest.raises(BenchmarkError) as caught:
-        mllmu.load(published.write(tmp_path), [33])
+        load("mllmu", published.write(tmp_path), [33])
     assert str(caught.value) == (
         f"{tmp_path}: lacks Full_Set, Test_Set, Retain_Set, retain_67 (no train-*.parquet or data-*.arrow or "
         "train/data-*.arrow there); expected these folders of the data set MLLMMU/MLLMU-Bench"
@@ -224,13 +225,13 @@ def test_a_row_group_at_a_time_is_in_memory(tmp_path: Path) -> None:
     del table, rows
     reader = readers.PublishedFolder(tmp_path, "x/y", ["Test_Set"])
     before, most, n = pa.total_allocated_bytes(), 0, 0
-    for _, row in reader.rows("Test_Set", {"ID": readers.TEXT, "images": [readers.PICTURE]}):
+    for _, row in reader.rows("Test_Set", {"ID": columns.TEXT, "images": [columns.PICTURE]}):
         most = max(most, pa.total_allocated_bytes() - before)
         assert row["images"][0]["bytes"][0] == n
         n += 1
     assert n == 64 and most < 20_000_000
     before = pa.total_allocated_bytes()
-    assert [row["ID"] for _, row in reader.rows("Test_Set", {"ID": readers.TEXT})] == [str(i) for i in range(64)]
+    assert [row["ID"] for _, row in reader.rows("Test_Set", {"ID": columns.TEXT})] == [str(i) for i in range(64)]
     assert pa.total_allocated_bytes() - before < 100_000, "a column that is not asked for is not read"
 
 
@@ -321,6 +322,19 @@ def _in_place_of_a_shard(make: Callable[[Path], Any]) -> Callable[[Published], N
     return lambda published: published.after.append(replace)
 
 
+def _exchanged_metadata(published: Published) -> None:
+    """Each row has its own ID and picture, and facts about the other person."""
+    for row, name in zip(published.rows["ft_Data"], ("Person 2", "Person 1", "Person 93"), strict=True):
+        pairs = [{"Question": "Who is this?", "Answer": name}, {"Question": f"Where is {name}?", "Answer": "Rome"}]
+        row["metadata"] = json.dumps(pairs)
+
+
+def _exchanged_questions(published: Published) -> None:
+    first, second, _ = published.rows["Full_Set"]
+    for column in ("Classification_Task", "Generation_Task"):
+        first[column], second[column] = second[column], first[column]
+
+
 def _question(published: Published) -> dict[str, Any]:
     found: dict[str, Any] = published.rows["Full_Set"][0]["Classification_Task"]["Pure_Text_Questions"][0]
     return found
@@ -386,7 +400,7 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
         _set("Full_Set", 1, biography="{"),
         ["Full_Set", "row 1", "biography is not JSON"],
     ),
-    "MLLMU-Bench: nameless": (_set("Full_Set", 1, biography="{}"), ["row 1", "no Name"]),
+    "MLLMU-Bench: a biography without a name": (_set("Full_Set", 1, biography="{}"), ["row 1", "no Name"]),
     "MLLMU-Bench: metadata is no JSON": (
         _set("ft_Data", 2, metadata="oops"),
         ["ft_Data", "row 2", "metadata is not JSON"],
@@ -399,13 +413,13 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
         _set("ft_Data", 0, metadata='[{"Question": "q", "Answer": ""}]'),
         ["ft_Data", "row 0", "metadata[0]: Answer is '', expected text"],
     ),
-    "MLLMU-Bench: training data of nobody": (
+    "MLLMU-Bench: training data of an unknown person": (
         _set("ft_Data", 0, ID="777"),
-        ["ft_Data", "row 0", "'777' is nobody in Full_Set"],
+        ["ft_Data", "row 0", "ID is '777', expected the ID of a person in Full_Set"],
     ),
     "MLLMU-Bench: an id that is a path": (_set("Full_Set", 0, ID="../up"), ["Full_Set", "row 0", "'../up'"]),
     "MLLMU-Bench: an id that is no text": (_set("Full_Set", 0, ID=None), ["Full_Set", "row 0", "ID is None"]),
-    "MLLMU-Bench: a picture that is none": (
+    "MLLMU-Bench: a picture that is null": (
         _set("Full_Set", 1, image={"bytes": b"no", "path": ""}),
         ["row 1", "cannot be decoded"],
     ),
@@ -427,7 +441,10 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
         lambda p: p.rows["retain_67"].pop() and None,
         ["'002'", "neither forget_33 nor retain_67"],
     ),  # type: ignore[arg-type, return-value]
-    "MLLMU-Bench: a test person of nobody": (_set("Test_Set", 2, ID="555"), ["Test_Set", "'555' is nobody"]),
+    "MLLMU-Bench: a test row of an unknown person": (
+        _set("Test_Set", 2, ID="555"),
+        ["Test_Set", "ID is '555', expected the ID of a person in Full_Set"],
+    ),
     "MLLMU-Bench: training pairs that are no objects": (
         _set("ft_Data", 1, metadata='["q"]'),
         ["ft_Data", "row 1", "metadata[0] is 'q', expected an object"],
@@ -438,8 +455,11 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
     ),
     "MLLMU-Bench: a task without questions": (_no_cloze, ["Retain_Set", "no cloze question", "Mask_Task"]),
     "MLLMU-Bench: another ratio's folder": (_ratio, ["forget_33", "2 people", "expected 1", "33 % of the 3"]),
-    "MLLMU-Bench: a person twice in a split": (_split_twice, ["retain_67", "row 2", "'001'", "a second time"]),
-    "MLLMU-Bench: the same person twice": (_twice, ["Full_Set", "row 3", "'001'", "a second time"]),
+    "MLLMU-Bench: a person twice in a split": (
+        _split_twice,
+        ["retain_67", "row 2", "'001'", "occurs twice, expected once"],
+    ),
+    "MLLMU-Bench: a person twice in Full_Set": (_twice, ["Full_Set", "row 3", "'001'", "occurs twice, expected once"]),
     "MLLMU-Bench: half of the shards": (
         _unwritten("Test_Set", "train-00001-of-00002.parquet"),
         ["Test_Set: 1 of 2 files are missing, the first is number 00001; there are train-00000-of-00002.parquet"],
@@ -497,7 +517,7 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
     ),
     "MLLMU-Bench: a key twice in an object": (
         _set("ft_Data", 2, metadata='[{"Question": "When?", "Answer": "1985", "Answer": "1986"}]'),
-        ["ft_Data", "row 2", "metadata is not JSON (the key 'Answer' is there twice)"],
+        ["ft_Data", "row 2", "metadata is not JSON (the key 'Answer' occurs twice)"],
     ),
     "MLLMU-Bench: JSON nested a hundred thousand deep": (
         _set("ft_Data", 2, metadata="[" * 100_000 + "]" * 100_000),
@@ -515,7 +535,7 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
         _set("ft_Data", 2, metadata="[" + "9" * 10_000 + "]"),
         ["ft_Data", "row 2", "metadata is not JSON (Exceeds the limit"],
     ),
-    "MLLMU-Bench: an endless answer": (
+    "MLLMU-Bench: an answer of 20,001 characters": (
         _entry("Full_Set", "Mask_Task", {"Type": "Pure_Text", "Question": "q", "Ground_Truth": "x" * 20_001}),
         ["Full_Set", "row 0", "Mask_Task[0]: Ground_Truth has 20001 characters, expected at most 20000"],
     ),
@@ -529,11 +549,11 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
     ),
     "MLLMU-Bench: a person twice in the training data": (
         _set("ft_Data", 2, ID="001", image=picture(1)),
-        ["ft_Data", "row 2", "ID '001' is there a second time, expected once"],
+        ["ft_Data", "row 2", "ID '001' occurs twice, expected once"],
     ),
     "MLLMU-Bench: a person twice in the test set": (
         _set("Test_Set", 2, ID="001"),
-        ["Test_Set", "row 1", "ID '001' is there a second time, expected once"],
+        ["Test_Set", "row 1", "ID '001' occurs twice, expected once"],
     ),
     "MLLMU-Bench: an end-of-text token in a question": (
         _entry("Full_Set", "Generation_Task", {"Type": "Pure_Text", "Question": "Who?</s>", "Ground_Truth": "x"}),
@@ -599,15 +619,36 @@ BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
         _retype("Retain_Set", "Classification_Task", _classification(pa.struct([("first", TEXT), ("second", TEXT)]))),
         ["Retain_Set", "Image_Textual_Questions[].Options has fields ['first', 'second'], expected the letters"],
     ),
-    "MLLMU-Bench: nobody to forget has a question of a kind": (
+    "MLLMU-Bench: no question of one kind about the people to forget": (
         _without_tasks("Full_Set", 2, "Mask_Task"),
-        ["splits at 33 %, forget set: no cloze question (text) about any of its 1 people, though others have some"],
+        [
+            "splits at 33 %, forget set: no cloze question (text) about any of its 1 people; expected some, as about other people"
+        ],
     ),
-    "MLLMU-Bench: nobody to forget is in the test set": (
+    "MLLMU-Bench: no test questions about the people to forget": (
         lambda p: p.rows["Test_Set"].pop() and None,
         ["splits at 33 %, test set: no classification question (image) about any of its 1 people"],
     ),
-    "MLLMU-Bench: nobody to forget is trained on": (
+    "MLLMU-Bench: a NUL character in a name": (
+        _set("Full_Set", 0, biography=json.dumps({"Name": "Ann\0 Lee"})),
+        ["Full_Set", "row 0: biography: Name has the control character U+0000 at character 3; remove it"],
+    ),
+    "MLLMU-Bench: an ESC character in a question": (
+        _entry("Full_Set", "Mask_Task", {"Type": "Pure_Text", "Question": "\x1b[2J __", "Ground_Truth": "gap"}),
+        ["Full_Set", "row 0: Mask_Task[0]: Question has the control character U+001B at character 0; remove it"],
+    ),
+    "MLLMU-Bench: the training pairs of two people exchanged": (
+        _exchanged_metadata,
+        [
+            "training_pairs: 2 of the 2 rows of person '001' name another person ('Person 2') and not 'Person 1'",
+            "training_pairs: 2 of the 2 rows of person '002' name another person ('Person 1') and not 'Person 2'",
+        ],
+    ),
+    "MLLMU-Bench: the questions of two people exchanged": (
+        _exchanged_questions,
+        ["questions (origin profile): 3 of the 4 rows of person '001' name another person ('Person 2')"],
+    ),
+    "MLLMU-Bench: no training pairs of the people to forget": (
         lambda p: p.rows["ft_Data"].pop() and None,
         ["splits at 33 %, forget set: none of its 1 people has training pairs"],
     ),
@@ -620,7 +661,7 @@ def test_broken_files_give_one_clear_error(tmp_path: Path, name: str) -> None:
     published = Published()
     damage(published)
     with pytest.raises(BenchmarkError) as caught:
-        mllmu.load(published.write(tmp_path), [33])
+        load("mllmu", published.write(tmp_path), [33])
     for word in words:
         assert word in str(caught.value)
     error_page.check(name, "loading", str(caught.value).replace(str(tmp_path), "FOLDER"))
@@ -631,12 +672,12 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     file = folder / "Full_Set" / "train-00000-of-00001.parquet"
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(BenchmarkError, match=r"Full_Set.*train-00000-of-00001\.parquet: not a readable parquet"):
-        mllmu.load(folder, [33])
+        load("mllmu", folder, [33])
     assert pq.ParquetFile(folder / "Retain_Set" / "train-00000-of-00001.parquet").metadata.num_rows == 1
 
 
 def _loaded(published: Published, folder: Path) -> dict[str, dict[str, Any]]:
-    return {q["question_id"]: q for q in mllmu.load(published.write(folder), [33]).questions.to_pylist()}
+    return {q["question_id"]: q for q in load("mllmu", published.write(folder), [33]).questions.to_pylist()}
 
 
 def test_options_and_answer_are_stripped_alike(tmp_path: Path) -> None:
@@ -682,8 +723,8 @@ def test_a_repeated_option_is_left_out_and_said(
     assert (question["answer"], question["answer_index"]) == (kept[place], place)
     assert "row 0: Classification_Task.Pure_Text_Questions[0] ('Person 1 t?'): option " in caplog.text
     assert "repeats another one and is left out; 3 remain" in caplog.text
-    mllmu.load(tmp_path / "raw", [33]).write(tmp_path / "tables")
-    counted = statistics.count(tmp_path / "tables").set_index("statistic")["value"]
+    load("mllmu", tmp_path / "raw", [33]).write(tmp_path / "tables")
+    counted = statistics.count(tmp_path / "tables", [33]).set_index("statistic")["value"]
     name = "Multiple-choice Questions With Fewer Options Than Most"
     assert counted[name] == "1 (profile/001/text/classification/0)"
 
@@ -725,7 +766,7 @@ def test_all_problems_of_a_file_are_listed(tmp_path: Path) -> None:
         person["ID"] = "../up"
     published.rows["Full_Set"] = people
     with pytest.raises(BenchmarkError) as caught:
-        mllmu.load(published.write(tmp_path), [33])
+        load("mllmu", published.write(tmp_path), [33])
     lines = str(caught.value).replace(str(tmp_path), "FOLDER").splitlines()
     file = "FOLDER/Full_Set/train-00000-of-00001.parquet"
     assert len(lines) == 11
@@ -750,7 +791,7 @@ def test_problems_of_several_files_are_listed_together(tmp_path: Path) -> None:
     ):
         change(published)
     with pytest.raises(BenchmarkError) as caught:
-        mllmu.load(published.write(tmp_path), [33])
+        load("mllmu", published.write(tmp_path), [33])
     places = [Path(line.split(", row ")[0]).parent.name for line in str(caught.value).splitlines()]
     assert places == ["Test_Set", "Retain_Set", "forget_33", "ft_Data"]
 
@@ -764,13 +805,13 @@ def test_people_who_are_thinner_than_others_are_said(tmp_path: Path, caplog: pyt
     published.rows["Full_Set"] += [profile(number) for number in (94, 95)]
     published.rows["retain_67"] = published.rows["retain_67"] + published.rows["Full_Set"][3:]
     with pytest.raises(BenchmarkError, match="1 people; expected 2, which are 33 % of the 5"):
-        mllmu.load(published.write(tmp_path / "wrong"), [33])
+        load("mllmu", published.write(tmp_path / "wrong"), [33])
     for name in ("forget", "retain"):
         published.rows[f"{name}_{20 if name == 'forget' else 80}"] = published.rows.pop(
             f"{name}_{33 if name == 'forget' else 67}"
         )
     published.schemas |= {"forget_20": synthetic.PROFILE, "retain_80": synthetic.PROFILE}
-    mllmu.load(published.write(tmp_path / "raw"), [20]).write(tmp_path / "tables")
+    load("mllmu", published.write(tmp_path / "raw"), [20]).write(tmp_path / "tables")
     expected = {
         "Fictitious Without Image + Text Training Pairs": "3 (002, 094, 095)",
         "Fictitious Without Pure Text Training Pairs": "3 (002, 094, 095)",
@@ -778,7 +819,7 @@ def test_people_who_are_thinner_than_others_are_said(tmp_path: Path, caplog: pyt
         "Fictitious Without Test Questions": "3 (002, 094, 095)",
         "People With Fewer Tasks Than Most": "1 (002)",
     }
-    counted = statistics.count(tmp_path / "tables").set_index("statistic")["value"].to_dict()
+    counted = statistics.count(tmp_path / "tables", [20]).set_index("statistic")["value"].to_dict()
     assert {name: value for name, value in counted.items() if name in expected} == expected
     assert len(counted) == 15 + len(expected), "the rows of Table 3, and these"
     for name, value in expected.items():
@@ -788,7 +829,7 @@ def test_people_who_are_thinner_than_others_are_said(tmp_path: Path, caplog: pyt
 @pytest.mark.parametrize("kind", ["large", "dictionary"])
 def test_other_encodings_of_text_are_the_same(tmp_path: Path, kind: str) -> None:
     published = Published()
-    expected = mllmu.load(published.write(tmp_path / "plain"), [33])
+    expected = load("mllmu", published.write(tmp_path / "plain"), [33])
     file = tmp_path / "plain" / "Full_Set" / "train-00000-of-00001.parquet"
     table = pq.read_table(file)
     other = pa.large_string() if kind == "large" else pa.dictionary(pa.int32(), pa.string())
@@ -796,7 +837,7 @@ def test_other_encodings_of_text_are_the_same(tmp_path: Path, kind: str) -> None
         at = table.column_names.index(name)
         table = table.set_column(at, pa.field(name, other), table[name].cast(other))
     pq.write_table(table, file)
-    assert mllmu.load(tmp_path / "plain", [33]).people.equals(expected.people)
+    assert load("mllmu", tmp_path / "plain", [33]).people.equals(expected.people)
 
 
 def test_a_dictionary_counts_once_for_each_row_that_refers_to_it(tmp_path: Path) -> None:
@@ -812,7 +853,7 @@ def test_a_dictionary_counts_once_for_each_row_that_refers_to_it(tmp_path: Path)
     at = table.column_names.index("biography")
     table = table.set_column(at, "biography", table["biography"].combine_chunks().dictionary_encode())
     pq.write_table(table, file)  # a dictionary of 4 MB, of which 40 rows take 100 kB each
-    assert len(mllmu.load(folder, []).people) == 41
+    assert len(load("mllmu", folder, []).people) == 41
 
 
 def test_a_row_that_is_not_utf8_is_named(tmp_path: Path) -> None:
@@ -821,7 +862,7 @@ def test_a_row_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     binary = pa.Array.from_buffers(pa.string(), 3, table["ID"].chunk(0).buffers())
     pq.write_table(pa.table({"ID": binary}), folder / "retain_67" / "train-00000-of-00001.parquet")
     with pytest.raises(BenchmarkError) as caught:
-        mllmu.load(folder, [33])
+        load("mllmu", folder, [33])
     message = str(caught.value).replace(str(tmp_path), "FOLDER")
     assert "retain_67/train-00000-of-00001.parquet, row 1: a text is not UTF-8 (invalid start byte)" in message
     error_page.check("MLLMU-Bench: bytes that are no text", "loading", message)

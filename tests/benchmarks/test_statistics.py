@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.test_mllmu import Published, profile
-from unsee.benchmarks import demographics, mllmu, statistics, synthetic
+from unsee.benchmarks import demographics, statistics, synthetic
+from unsee.benchmarks.published import load
 
 #: As the published biographies are: keys differ, dates and places are texts.
 PUBLISHED: list[tuple[dict[str, Any], tuple[str | None, str | None, str | None, str | None]]] = [
@@ -93,8 +94,8 @@ def test_published_biographies_are_counted(tmp_path: Path) -> None:
     for row, biography in zip(published.rows["Full_Set"], given, strict=True):
         row["biography"] = json.dumps({"Name": "N", **biography})
     published.rows["Retain_Set"] = [profile(1, Born="1955", Residence="Paris, France", Employment="Chef")]
-    mllmu.load(published.write(tmp_path / "raw"), [33]).write(tmp_path / "tables")
-    counted = statistics.count(tmp_path / "tables").set_index("statistic")["value"]
+    load("mllmu", published.write(tmp_path / "raw"), [33]).write(tmp_path / "tables")
+    counted = statistics.count(tmp_path / "tables", [33]).set_index("statistic")["value"]
     assert counted["Total Countries"] == "2"
     assert counted["Total Regions"] == "3"  # Texas, Lyon, Paris
     assert counted["Total Birth Years"] == "3"

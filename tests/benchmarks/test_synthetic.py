@@ -8,9 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from unsee.benchmarks import mllmu, profiles, published, question_templates, statistics, synthetic
-from unsee.benchmarks.schema import BenchmarkError, read_split, read_table
+from unsee.benchmarks import profiles, published, question_templates, statistics, synthetic
+from unsee.benchmarks.schema import BenchmarkError
 from unsee.benchmarks.splits import assign_sets, draw_forget_set, draw_split_table
+from unsee.benchmarks.tables import read_split, read_table
 
 TABLE_3 = {
     "Total Questions": "20754",
@@ -33,8 +34,8 @@ TABLE_3 = {
 
 def test_the_full_benchmark_has_the_papers_statistics(tmp_path: Path) -> None:
     synthetic.write(tmp_path / "raw", people=500, celebrities=153, forget_percents=[5, 10, 15], seed=3)
-    mllmu.load(tmp_path / "raw", [5, 10, 15]).write(tmp_path / "tables")
-    counted = statistics.count(tmp_path / "tables")
+    published.load("mllmu", tmp_path / "raw", [5, 10, 15]).write(tmp_path / "tables")
+    counted = statistics.count(tmp_path / "tables", [5, 10, 15])
     assert dict(zip(counted["statistic"], counted["value"], strict=True)) == TABLE_3
     names = read_table(tmp_path / "tables", "people", ["name"])["name"].to_pylist()
     assert len(set(names)) == 653
@@ -148,7 +149,7 @@ def test_a_ratio_is_drawn_read_and_kept_alone_as_with_the_others(mini_published:
 def test_without_ratios_the_other_tables_are_the_same(
     mini_published: Path, mini_benchmark: Path, tmp_path: Path
 ) -> None:
-    mllmu.load(mini_published, []).write(tmp_path)
+    published.load("mllmu", mini_published, []).write(tmp_path)
     names = ("images", "people", "questions", "training_pairs")
     assert sorted(path.stem for path in tmp_path.iterdir()) == list(names)
     for name in names:

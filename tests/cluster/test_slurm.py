@@ -15,13 +15,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from unsee.jobs.config import resources_of
+
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 FILES = [ROOT / "tests" / "workflow" / "mini.yaml", HERE / "mini.yaml"]
-RESOURCES = yaml.safe_load((ROOT / "config.yaml").read_text())["resources"]
-ON_GPU = {"finetune": 2, "unlearn": 2, "predict": 4}
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+ON_GPU = {"finetune": 1, "train_reference": 1, "unlearn": 2, "predict": 5}
 ON_CPU = {"write_benchmark": 1, "load_benchmark": 1}
 # What befalls the first job of a rule while its script runs: all that it started is killed, or Slurm takes it back.
 STRIKES = {"unlearn": ["scancel", "--signal=KILL"], "predict": ["scontrol", "requeue"]}
@@ -124,7 +126,7 @@ def test_the_table_through_slurm(slurm: dict[str, str], tmp_path: Path) -> None:
     for job in jobs.values():
         name = rule(job)
         asked = dict(part.split("=") for part in job["TRES"].split(","))
-        assert asked["cpu"] == "1" and asked["mem"] == f"{RESOURCES[name]['mem_mb']}M", job
+        assert asked["cpu"] == "1" and asked["mem"] == f"{resources_of(CONFIG, name)['mem_mb']}M", job
         assert job.get("TresPerJob") == ("gres:gpu:toy:1" if name in ON_GPU else None), job
         assert job["Partition"] == ("gpus" if name in ON_GPU else "main"), job
 
@@ -137,7 +139,7 @@ def test_the_table_through_slurm(slurm: dict[str, str], tmp_path: Path) -> None:
     killed, lost = jobs[struck["unlearn"]], jobs[struck["predict"]]
     twice = sorted(i for i, job in jobs.items() if job["Comment"] == killed["Comment"])
     assert [jobs[i]["JobState"] for i in twice] == ["CANCELLED", "COMPLETED"]
-    assert [minutes(jobs[i]) for i in twice] == [RESOURCES["unlearn"]["runtime"] * n for n in (1, 2)]
+    assert [minutes(jobs[i]) for i in twice] == [resources_of(CONFIG, "unlearn")["runtime"] * n for n in (1, 2)]
     assert (lost["JobState"], lost["Restarts"]) == ("COMPLETED", "1")
 
     # The table is the same to the last byte.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ import pytest
 from unsee.core import locks
 from unsee.core.resume import acquire
 
-SRC = Path(__file__).parents[1] / "src"
+SRC = Path(__file__).parents[2] / "src"
 
 
 def _claimed_by_another(parent: Path, key: str) -> subprocess.Popen[str]:
@@ -48,6 +50,19 @@ def test_a_start_waits_for_the_one_before_and_goes_on_where_it_was_killed(tmp_pa
     other.communicate()
     place.clear()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_stops_no_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, "no locks")
+
+    caplog.set_level("INFO", "unsee")
+    monkeypatch.setattr(fcntl, "flock", flock)
+    locks.hold(tmp_path / "lock", wait=False)
+    assert f"{tmp_path / 'lock'}: this file system has no locks" in caplog.text
 
 
 def test_what_was_kept_under_other_settings_is_deleted_never_continued(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests import error_page
-from unsee.benchmarks import schema
+from unsee.benchmarks import schema, tables
 from unsee.benchmarks.schema import BenchmarkError
-from unsee.evaluation.engine import check_answers, predict, read_questions
+from unsee.evaluation.predict import predict
+from unsee.evaluation.questions import check_answers, read_questions
 
 CHOICE = {
     "question_id": "profile/000/image/classification/0",
@@ -83,7 +84,7 @@ def test_the_first_ten_are_named() -> None:
 def test_they_reach_no_model(mini_benchmark: Path, tmp_path: Path) -> None:
     folder = tmp_path / "benchmark"
     shutil.copytree(mini_benchmark, folder)
-    rows = schema.read_table(folder, "questions").to_pylist()
+    rows = tables.read_table(folder, "questions").to_pylist()
     (first, *_) = (row for row in rows if row["task"] == "classification")
     first["options"] = [first["answer"].upper() if i == 3 else option for i, option in enumerate(first["options"])]
     first["options"][0], first["answer_index"] = first["answer"], 0

@@ -12,11 +12,18 @@ import pandas as pd
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
+from unsee.benchmarks.profiles import BIRTH_YEARS, FIELDS, HOBBIES, employments, regions
 from unsee.evaluation import prompts
-from unsee.evaluation.classification import certainty, choose
-from unsee.evaluation.cloze import matches, normalise
-from unsee.evaluation.generation import overlap
+from unsee.evaluation.choice import choose
+from unsee.evaluation.likelihoods import probability_and_truth_ratio
 from unsee.evaluation.scoring import score_predictions
+from unsee.evaluation.tasks.cloze import matches, normalise
+from unsee.evaluation.tasks.generation import overlap
+
+
+def certainty(sums: list[float], tokens: list[int], right: int) -> tuple[float, ...]:
+    answer = {"option_log_likelihoods": sums, "option_tokens": tokens, "answer_index": right}
+    return tuple(probability_and_truth_ratio(answer).values())
 
 
 def test_choice_is_by_log_likelihood_a_token() -> None:
@@ -69,11 +76,27 @@ def test_rouge_is_the_librarys() -> None:
         ("party", "art", False, False),
         ("", "1923", False, False),
         ("ﬁne", "fine", True, True),
+        ("5", "$5", False, False),
+        ("$5", "5", False, True),
+        ("It costs $ 5.", "$5", False, True),
+        ("5 €", "5€", True, True),
+        ("5 €", "$5", False, False),
+        ("5", "5%", False, False),
+        ("5 %", "5%", True, True),
+        ("about 5% of it", "5%", False, True),
+        ("$1,000.50", "$1,000.50", True, True),
+        ("the $ sign", "sign", True, True),
+        ("% of it", "of it", True, True),
     ],
 )
 def test_cloze(output: str, reference: str, exact: bool, contains: bool) -> None:
     assert matches(output, reference) is exact
     assert matches(output, reference, "contains") is contains
+
+
+def test_no_answer_of_the_synthetic_benchmark_has_a_sign_that_normalisation_keeps() -> None:
+    pools = [*BIRTH_YEARS, *FIELDS, *HOBBIES, *employments(), *(text for pair in regions() for text in pair)]
+    assert all(normalise(text) == text.lower() for text in pools)
 
 
 def test_cloze_normalises() -> None:
@@ -137,10 +160,11 @@ def test_wrong_predictions_are_named() -> None:
 
 def test_scoring_and_tables_load_no_torch() -> None:
     code = (
-        "import sys, unsee.evaluation.scoring, unsee.evaluation.official, unsee.evaluation.anchor, unsee.results.tables.scores, "
-        "unsee.results.tables.table3, unsee.results.tables.costs, unsee.benchmarks.mllmu, unsee.benchmarks.synthetic, "
-        "unsee.benchmarks.statistics, unsee.unlearning.catalogue, unsee.jobs.config_checks; unsee.evaluation.protocols.load_protocol({}); "
-        "unsee.evaluation.generation.overlap('a', 'a'); sys.exit('torch' in sys.modules)"
+        "import sys, unsee.evaluation.predict, unsee.evaluation.scoring, unsee.evaluation.official, unsee.evaluation.anchor, "
+        "unsee.results.tables.scores, unsee.results.tables.table3, unsee.results.tables.costs, unsee.benchmarks.mllmu, "
+        "unsee.benchmarks.synthetic, unsee.benchmarks.statistics, unsee.unlearning.catalogue, unsee.jobs.config_checks; "
+        "unsee.evaluation.scoring.score_answer({'task': 'generation', 'output': 'a', 'reference': 'a'}, {}); "
+        "sys.exit('torch' in sys.modules)"
     )
     path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     assert subprocess.run([sys.executable, "-c", code], env=path).returncode == 0

@@ -23,23 +23,23 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def job(name: str, inputs: list[str], identity: str = "") -> None:
+def job(name: str, inputs: list[str], job_hash: str = "") -> None:
     Path(f"results/{name}").write_text(f"made of {inputs}")
     made = receipts.describe(
-        rule=name, identity=identity or f"identity of {name}", parameters={}, inputs=inputs, project=Path.cwd()
+        rule=name, job_hash=job_hash or f"hash of {name}", parameters={}, inputs=inputs, project=Path.cwd()
     )
     receipts.write(Path(f"{name}.json"), made | {"outputs": receipts.outputs([f"results/{name}"])})
 
 
 def check() -> dict[str, Any]:
-    return receipts.check({"a.json": "identity of a", "b.json": "identity of b"})
+    return receipts.check({"a.json": "hash of a", "b.json": "hash of b"})
 
 
 def test_nothing_is_spoiled_and_all_belongs_together(here: Path) -> None:
-    assert receipts.spoiled(Path("b.json"), ["results/b"]) == []
+    assert receipts.damaged_outputs(Path("b.json"), ["results/b"]) == []
     assert list(check()) == ["a.json", "b.json"]
     os.utime("results/b", (2e9, 2e9))
-    assert receipts.spoiled(Path("b.json"), ["results/b"]) == [], "a time says nothing"
+    assert receipts.damaged_outputs(Path("b.json"), ["results/b"]) == [], "a time says nothing"
 
 
 def test_what_was_cut_changed_or_deleted_is_found(here: Path) -> None:
@@ -47,33 +47,31 @@ def test_what_was_cut_changed_or_deleted_is_found(here: Path) -> None:
     for text in (whole[:5], whole.upper()):
         Path("results/b").write_text(text)
         os.utime("results/b", (2e9, 2e9))
-        assert receipts.spoiled(Path("b.json"), ["results/b"]) == ["results/b"]
-        with pytest.raises(receipts.ProvenanceError, match="results/b: not as its job left it"):
+        assert receipts.damaged_outputs(Path("b.json"), ["results/b"]) == ["results/b"]
+        with pytest.raises(receipts.ReceiptError, match="results/b: not as its job left it"):
             check()
     Path("results/b").unlink()
-    assert receipts.spoiled(Path("b.json"), ["results/b"]) == ["results/b"]
+    assert receipts.damaged_outputs(Path("b.json"), ["results/b"]) == ["results/b"]
 
 
 def test_what_has_no_whole_receipt_is_not_trusted(here: Path) -> None:
     Path("b.json").write_text(Path("b.json").read_text()[:30])
     for _ in range(2):
-        assert receipts.spoiled(Path("b.json"), ["results/b", "results/c"]) == ["results/b"]
-        with pytest.raises(receipts.ProvenanceError, match="b.json: not readable"):
+        assert receipts.damaged_outputs(Path("b.json"), ["results/b", "results/c"]) == ["results/b"]
+        with pytest.raises(receipts.ReceiptError, match="b.json: not readable"):
             check()
         Path("b.json").unlink(missing_ok=True)
 
 
 def test_a_result_of_another_configuration_is_refused(here: Path) -> None:
-    job("b", ["results/a"], identity="another")
-    with pytest.raises(
-        receipts.ProvenanceError, match=r"results/b: made by other settings .*\(another\).*identity of b"
-    ):
+    job("b", ["results/a"], job_hash="another")
+    with pytest.raises(receipts.ReceiptError, match=r"results/b: made by other settings .*\(another\).*hash of b"):
         check()
 
 
 def test_a_result_of_another_input_is_refused(here: Path) -> None:
     job("a", inputs=["a.json"])  # made again, and differently
-    with pytest.raises(receipts.ProvenanceError, match="results/b: made of another results/a than is there now"):
+    with pytest.raises(receipts.ReceiptError, match="results/b: made of another results/a than is there now"):
         check()
 
 
@@ -82,7 +80,7 @@ def test_jobs_that_read_different_files_of_one_name_are_refused(here: Path) -> N
         Path("base").mkdir(exist_ok=True)
         Path("base/weights").write_text(text)
         job(name, [str(here / "base" / "weights")])
-    with pytest.raises(receipts.ProvenanceError, match="results/b: made of another base/weights"):
+    with pytest.raises(receipts.ReceiptError, match="results/b: made of another base/weights"):
         check()
 
 
@@ -91,7 +89,7 @@ def test_no_absolute_path_is_written(here: Path) -> None:
     Path("base/weights").write_text("")
     made = receipts.describe(
         rule="r",
-        identity="i",
+        job_hash="i",
         parameters={"model": {"path": str(here / "base")}, "files": [str(here / "x"), "results/y"]},
         inputs=[str(here / "base" / "weights"), "results/a"],
         project=here,

@@ -13,14 +13,15 @@ from safetensors.torch import load_file
 from torch import nn
 
 from unsee.benchmarks.tables import person_ids, read_images, read_pairs
-from unsee.evaluation.engine import answer_questions, read_questions
+from unsee.evaluation.predict import answer_questions
+from unsee.evaluation.questions import read_questions
 from unsee.models import half
 from unsee.models.half import HalfEmbedding, HalfLinear
 from unsee.models.likelihood import score
 from unsee.models.model import DTYPES, VisionLanguageModel, load, merge
 from unsee.models.pictures import Pictures
 from unsee.training.batches import batch, units
-from unsee.training.loop import add_lora, save_adapter
+from unsee.training.lora import add_lora, save_adapter
 from unsee.training.settings import LoraSettings
 
 HALF = ("bfloat16", "float16")

@@ -13,7 +13,7 @@ from unsee.benchmarks.tables import person_ids, read_images, read_pairs
 from unsee.core.cache import Cache
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures, adapts_encoder, feature_cache
-from unsee.training.loop import add_lora, save_adapter
+from unsee.training.lora import add_lora, save_adapter
 from unsee.training.settings import LoraSettings
 
 

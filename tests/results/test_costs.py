@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
-from unsee.results.tables.costs import COLUMNS, collect
+from unsee.results.tables.costs import COLUMNS, TrainedRun, collect
 from unsee.results.tables.files import write_csv
 
 # As Snakemake writes it; "-" and "NA" are what it could not measure.
@@ -18,21 +18,14 @@ ROW = "83.4561\t0:01:23\t{rss}\t4500.00\t1200.00\t1210.00\t0.00\t12.00\t151.20\t
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> dict[str, Any]:
+def job(tmp_path: Path) -> TrainedRun:
     (tmp_path / "job.tsv").write_text(HEADER + ROW.format(rss="1523.50"))
     counters = {"steps": 20, "examples_seen": 80, "forward_passes": 160, "backward_passes": 80}
     (tmp_path / "manifest.json").write_text(json.dumps({**counters, "adapter_bytes": 4123456789, "seed": 1}))
-    return {
-        "model": "tiny",
-        "forget_percent": 5,
-        "method": "npo",
-        "seed": 1,
-        "benchmark": tmp_path / "job.tsv",
-        "manifest": tmp_path / "manifest.json",
-    }
+    return TrainedRun("tiny", 5, "npo", 1, tmp_path / "job.tsv", tmp_path / "manifest.json")
 
 
-def test_a_row(job: dict[str, Any], tmp_path: Path) -> None:
+def test_a_row(job: TrainedRun, tmp_path: Path) -> None:
     table = collect([job])
     assert table.columns.tolist() == COLUMNS
     write_csv(table, tmp_path / "costs.csv")
@@ -41,27 +34,34 @@ def test_a_row(job: dict[str, Any], tmp_path: Path) -> None:
     )
 
 
-def test_stages(job: dict[str, Any]) -> None:
-    jobs = [job, job | {"method": "vanilla"}, job | {"method": "retain"}, job | {"stage": "predict"}]
-    assert collect(jobs)["stage"].tolist() == ["unlearn", "finetune", "finetune", "predict"]
+def test_stages(job: TrainedRun) -> None:
+    jobs = [job, replace(job, method="vanilla"), replace(job, method="retain")]
+    assert collect(jobs)["stage"].tolist() == ["unlearn", "finetune", "finetune"]
 
 
-def test_what_was_not_counted_is_missing_and_not_zero(job: dict[str, Any], tmp_path: Path) -> None:
+def test_an_absent_counter_is_missing_and_not_zero(job: TrainedRun, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"examples_seen": 80}')
-    table = collect([job, job | {"manifest": None}])
-    assert table["examples_seen"].tolist() == [80, pd.NA]
+    table = collect([job])
+    assert table["examples_seen"].tolist() == [80]
     assert table["backward_passes"].isna().all()
 
 
+def test_the_base_model_has_a_row_without_costs(job: TrainedRun, tmp_path: Path) -> None:
+    write_csv(collect([TrainedRun("tiny", 0, "base", 1), job]), tmp_path / "costs.csv")
+    base, npo = (tmp_path / "costs.csv").read_text().splitlines()[1:]
+    assert base == "tiny,0,base,1" + "," * 8
+    assert npo == "tiny,5,npo,1,unlearn,83.456100,1523.500000,20,80,160,80,4123456789"
+
+
 @pytest.mark.parametrize("rss", ["-", "NA"])
-def test_a_job_too_short_to_be_measured(job: dict[str, Any], tmp_path: Path, rss: str) -> None:
+def test_a_job_too_short_to_be_measured(job: TrainedRun, tmp_path: Path, rss: str) -> None:
     (tmp_path / "job.tsv").write_text(HEADER + ROW.format(rss=rss))
     (row,) = collect([job]).to_dict("records")
     assert row["seconds"] == 83.4561
     assert pd.isna(row["peak_memory_mb"])
 
 
-def test_repeats_are_averaged(job: dict[str, Any], tmp_path: Path) -> None:
+def test_repeats_are_averaged(job: TrainedRun, tmp_path: Path) -> None:
     (tmp_path / "job.tsv").write_text(
         HEADER + ROW.format(rss="10") + ROW.format(rss="30").replace("83.4561", "85.4561")
     )
@@ -70,7 +70,7 @@ def test_repeats_are_averaged(job: dict[str, Any], tmp_path: Path) -> None:
     assert row["peak_memory_mb"] == 30
 
 
-def test_unreadable_files_are_named(job: dict[str, Any], tmp_path: Path) -> None:
+def test_unreadable_files_are_refused(job: TrainedRun, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(ValueError, match=r"manifest\.json: not readable as JSON"):
         collect([job])

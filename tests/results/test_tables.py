@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from unsee.results.tables.files import write_csv
-from unsee.results.tables.scores import collect
+from unsee.results.tables.scores import gather, summarise
 from unsee.results.tables.table3 import table3, to_markdown
 
 SETS = ("forget", "test", "retain", "celebrity")
@@ -18,7 +18,7 @@ SETS = ("forget", "test", "retain", "celebrity")
 
 @pytest.fixture(scope="module")
 def scores(world: Any) -> pd.DataFrame:
-    return collect(world.runs, world.questions, world.splits, (10, 20))
+    return summarise(gather(world.runs, world.questions, world.splits, (10, 20)))
 
 
 def test_shape_and_order(scores: pd.DataFrame) -> None:
@@ -65,7 +65,7 @@ def test_cells_are_means_over_seeds(scores: pd.DataFrame) -> None:
             assert table.loc[(20, "text", "alpha"), f"{name}_{column}"] == pytest.approx(chosen["value"].mean())
 
 
-def test_a_set_that_was_not_asked_stays_empty(scores: pd.DataFrame) -> None:
+def test_a_set_without_questions_stays_empty(scores: pd.DataFrame) -> None:
     table = table3(scores[(scores["set"] != "celebrity")])
     assert table["celebrity_cloze"].isna().all()
     assert to_markdown(table).count("| – ") == 3 * len(table)

@@ -1,4 +1,4 @@
-"""Methods at equal utility: curves that are easy to judge, and the same numbers in another way."""
+"""Methods at equal utility: curves that are easy to judge, and a plain recomputation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from unsee.results.page import figures_trade_off
-from unsee.results.statistics.trade_off import CURVE_COLUMNS, RANKING_COLUMNS, reached, to_markdown, trade_off
+from unsee.results.statistics.trade_off import CURVE_COLUMNS, RANKING_COLUMNS, most_forgetting, note, trade_off
+from unsee.results.tables.files import to_markdown
 from unsee.results.tables.scores import gather
 
 FORGOTTEN = ["forget", "test"]
@@ -22,7 +23,7 @@ PATHS = {
 
 @pytest.fixture(scope="module")
 def items(world: Any) -> pd.DataFrame:
-    """The world's, with a vanilla that knows all, a retain-only model that knows nothing of the forgotten, and methods at scale 1."""
+    """Vanilla knows everything, the retain-only model nothing about the forgotten people; methods are at scale 1."""
     items = gather(world.runs, world.questions, world.splits, (10, 20)).astype({"method": str})
     items["value"] = _known(items, 1.0, 1.0)
     items.loc[items["method"] == "retain", "value"] = _known(items[items["method"] == "retain"], 0.0, 1.0)
@@ -83,7 +84,7 @@ def test_the_ranking_by_hand(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     assert second["area"] == pytest.approx(0.36 + 0.2 * 0.4 + 0.2 * 0.1, abs=0.01)
 
 
-def test_the_best_is_told_from_the_others_only_where_it_is_better(items: pd.DataFrame) -> None:
+def test_the_best_differs_from_the_others_only_where_it_is_better(items: pd.DataFrame) -> None:
     people = items["person_id"].unique()
     shift = dict(zip(people, np.random.default_rng(0).uniform(-0.01, 0.01, len(people)), strict=True))
     own = (items["method"] != "retain") & items["set"].isin(FORGOTTEN)
@@ -103,13 +104,13 @@ def test_without_scales_a_curve_is_a_line(items: pd.DataFrame) -> None:
 
 
 def test_a_method_that_harms_nobody_counts_at_full_strength() -> None:
-    most, place = reached(np.array([[1.0, 1.0, 0.97]]), np.array([[0.0, 0.4, 0.7]]), 0.95)
+    most, place = most_forgetting(np.array([[1.0, 1.0, 0.97]]), np.array([[0.0, 0.4, 0.7]]), 0.95)
     assert (most[0], place[0]) == (0.7, 2)
-    most, place = reached(np.array([[1.0, 0.5]]), np.array([[0.0, 1.0]]), 1.2)
+    most, place = most_forgetting(np.array([[1.0, 0.5]]), np.array([[0.0, 1.0]]), 1.2)
     assert np.isnan(most[0]) and np.isnan(place[0])
 
 
-def test_reached_equals_a_fine_walk_along_the_curve() -> None:
+def test_most_forgetting_equals_a_fine_walk_along_the_curve() -> None:
     draw = np.random.default_rng(0)
     for _ in range(50):
         utility, forgetting = np.r_[1.0, draw.random(4)], np.r_[0.0, draw.random(4)]
@@ -117,10 +118,10 @@ def test_reached_equals_a_fine_walk_along_the_curve() -> None:
         walk = np.interp(steps, np.arange(5), utility), np.interp(steps, np.arange(5), forgetting)
         level = draw.random()
         expected = walk[1][walk[0] >= level].max()
-        assert reached(utility[None], forgetting[None], level)[0][0] == pytest.approx(expected, abs=1e-4)
+        assert most_forgetting(utility[None], forgetting[None], level)[0][0] == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_run_that_was_not_asked_is_named(items: pd.DataFrame, scaled: Any) -> None:
+def test_a_run_with_missing_answers_is_refused(items: pd.DataFrame, scaled: Any) -> None:
     part = {key: table.iloc[100:] if key == (10, "zeta", 0) else table for key, table in scaled.items()}
     with pytest.raises(ValueError, match=r"10 %, zeta at 0.5 has no .*expected every method to answer the same"):
         trade_off(items, part, 0.9)
@@ -128,7 +129,7 @@ def test_a_run_that_was_not_asked_is_named(items: pd.DataFrame, scaled: Any) -> 
 
 def test_markdown_and_figure(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     curves, ranking = tables
-    text = to_markdown(ranking, 0.9)
+    text = to_markdown(ranking, note(0.9))
     assert text.startswith("Methods at 90 % of vanilla's utility.")
     for name in ("forgetting", "utility_kept", "area", "p_against_best", "area_p_against_best", "scale"):
         assert f"`{name}`" in text

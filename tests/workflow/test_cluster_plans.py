@@ -64,21 +64,21 @@ def test_the_page_leads_to_22_models(plan: Callable[..., Any], root: Path, tmp_p
     profile = ["--profile", str(root / "profiles" / "slurm")]
     outcome = plan("", "results/table3.csv", *profile, over=[*presets, tmp_path / "cluster.yaml"])
     assert outcome.code == 0, outcome.text
-    assert outcome.jobs["finetune"] + outcome.jobs["unlearn"] == 22
+    assert sum(outcome.jobs[rule] for rule in ("finetune", "train_reference", "unlearn")) == 22
     load, unlearn = (asked(outcome.text, rule) for rule in ("load_benchmark", "unlearn"))
     assert (load["slurm_partition"], unlearn["slurm_partition"]) == ("cpu", "gpu")
-    assert asked(outcome.text, "finetune")["gpu"] == "1"
+    assert asked(outcome.text, "finetune")["gpu"] == asked(outcome.text, "train_reference")["gpu"] == "1"
 
     files = [*presets, tmp_path / "cluster.yaml", tmp_path / "several.yaml"]
     outcome = plan("", "results/table3.csv", *profile, over=files)
     assert outcome.code == 0, outcome.text
-    finetune, unlearn = (asked(outcome.text, rule) for rule in ("finetune", "unlearn"))
-    assert (finetune["gpu"], unlearn["gpu"]) == ("4", "1")
+    gpus = [asked(outcome.text, rule)["gpu"] for rule in ("finetune", "train_reference", "unlearn")]
+    assert gpus == ["4", "4", "1"]
 
 
 def test_only_what_takes_long_is_submitted(root: Path) -> None:
     """What needs a network runs beside Snakemake too, for the nodes of many clusters have none."""
     (beside,) = re.findall(r"^localrules:\n((?:    \w+,\n)+)", (root / "Snakefile").read_text(), re.MULTILINE)
     rules = set(re.findall(r"\w+", beside))
-    assert {"fetch_benchmark", "fetch_model", "score", "scores", "table3"} <= rules
-    assert not {"pretrain_base", "finetune", "unlearn", "predict"} & rules
+    assert {"fetch_benchmark", "fetch_model", "score", "scores", "tables"} <= rules
+    assert not {"pretrain_base", "finetune", "train_reference", "unlearn", "predict"} & rules

@@ -55,10 +55,10 @@ def test_a_rule_in_a_conda_environment_finds_the_library(
         f"model: {{path: '{checkpoint}'}}\nbenchmark: {{people: 12, celebrities: 4, forget_percents: [25]}}\n"
     )
     path = f"{prefix / 'bin'}:{os.environ['PATH']}"
-    arguments = ["results/dataset_statistics.csv", "--sdm", "conda", "--configfile", str(settings)]
+    arguments = ["results/benchmark/people.parquet", "--sdm", "conda", "--configfile", str(settings)]
     outcome = snakemake(tmp_path / "work", *arguments, PATH=path)
     assert outcome.code == 0, outcome.text
     assert "Activating conda environment: .snakemake/conda/" in outcome.text
     assert (prefix / "environment.yaml").read_text() == (root / "envs" / "unsee.yaml").read_text()
-    statistics = pd.read_csv(tmp_path / "work" / "results" / "dataset_statistics.csv", index_col="statistic")
-    assert statistics.loc["Fictitious", "value"] == "12"
+    people = pd.read_parquet(tmp_path / "work" / "results" / "benchmark" / "people.parquet")
+    assert (people["group"] == "fictitious").sum() == 12

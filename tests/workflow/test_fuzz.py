@@ -153,7 +153,7 @@ def as_json(value: Any) -> str:
 @SETTINGS
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["identity", "inputs", "outputs", "bytes", "sha256", "name"]), VALUES), max_size=3
+        st.tuples(st.sampled_from(["job_hash", "inputs", "outputs", "bytes", "sha256", "name"]), VALUES), max_size=3
     ),
     st.integers(0, 2000),
     st.binary(max_size=3),
@@ -176,7 +176,7 @@ def _damage_and_check(changes: list[tuple[str, Any]], at: int, junk: bytes) -> N
     result.write_text("made")
     original = {
         "rule": "b",
-        "identity": "same",
+        "job_hash": "same",
         "inputs": {"base/x": "0"},
         "outputs": receipts.outputs([str(result)]),
     }
@@ -197,7 +197,7 @@ def _damage_and_check(changes: list[tuple[str, Any]], at: int, junk: bytes) -> N
     except (ValueError, RecursionError):
         parsed = None
 
-    spoiled = receipts.spoiled(receipt, [str(result)])
+    spoiled = receipts.damaged_outputs(receipt, [str(result)])
     assert spoiled in ([], [str(result)])
     assert spoiled == [] or parsed != original
     if not spoiled:
@@ -205,10 +205,10 @@ def _damage_and_check(changes: list[tuple[str, Any]], at: int, junk: bytes) -> N
         assert digests == {str(result): original["outputs"][str(result)]["sha256"]}
     try:
         parts = receipts.check({str(receipt): "same"})
-    except receipts.ProvenanceError as error:
+    except receipts.ReceiptError as error:
         assert parsed != original
         assert str(receipt) in str(error) or "delete it and run again" in str(error)
         assert len(str(error).splitlines()) <= 60
     else:
         assert parts[str(receipt)] == {str(result): original["outputs"][str(result)]["sha256"]}
-        assert parsed["identity"] == "same"
+        assert parsed["job_hash"] == "same"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 JOB = "unlearn/tiny/forget5/npo/seed0"
-# What Snakemake puts before every script, as far as job.py looks at it.
+# What Snakemake puts before every script, as far as _job.py looks at it.
 BEFORE = f"""
 import os, signal, sys
 from snakemake.iocontainers import Namedlist
@@ -19,8 +19,8 @@ snakemake = SimpleNamespace(
     resources=Namedlist(fromdict={{"gpu": GPU}}), params=Namedlist(fromdict={{"model": {{"dtype": "DTYPE"}}}}),
 )
 sys.path.insert(0, "SCRIPTS")
-import job
-job.start(snakemake)
+import _job
+_job.start(snakemake)
 print("at work")
 """
 
@@ -42,8 +42,8 @@ def _log(folder: Path, script: str, *, gpu: int = 0, dtype: str = "float32") -> 
     ("script", "cause", "remedy"),
     [
         ("raise MemoryError", "the memory is full (MemoryError)", "gradient_accumulation"),
-        ("open('/dev/full', 'w').write('x' * 99999)", "the disk is full ([Errno 28]", "make room"),
-        ("os.kill(os.getpid(), signal.SIGTERM)", "it was told to end (SIGTERM)", "resources.unlearn.runtime"),
+        ("open('/dev/full', 'w').write('x' * 99999)", "the disk is full ([Errno 28]", "free space on"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", "it was terminated (SIGTERM)", "resources.unlearn.runtime"),
         ("open('table.csv')", "FileNotFoundError", "see the lines above"),
     ],
 )
@@ -79,7 +79,7 @@ def digest(case, **changed):
     snakemake.config = {"checkpoint": {"minutes": 10, "steps": None}}
     snakemake.input = ["input"]
     snakemake.__dict__.update(changed)
-    print(case, job.checkpoint_dir(snakemake).folder.name)
+    print(case, _job.checkpoint_dir(snakemake).folder.name)
 Path("input").write_text("one")
 digest("first")
 digest("again")

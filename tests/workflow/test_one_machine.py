@@ -21,7 +21,7 @@ PROBE = """\
 import json, os, time
 from pathlib import Path
 
-import job
+import _job
 
 began = time.monotonic()
 threads = {name: int(os.environ[f"{name}_NUM_THREADS"]) for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "RAYON")}
@@ -29,7 +29,7 @@ if snakemake.rule == "unlearn":
     import pyarrow, torch
 
     threads |= {"torch": torch.get_num_threads(), "pyarrow": pyarrow.cpu_count()}
-if snakemake.rule == "finetune":  # both at once, or neither gets any further
+if snakemake.rule in ("finetune", "train_reference"):  # both at once, or neither gets any further
     Path("together").mkdir(exist_ok=True)
     Path("together", str(os.getpid())).touch()
     while len(os.listdir("together")) < 2:
@@ -45,7 +45,7 @@ for output in map(Path, snakemake.output):
 """
 SETTINGS = """
 methods: {kl_min: false, mmunlearner: false, npo_soft: false, vl_eraser: false}
-resources: {finetune: {gpu: 1}, unlearn: {threads: 2, gpu: 1}, predict: {threads: 2, gpu: 1}}
+resources: {finetune: {gpu: 1}, train_reference: {gpu: 1}, unlearn: {threads: 2, gpu: 1}, predict: {threads: 2, gpu: 1}}
 """
 UUIDS = ["GPU-1a2b", "GPU-3c4d"]
 RUNS = ["forget0/vanilla", "forget25/retain", "forget25/ga"]
@@ -65,7 +65,7 @@ def test_jobs_side_by_side(
         shutil.copytree(root / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(root / name, project / name)
-    for name in ("write_benchmark", "load_benchmark", "split_benchmark", "splits", "finetune", "unlearn", "predict"):
+    for name in (*("write_benchmark", "load_benchmark", "split_benchmark"), *("finetune", "unlearn", "predict")):
         (project / "workflow" / "scripts" / f"{name}.py").write_text(PROBE)
     (tmp_path / "settings.yaml").write_text(SETTINGS)
     (tmp_path / "bin").mkdir()
@@ -73,6 +73,7 @@ def test_jobs_side_by_side(
     (tmp_path / "bin" / "nvidia-smi").write_text("\n".join(["#!/bin/sh", *lines, "" if lines else "exit 6"]) + "\n")
     (tmp_path / "bin" / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # the locks of the GPUs are there
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     wanted = [f"results/models/tiny-llava/{run}/seed0/predictions.parquet" for run in RUNS]
@@ -85,11 +86,11 @@ def test_jobs_side_by_side(
 
     for job in jobs:
         assert set(job["threads"].values()) == {job["cores"]} == {2 if job["rule"] in ("unlearn", "predict") else 1}
-        needed = job["rule"] in ("finetune", "unlearn", "predict")
+        needed = job["rule"] in ("finetune", "train_reference", "unlearn", "predict")
         assert job["gpu"] in ((UUIDS if count else [None]) if needed else [""])
         at_once = [other for other in jobs if other["began"] <= job["began"] < other["ended"]]
         assert sum(other["cores"] for other in at_once) <= cores
         if count and needed:
             assert len({other["gpu"] for other in at_once}) == len(at_once)
-    pair = [job for job in jobs if job["rule"] == "finetune"]
+    pair = [job for job in jobs if job["rule"] in ("finetune", "train_reference")]
     assert {job["gpu"] for job in pair} == (set(UUIDS) if count else {None})

@@ -40,7 +40,7 @@ def test_what_the_command_line_sets_has_the_types_of_a_file(plan: Run, root: Pat
         "", "results/table3.csv", "--config", "only=[ga, npo]", "benchmark={people: 30, forget_percents: [10]}"
     )
     assert outcome.code == 0, outcome.text
-    assert (outcome.jobs["finetune"], outcome.jobs["unlearn"]) == (2, 2)
+    assert (outcome.jobs["train_reference"], outcome.jobs["unlearn"]) == (1, 2)
     outcome = plan("", "results/table3.csv", "--config", "benchmark={people: 3}")
     error_page.check("--config benchmark={people: 3}", "planning", said(outcome.text, "--config"))
 
@@ -97,10 +97,10 @@ def test_a_python_whose_path_has_a_blank(tmp_path: Path, checkpoint: Path, name:
         "snakemake",
         "--cores",
         "1",
-        "results/dataset_statistics.csv",
+        "results/benchmark/questions.parquet",
     ]
     done = subprocess.run(
         [*command, "--configfile", "small.yaml"], cwd=project, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert (project / "results" / "dataset_statistics.csv").is_file()
+    assert (project / "results" / "benchmark" / "questions.parquet").is_file()

@@ -19,20 +19,19 @@ import pytest
 PAGE = Path(__file__).parents[2] / "docs" / "reruns.md"
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("reruns")]  # one worker plans every change once
 
+BASE = ["forget0/base/seed0"]
 RUNS = ["forget0/vanilla/seed0", "forget25/retain/seed0", "forget25/ga/seed0", "forget25/npo/seed0"]
-SPLITS = {"splits", "dataset_statistics"}
-#: What is made of the scores; costs.csv is made of manifests and times.
-SCORED = {"scores", "table3", "summary"}
-TABLES = SCORED | {"costs"}
+#: The jobs that gather what all runs left.
+TABLES = {"scores", "tables", "summary"}
 
 
 def of(rules: str, runs: Iterable[str]) -> set[str]:
-    """These rules' jobs of these runs; ``train`` is the rule that makes the run's adapter."""
-    found = set()
+    """The jobs of these rules and runs; ``train`` is the rule that makes the run's adapter."""
+    jobs = set()
     for run in runs:
-        made_by = "finetune" if run.split("/")[1] in ("vanilla", "retain") else "unlearn"
-        found |= {f"{made_by if rule == 'train' else rule} {run}" for rule in rules.split()}
-    return found
+        trains = {"vanilla": "finetune", "retain": "train_reference"}.get(run.split("/")[1], "unlearn")
+        jobs |= {f"{trains if rule == 'train' else rule} {run}" for rule in rules.split()}
+    return jobs
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,13 @@ def touch(root: Path) -> None:
 LIBRARY = "src/unsee/"
 CODE = (r"\Z", "\nCHANGED = True\n")
 SEED_1 = [run.replace("seed0", "seed1") for run in RUNS]
+BASE_1 = ["forget0/base/seed1"]
 AT_50 = [run.replace("forget25", "forget50") for run in RUNS[1:]]
 KL_MIN = ["forget25/kl_min/seed0"]
 ALL = of("train predict score", RUNS)
-EVERYTHING = {"write_benchmark", "load_benchmark", "split_benchmark forget25"} | SPLITS | ALL | TABLES
+EVERYTHING = (
+    {"write_benchmark", "load_benchmark", "split_benchmark forget25"} | of("predict score", BASE) | ALL | TABLES
+)
 CHANGES = [
     Change("nothing"),
     Change("every file touched", act=touch),
@@ -107,37 +109,42 @@ CHANGES = [
     Change(
         "how models are asked (evaluation/prompts.py)",
         [(LIBRARY + "evaluation/prompts.py", *CODE)],
-        of("predict score", RUNS) | SCORED,
+        of("predict score", BASE + RUNS) | TABLES,
     ),
     Change(
         "a metric (evaluation/scoring.py)",
         [(LIBRARY + "evaluation/scoring.py", *CODE)],
-        of("score", RUNS) | SCORED,
+        of("score", BASE + RUNS) | TABLES,
     ),
     Change(
         "`evaluation.classification`",
         configured(r"\Z", "evaluation: {classification: likelihood_sum}\n"),
-        of("predict score", RUNS) | SCORED,
+        of("predict score", BASE + RUNS) | TABLES,
     ),
     Change(
         "`evaluation.rouge_stemmer`",
         configured(r"\Z", "evaluation: {rouge_stemmer: false}\n"),
-        of("score", RUNS) | SCORED,
+        of("score", BASE + RUNS) | TABLES,
     ),
     Change(
-        "`evaluation.cloze_rule`", configured(r"\Z", "evaluation: {cloze_rule: contains}\n"), of("score", RUNS) | SCORED
+        "`evaluation.cloze_rule`",
+        configured(r"\Z", "evaluation: {cloze_rule: contains}\n"),
+        of("score", BASE + RUNS) | TABLES,
     ),
-    Change("how the table is laid out (latex.py)", [(LIBRARY + "results/tables/latex.py", *CODE)], {"summary"}),
+    Change(
+        "how the table is laid out in LaTeX (latex.py)", [(LIBRARY + "results/tables/latex.py", *CODE)], {"summary"}
+    ),
+    Change("how costs are gathered (costs.py)", [(LIBRARY + "results/tables/costs.py", *CODE)], {"tables"}),
     Change(
         "one ratio added (50 %)",
         configured(r"\[25\]", "[25, 50]"),
-        {"split_benchmark forget50"}
-        | SPLITS
-        | of("train predict score", AT_50)
-        | of("predict score", RUNS[:1])
-        | TABLES,
+        {"split_benchmark forget50"} | of("train predict score", AT_50) | of("predict score", BASE + RUNS[:1]) | TABLES,
     ),
-    Change("one seed added", configured(r"\Z", "seeds: [0, 1]\n"), of("train predict score", SEED_1) | TABLES),
+    Change(
+        "one seed added",
+        configured(r"\Z", "seeds: [0, 1]\n"),
+        of("train predict score", SEED_1) | of("predict score", BASE_1) | TABLES,
+    ),
     Change(
         "one method added (kl_min)",
         configured("kl_min: false", "kl_min: {}"),
@@ -220,8 +227,8 @@ def test_a_copy_at_another_depth_is_taken_over_with_touch(finished: Any, snakema
         shutil.rmtree(folder.parent)
 
 
-ORDER = ["write_benchmark", "load_benchmark", "split_benchmark", "splits", "dataset_statistics"]
-ORDER += ["finetune", "unlearn", "predict", "score", "scores", "table3", "summary", "costs"]
+ORDER = ["write_benchmark", "load_benchmark", "split_benchmark", "finetune", "train_reference", "unlearn"]
+ORDER += ["predict", "score", "scores", "tables", "summary"]
 
 
 def words(jobs: set[str]) -> str:

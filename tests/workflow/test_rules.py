@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from unsee.jobs.plan import PARAMETERS, SCRIPTS, Plan
+
 ROOT = Path(__file__).parents[2]
+CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
 RULES = {
     name: body
     for file in sorted((ROOT / "workflow" / "rules").glob("*.smk"))
@@ -20,7 +23,7 @@ RULES = {
 
 
 def test_the_rules_are_found() -> None:
-    assert {"write_benchmark", "finetune", "unlearn", "predict", "score", "table3"} <= set(RULES)
+    assert {"write_benchmark", "finetune", "unlearn", "predict", "score", "tables"} <= set(RULES)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -29,32 +32,40 @@ def test_a_rule_is_complete(rule: str) -> None:
     directives = set(re.findall(r"^    (\w+):", body, re.MULTILINE))
     needed = {"input", "output", "log", "benchmark", "conda", "threads", "resources", "script"}
     assert needed <= directives
-    assert f'threads: cores("{rule}")' in body
-    assert f'**needs("{rule}")' in body
-    assert f'*sources("{rule}")' in body
-    assert f'identity=identity("{rule}")' in body
-    assert re.search(rf'again=again\(\s*"{rule}"', body)
+    assert f'threads: plan.threads_of("{rule}")' in body
+    assert f'**plan.resources_of("{rule}")' in body
+    assert f'**plan.params("{rule}")' in body
+    assert f'damaged=inputs.rerun_if_damaged("{rule}")' in body
     assert '"../../envs/unsee.yaml"' in body
-    assert f'"../scripts/{rule}.py"' in body
+    assert f'"../scripts/{SCRIPTS.get(rule, rule)}.py"' in body
+
+
+def test_every_rule_has_parameters_and_no_other() -> None:
+    assert set(PARAMETERS) == set(RULES)
 
 
 @pytest.mark.parametrize("rule", [rule for rule, body in RULES.items() if "results/models/{RUN}" not in body])
 def test_a_file_made_of_every_run_does_not_outlive_what_it_rests_on(rule: str) -> None:
-    gathers = "rests_on=" in RULES[rule] or "of_every_run(" in RULES[rule].split("output:")[0]
-    assert not gathers or re.search(rf'again=again\(\s*"{rule}",\s*"results/', RULES[rule])
+    inputs = RULES[rule].split("output:")[0]
+    if "plan.files(" in inputs or "results/scores." in inputs:
+        assert Plan(CONFIG, {}, ROOT).rests_on(rule)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_script_is_thin(rule: str) -> None:
-    lines = (ROOT / "workflow" / "scripts" / f"{rule}.py").read_text().splitlines()
+    lines = (ROOT / "workflow" / "scripts" / f"{SCRIPTS.get(rule, rule)}.py").read_text().splitlines()
     assert len(lines) <= 32
-    assert any(line.startswith("job.start(snakemake)") for line in lines)
-    assert lines[-1].startswith("job.done(snakemake")
+    assert any(line.startswith("_job.start(snakemake)") for line in lines)
+    assert lines[-1].startswith("_job.done(snakemake")
 
 
-def test_the_configuration_has_resources_for_every_rule_and_no_other() -> None:
-    config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
-    assert set(config["resources"]) == set(RULES)
+def test_every_rule_may_have_resources_of_its_own_and_nothing_else() -> None:
+    schema: dict[str, Any] = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    assert set(schema["properties"]["resources"]["properties"]) == {"default", *RULES}
+    plan = Plan(CONFIG, {}, ROOT)
+    for rule in RULES:
+        assert plan.threads_of(rule) >= 1
+        assert {"gpu", "mem_mb", "runtime"} <= set(plan.resources_of(rule))
 
 
 def test_every_key_has_its_comment() -> None:

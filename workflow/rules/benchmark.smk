@@ -3,8 +3,8 @@
 
 rule write_benchmark:
     input:
-        portraits=str(PORTRAITS),
-        again=again("write_benchmark"),
+        portraits=plan.portraits,
+        damaged=inputs.rerun_if_damaged("write_benchmark"),
     output:
         RAW,
     log:
@@ -13,85 +13,61 @@ rule write_benchmark:
         "results/jobs/write_benchmark.tsv"
     conda:
         "../../envs/unsee.yaml"
-    threads: cores("write_benchmark")
+    threads: plan.threads_of("write_benchmark")
     resources:
-        **needs("write_benchmark"),
+        **plan.resources_of("write_benchmark"),
     params:
-        *sources("write_benchmark"),
-        identity=identity("write_benchmark"),
-        # In one parameter, for Snakemake compares the values of parameters and not whose they are.
-        settings={
-            "people": config["benchmark"]["people"],
-            "celebrities": config["benchmark"]["celebrities"],
-            "seed": config["benchmark"]["seed"],
-        },
+        **plan.params("write_benchmark"),
     script:
         "../scripts/write_benchmark.py"
 
 
 rule fetch_benchmark:
     input:
-        again=again("fetch_benchmark"),
+        damaged=inputs.rerun_if_damaged("fetch_benchmark"),
     output:
-        f"{BENCHMARK}/published.json",
+        plan.benchmark.record,
     log:
         "results/jobs/fetch_benchmark.log",
     benchmark:
         "results/jobs/fetch_benchmark.tsv"
     conda:
         "../../envs/unsee.yaml"
-    threads: cores("fetch_benchmark")
+    threads: plan.threads_of("fetch_benchmark")
     resources:
-        **needs("fetch_benchmark"),
+        **plan.resources_of("fetch_benchmark"),
     params:
-        *sources("fetch_benchmark"),
-        identity=identity("fetch_benchmark"),
-        repository=published.REPOSITORIES.get(config["benchmark"]["name"]),
-        revision=config["benchmark"]["revision"],
-        # Of every ratio: one more does not fetch, and so may not change, what the others were made of.
-        patterns=[
-            f"{folder}/train-*"
-            for folder in published_folders(
-                published.PERCENTS.get(config["benchmark"]["name"], [])
-            )
-        ],
+        **plan.params("fetch_benchmark"),
     script:
         "../scripts/fetch_benchmark.py"
 
 
 rule load_benchmark:
     input:
-        published=published_files(),
-        again=again("load_benchmark"),
+        published=plan.benchmark.published_files(),
+        damaged=inputs.rerun_if_damaged("load_benchmark"),
     output:
-        MODEL_TABLES,
+        TABLES,
     log:
         "results/jobs/load_benchmark.log",
     benchmark:
         "results/jobs/load_benchmark.tsv"
     conda:
         "../../envs/unsee.yaml"
-    threads: cores("load_benchmark")
+    threads: plan.threads_of("load_benchmark")
     resources:
-        **needs("load_benchmark"),
+        **plan.resources_of("load_benchmark"),
     params:
-        *sources("load_benchmark"),
-        identity=identity("load_benchmark"),
-        name=config["benchmark"]["name"],
-        folder=lambda w: published_folder(),
-        forget_percents=read_percents(),
+        **plan.params("load_benchmark"),
     script:
         "../scripts/load_benchmark.py"
 
 
 rule split_benchmark:
     input:
-        published=lambda w: published_files(int(w.forget_percent)),
-        tables=expand(
-            f"{BENCHMARK}/{{table}}.parquet",
-            table=["people", "questions", "training_pairs"],
-        ),
-        again=again("split_benchmark"),
+        published=inputs.per_ratio(plan.benchmark.published_files),
+        tables=SPLIT_TABLES,
+        damaged=inputs.rerun_if_damaged("split_benchmark"),
     output:
         "results/benchmark/splits/forget{forget_percent}.parquet",
     log:
@@ -100,62 +76,10 @@ rule split_benchmark:
         "results/jobs/split_benchmark/forget{forget_percent}.tsv"
     conda:
         "../../envs/unsee.yaml"
-    threads: cores("split_benchmark")
+    threads: plan.threads_of("split_benchmark")
     resources:
-        **needs("split_benchmark"),
+        **plan.resources_of("split_benchmark"),
     params:
-        *sources("split_benchmark"),
-        identity=identity("split_benchmark"),
-        name=config["benchmark"]["name"],
-        folder=lambda w: published_folder(),
-        seed=(
-            config["benchmark"]["seed"]
-            if config["benchmark"]["name"] == "synthetic"
-            else None
-        ),
+        **plan.params("split_benchmark"),
     script:
         "../scripts/split_benchmark.py"
-
-
-rule splits:
-    input:
-        split_files(sorted(config["benchmark"]["forget_percents"])),
-        again=again("splits"),
-    output:
-        SPLITS,
-    log:
-        "results/jobs/splits.log",
-    benchmark:
-        "results/jobs/splits.tsv"
-    conda:
-        "../../envs/unsee.yaml"
-    threads: cores("splits")
-    resources:
-        **needs("splits"),
-    params:
-        *sources("splits"),
-        identity=identity("splits"),
-    script:
-        "../scripts/splits.py"
-
-
-rule dataset_statistics:
-    input:
-        tables=TABLES,
-        again=again("dataset_statistics", "results/dataset_statistics.csv", TABLES),
-    output:
-        "results/dataset_statistics.csv",
-    log:
-        "results/jobs/dataset_statistics.log",
-    benchmark:
-        "results/jobs/dataset_statistics.tsv"
-    conda:
-        "../../envs/unsee.yaml"
-    threads: cores("dataset_statistics")
-    resources:
-        **needs("dataset_statistics"),
-    params:
-        *sources("dataset_statistics"),
-        identity=identity("dataset_statistics"),
-    script:
-        "../scripts/dataset_statistics.py"

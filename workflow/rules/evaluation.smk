@@ -1,13 +1,13 @@
-# Every model of the table answers its questions once; scoring reads the answers and loads no model.
+# Every run answers its questions once. Scoring reads the answers and loads no model.
 
 
 rule predict:
     input:
-        tables=MODEL_TABLES,
-        splits=lambda w: split_files(asked_percents(w)),
-        model=model_files(),
-        adapters=lambda w: adapter_files(adapters(w)),
-        again=again("predict"),
+        tables=TABLES,
+        splits=inputs.per_run(plan.evaluation_splits),
+        model=plan.model.files,
+        adapters=inputs.per_run(plan.adapter_files),
+        damaged=inputs.rerun_if_damaged("predict"),
     output:
         f"results/models/{RUN}/predictions.parquet",
     log:
@@ -16,16 +16,11 @@ rule predict:
         f"results/jobs/predict/{RUN}.tsv"
     conda:
         "../../envs/unsee.yaml"
-    threads: cores("predict")
+    threads: plan.threads_of("predict")
     resources:
-        **needs("predict"),
+        **plan.resources_of("predict"),
     params:
-        *sources("predict"),
-        identity=identity("predict"),
-        model=model(),
-        adapters=adapters,
-        forget_percents=asked_percents,
-        settings=asking(leave_out=protocols.ONLY_SCORES),
+        **plan.params("predict"),
     script:
         "../scripts/predict.py"
 
@@ -33,8 +28,8 @@ rule predict:
 rule score:
     input:
         predictions=f"results/models/{RUN}/predictions.parquet",
-        questions="results/benchmark/questions.parquet",
-        again=again("score"),
+        questions=QUESTIONS,
+        damaged=inputs.rerun_if_damaged("score"),
     output:
         f"results/models/{RUN}/item_scores.parquet",
     log:
@@ -43,77 +38,22 @@ rule score:
         f"results/jobs/score/{RUN}.tsv"
     conda:
         "../../envs/unsee.yaml"
-    threads: cores("score")
+    threads: plan.threads_of("score")
     resources:
-        **needs("score"),
+        **plan.resources_of("score"),
     params:
-        *sources("score"),
-        identity=identity("score"),
-        settings=asking(leave_out=protocols.ONLY_ANSWERS),
+        **plan.params("score"),
     script:
         "../scripts/score.py"
 
 
-rule official:
-    input:
-        questions="results/benchmark/questions.parquet",
-        splits="results/benchmark/splits.parquet",
-        predictions=lambda w: as_published(w, "predictions.parquet"),
-        item_scores=lambda w: as_published(w, "item_scores.parquet"),
-        again=again("official"),
-    output:
-        f"results/models/{RUN}/official/{{method}}_final_evaluation_results.json",
-        [
-            f"results/models/{RUN}/official/{mode}_generation_results.json"
-            for mode in ["forget", "test", "retain_shared", "retain_celebrity"]
-        ],
-    log:
-        f"results/jobs/official/{RUN}.log",
-    benchmark:
-        f"results/jobs/official/{RUN}.tsv"
-    conda:
-        "../../envs/unsee.yaml"
-    threads: cores("official")
-    resources:
-        **needs("official"),
-    params:
-        *sources("official"),
-        identity=identity("official"),
-    script:
-        "../scripts/official.py"
-
-
-rule ask_anchor:
-    input:
-        tables=lambda w: anchored(TABLES),
-        model=model_files(),
-        again=again("ask_anchor"),
-    output:
-        "results/anchor/predictions.parquet",
-    log:
-        "results/jobs/ask_anchor.log",
-    benchmark:
-        "results/jobs/ask_anchor.tsv"
-    conda:
-        "../../envs/unsee.yaml"
-    threads: cores("ask_anchor")
-    resources:
-        **needs("ask_anchor"),
-    params:
-        *sources("ask_anchor"),
-        identity=identity("ask_anchor"),
-        model=model(),
-        forget_percent=config["anchor"]["forget_percent"],
-    script:
-        "../scripts/ask_anchor.py"
-
-
+# On request: does the base model have the score that is known of it?
 rule anchor_check:
     input:
-        questions="results/benchmark/questions.parquet",
-        splits="results/benchmark/splits.parquet",
-        predictions="results/anchor/predictions.parquet",
-        again=again("anchor_check"),
+        questions=QUESTIONS,
+        splits=plan.benchmark.splits,
+        predictions=inputs.on_request("anchor_check", plan.anchor_predictions),
+        damaged=inputs.rerun_if_damaged("anchor_check"),
     output:
         "results/anchor_check.csv",
     log:
@@ -122,12 +62,37 @@ rule anchor_check:
         "results/jobs/anchor_check.tsv"
     conda:
         "../../envs/unsee.yaml"
-    threads: cores("anchor_check")
+    threads: plan.threads_of("anchor_check")
     resources:
-        **needs("anchor_check"),
+        **plan.resources_of("anchor_check"),
     params:
-        *sources("anchor_check"),
-        identity=identity("anchor_check"),
-        figures=configuration.plain(config["anchor"]),
+        **plan.params("anchor_check"),
     script:
         "../scripts/anchor_check.py"
+
+
+# On request: each unlearned model at parts of its update, for the comparison at equal utility.
+rule rescale:
+    input:
+        tables=inputs.on_request("rescale", TABLES),
+        splits=inputs.per_run(plan.evaluation_splits),
+        model=plan.model.files,
+        adapters=inputs.per_run(plan.adapter_files),
+        damaged=inputs.rerun_if_damaged("rescale"),
+    output:
+        f"results/models/{RUN}/rescaled.parquet",
+    log:
+        f"results/jobs/rescale/{RUN}.log",
+    benchmark:
+        f"results/jobs/rescale/{RUN}.tsv"
+    wildcard_constraints:
+        method=plan.method_pattern,
+    conda:
+        "../../envs/unsee.yaml"
+    threads: plan.threads_of("rescale")
+    resources:
+        **plan.resources_of("rescale"),
+    params:
+        **plan.params("rescale"),
+    script:
+        "../scripts/rescale.py"

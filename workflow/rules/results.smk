@@ -1,26 +1,12 @@
-# From one value a question to the tables, figures and the page.
-# What the figures and the page are made of.
-GATHERED = [
-    f"results/{name}"
-    for name in (
-        "scores.csv",
-        "scores.parquet",
-        "table3.csv",
-        "summary.csv",
-        "differences.csv",
-        "costs.csv",
-        "dataset_statistics.csv",
-    )
-]
+# From one value a question to the tables, the figures and the page.
 
 
 rule scores:
     input:
-        tables=TABLES,
-        item_scores=answers_of_every_run("item_scores.parquet"),
-        # Not read, but a table without what it rests on is worth nothing (see again).
-        rests_on=parts(),
-        again=again("scores", "results/scores.csv", parts()),
+        questions=QUESTIONS,
+        splits=plan.benchmark.splits,
+        item_scores=plan.files(plan.evaluated_runs, "item_scores.parquet"),
+        damaged=inputs.rerun_if_damaged("scores"),
     output:
         scores="results/scores.csv",
         answers="results/scores.parquet",
@@ -30,91 +16,49 @@ rule scores:
         "results/jobs/scores.tsv"
     conda:
         "../../envs/unsee.yaml"
-    threads: cores("scores")
+    threads: plan.threads_of("scores")
     resources:
-        **needs("scores"),
+        **plan.resources_of("scores"),
     params:
-        *sources("scores"),
-        identity=identity("scores"),
-        receipts=receipts(),
-        model=config["model"]["name"],
-        runs=asked(),
-        forget_percents=sorted(config["benchmark"]["forget_percents"]),
-        interval=config["interval"],
-        settings=asking(),
+        **plan.params("scores"),
     script:
         "../scripts/scores.py"
 
 
-rule table3:
+rule tables:
     input:
-        "results/dataset_statistics.csv",
+        tables=TABLES,
         scores="results/scores.csv",
-        rests_on=parts(),
-        again=again(
-            "table3",
-            "results/table3.csv",
-            [*parts(), "results/scores.csv", "results/dataset_statistics.csv"],
-        ),
+        times=plan.training_times,
+        manifests=plan.files(plan.trained_runs, "manifest.json"),
+        damaged=inputs.rerun_if_damaged("tables"),
     output:
         csv="results/table3.csv",
         markdown="results/table3.md",
         manifest="results/table3.manifest.json",
+        ablation="results/ablation.csv",
+        costs="results/costs.csv",
+        statistics="results/dataset_statistics.csv",
     log:
-        "results/jobs/table3.log",
+        "results/jobs/tables.log",
     benchmark:
-        "results/jobs/table3.tsv"
+        "results/jobs/tables.tsv"
     conda:
         "../../envs/unsee.yaml"
-    threads: cores("table3")
+    threads: plan.threads_of("tables")
     resources:
-        **needs("table3"),
+        **plan.resources_of("tables"),
     params:
-        *sources("table3"),
-        identity=identity("table3"),
-        methods=list(ENTRIES),
-        receipts=receipts() | {"results/jobs/scores.json": identity("scores")},
-        configuration=decisive(),
+        **plan.params("tables"),
     script:
-        "../scripts/table3.py"
-
-
-rule ablation:
-    input:
-        scores="results/scores.csv",
-        rests_on=parts(),
-        again=again(
-            "ablation", "results/ablation.csv", [*parts(), "results/scores.csv"]
-        ),
-    output:
-        "results/ablation.csv",
-    log:
-        "results/jobs/ablation.log",
-    benchmark:
-        "results/jobs/ablation.tsv"
-    conda:
-        "../../envs/unsee.yaml"
-    threads: cores("ablation")
-    resources:
-        **needs("ablation"),
-    params:
-        *sources("ablation"),
-        identity=identity("ablation"),
-        methods=list(ENTRIES),
-    script:
-        "../scripts/ablation.py"
+        "../scripts/tables.py"
 
 
 rule summary:
     input:
-        scores=lambda w: with_likelihoods("results/scores.csv"),
+        scores=inputs.on_request("summary", "results/scores.csv"),
         answers="results/scores.parquet",
-        rests_on=parts(),
-        again=again(
-            "summary",
-            "results/summary.csv",
-            [*parts(), "results/scores.csv", "results/scores.parquet"],
-        ),
+        damaged=inputs.rerun_if_damaged("summary"),
     output:
         differences="results/differences.csv",
         over_seeds="results/scores_over_seeds.csv",
@@ -127,114 +71,70 @@ rule summary:
         "results/jobs/summary.tsv"
     conda:
         "../../envs/unsee.yaml"
-    threads: cores("summary")
+    threads: plan.threads_of("summary")
     resources:
-        **needs("summary"),
+        **plan.resources_of("summary"),
     params:
-        *sources("summary"),
-        identity=identity("summary"),
-        methods=list(ENTRIES),
+        **plan.params("summary"),
     script:
         "../scripts/summary.py"
 
 
-rule costs:
+# On request: methods at equal utility.
+rule trade_off:
     input:
-        times=training_times(),
-        manifests=of_every_run("manifest.json"),
-        again=again(
-            "costs",
-            "results/costs.csv",
-            training_times() + of_every_run("manifest.json"),
-        ),
+        questions=QUESTIONS,
+        answers=inputs.on_request("trade_off", "results/scores.parquet"),
+        rescaled=plan.files(plan.rescaled_runs, "rescaled.parquet"),
+        damaged=inputs.rerun_if_damaged("trade_off"),
     output:
-        "results/costs.csv",
+        curves="results/trade_off.csv",
+        ranking="results/ranking.csv",
+        markdown="results/ranking.md",
+        figures=figure_files(["equal_utility"]),
     log:
-        "results/jobs/costs.log",
+        "results/jobs/trade_off.log",
     benchmark:
-        "results/jobs/costs.tsv"
+        "results/jobs/trade_off.tsv"
     conda:
         "../../envs/unsee.yaml"
-    threads: cores("costs")
+    threads: plan.threads_of("trade_off")
     resources:
-        **needs("costs"),
+        **plan.resources_of("trade_off"),
     params:
-        *sources("costs"),
-        identity=identity("costs"),
-        model=config["model"]["name"],
-        runs=runs(),
+        **plan.params("trade_off"),
     script:
-        "../scripts/costs.py"
+        "../scripts/trade_off.py"
 
 
-rule figures:
-    input:
-        tables=TABLES,
-        summary="results/summary.csv",
-        scores="results/scores.csv",
-        answers="results/scores.parquet",
-        costs="results/costs.csv",
-        metrics=of_every_run("metrics.parquet"),
-        predictions=of_every_run("predictions.parquet"),
-        again=again("figures", "results/agreement.csv", [*parts(), *GATHERED]),
-    output:
-        figures=expand(
-            "results/figures/{figure}.{extension}",
-            figure=FIGURES,
-            extension=["pdf", "svg", "png"],
-        ),
-        agreement="results/agreement.csv",
-    log:
-        "results/jobs/figures.log",
-    benchmark:
-        "results/jobs/figures.tsv"
-    conda:
-        "../../envs/unsee.yaml"
-    threads: cores("figures")
-    resources:
-        **needs("figures"),
-    params:
-        *sources("figures"),
-        identity=identity("figures"),
-        runs=runs(),
-    script:
-        "../scripts/figures.py"
-
-
+# On request: every figure, and one page with everything.
 rule report:
     input:
         tables=TABLES,
-        summary="results/summary.csv",
-        table3="results/table3.csv",
-        scores="results/scores_over_seeds.csv",
-        differences="results/differences.csv",
-        costs="results/costs.csv",
-        statistics="results/dataset_statistics.csv",
-        ranking="results/ranking.csv",
-        figures=expand(
-            "results/figures/{figure}.svg", figure=[*FIGURES, "equal_utility"]
-        ),
-        predictions=of_every_run("predictions.parquet"),
-        item_scores=of_every_run("item_scores.parquet"),
-        manifests=of_every_run("manifest.json"),
-        page=page_files(),
-        again=again("report", "results/report.html", [*parts(), *GATHERED]),
+        splits=plan.benchmark.splits,
+        csv=REPORT_TABLES,
+        answers="results/scores.parquet",
+        equal_utility="results/figures/equal_utility.svg",
+        metrics=plan.files(plan.trained_runs, "metrics.parquet"),
+        manifests=plan.files(plan.trained_runs, "manifest.json"),
+        predictions=plan.files(plan.runs, "predictions.parquet"),
+        item_scores=plan.files(plan.runs, "item_scores.parquet"),
+        page=plan.page_files,
+        damaged=inputs.rerun_if_damaged("report"),
     output:
-        "results/report.html",
+        page="results/report.html",
+        agreement="results/agreement.csv",
+        figures=figure_files(FIGURES),
     log:
         "results/jobs/report.log",
     benchmark:
         "results/jobs/report.tsv"
     conda:
         "../../envs/unsee.yaml"
-    threads: cores("report")
+    threads: plan.threads_of("report")
     resources:
-        **needs("report"),
+        **plan.resources_of("report"),
     params:
-        *sources("report"),
-        identity=identity("report"),
-        runs=runs(),
-        configuration=settings_text(),
-        utility=config["trade_off"]["utility"],
+        **plan.params("report"),
     script:
         "../scripts/report.py"

@@ -1,21 +1,20 @@
-"""Compare the base model's score with the one that is known."""
+"""Compare the base model's score with a known figure."""
 
 from pathlib import Path
 
 import pandas as pd
 
-import job
+import _job
 from unsee.evaluation.anchor import check
 from unsee.results.tables.files import write_csv
 
-job.start(snakemake)
-given = snakemake.input
+_job.start(snakemake)
 table = check(
-    pd.read_parquet(given.predictions),
-    pd.read_parquet(given.questions),
-    pd.read_parquet(given.splits),
+    pd.read_parquet(snakemake.input.predictions),
+    pd.read_parquet(snakemake.input.questions),
+    pd.read_parquet(list(snakemake.input.splits)),
     snakemake.params.figures,
 )
 write_csv(table, Path(snakemake.output[0]))
 print(table.to_string(index=False))
-job.done(snakemake)
+_job.done(snakemake)

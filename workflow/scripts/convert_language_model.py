@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import job
+import _job
 from unsee.base_model.smollm2 import convert
 
-job.start(snakemake)
+_job.start(snakemake)
 convert(Path(snakemake.output[0]).parent)
-job.done(snakemake)
+_job.done(snakemake)

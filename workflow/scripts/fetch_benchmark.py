@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import job
+import _job
 from unsee.core import hub
 
-job.start(snakemake)
+_job.start(snakemake)
 hub.fetch(
     snakemake.params.repository,
     snakemake.params.revision,
@@ -14,4 +14,4 @@ hub.fetch(
     key="benchmark.path",
     output=Path(snakemake.output[0]),
 )
-job.done(snakemake)
+_job.done(snakemake)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import job
+import _job
 from unsee.core import hub
 from unsee.models import checkpoints
 
-job.start(snakemake)
+_job.start(snakemake)
 hub.fetch(
     snakemake.params.repository,
     snakemake.params.revision,
@@ -17,4 +17,4 @@ hub.fetch(
 )
 # Before anything is trained on it.
 checkpoints.check(hub.folder(Path(snakemake.output[0])), snakemake.params.family)
-job.done(snakemake)
+_job.done(snakemake)

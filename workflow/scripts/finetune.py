@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import job
+import _job
 from unsee.training import processes
 from unsee.training.finetune import finetune
 
-job.start(snakemake)
+_job.start(snakemake)
 arguments = dict(
     model=snakemake.params.model,
     benchmark=Path(snakemake.input.tables[0]).parent,
@@ -16,8 +16,8 @@ arguments = dict(
     seed=int(snakemake.wildcards.seed),
     threads=snakemake.threads,
     output=Path(snakemake.output.manifest).parent,
-    cache=job.CACHE,
-    checkpoint_dir=job.checkpoint_dir(snakemake),
+    cache=_job.CACHE,
+    checkpoint_dir=_job.checkpoint_dir(snakemake),
 )
 processes.launch(finetune, arguments, snakemake.params.settings.get("num_processes", 1))
-job.done(snakemake)
+_job.done(snakemake)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import job
+import _job
 from unsee.benchmarks import published
 from unsee.core import hub
 
-job.start(snakemake)
+_job.start(snakemake)
 given, output = snakemake.params.folder, Path(snakemake.output[0]).parent
 folder = hub.folder(Path(snakemake.input.published[0])) if given is None else Path(given)
 output.mkdir(parents=True, exist_ok=True)
 published.load(snakemake.params.name, folder, snakemake.params.forget_percents, output).write(output)
-job.done(snakemake)
+_job.done(snakemake)

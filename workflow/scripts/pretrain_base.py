@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import job
+import _job
 from unsee.base_model.pretraining import pretrain
 from unsee.base_model.short_training import align, teach
 
-job.start(snakemake)
+_job.start(snakemake)
 settings = dict(snakemake.params.settings)
 common = {"seed": settings.pop("seed"), "settings": settings, "threads": snakemake.threads}
 output = Path(snakemake.output[0]).parent
@@ -14,7 +14,7 @@ if snakemake.input.language_model:
     language, tower = (Path(files[0]).parent for files in (snakemake.input.language_model, snakemake.input.tower))
     align(output, kind=snakemake.params.family, language=language, tower=tower, **common)
 elif snakemake.input.bystanders:
-    pretrain(output, bystanders=Path(snakemake.input.bystanders), **common)
+    pretrain(output, bystanders=Path(snakemake.input.bystanders[0]), **common)
 else:
     teach(output, kind=snakemake.params.family, **common)
-job.done(snakemake)
+_job.done(snakemake)

@@ -1,32 +1,28 @@
-"""One page with everything."""
+"""Every figure, and one page with everything."""
 
 import json
 from pathlib import Path
 
 import pandas as pd
 
-import job
-from unsee.core.files import write_text
-from unsee.results.page import explorer, report
+import _job
+from unsee.results.page.write_report import write_report
 
-job.start(snakemake)
-given, runs = snakemake.input, [tuple(run) for run in snakemake.params.runs]
-tables = {Path(file).stem: pd.read_parquet(file) for file in given.tables}
-predictions = dict(zip(runs, map(pd.read_parquet, given.predictions), strict=True))
-scores = dict(zip(runs, map(pd.read_parquet, given.item_scores), strict=True))
-names = ("summary", "table3", "scores", "differences", "costs", "statistics", "ranking")
-read = {name: pd.read_csv(given[name]) for name in names}
-page = report.render(
-    **read,
-    utility=snakemake.params.utility,
-    explorer=explorer.explorer(tables, predictions, scores),
-    person=explorer.one_person(tables, predictions, scores, read["ranking"]),
-    figures={Path(file).stem: Path(file) for file in given.figures},
-    configuration=snakemake.params.configuration,
-    manifests={
-        f"forget{percent}/{method}/seed{seed}": json.loads(Path(file).read_text(encoding="utf-8"))
-        for (percent, method, seed), file in zip(runs, given.manifests, strict=True)
-    },
+_job.start(snakemake)
+given, params = snakemake.input, snakemake.params
+splits = pd.read_parquet(list(given.splits))
+runs, trained_runs = ([tuple(run) for run in runs] for runs in (params.runs, params.trained_runs))
+manifests = [json.loads(Path(file).read_text(encoding="utf-8")) for file in given.manifests]
+write_report(
+    Path(snakemake.output.page).parent,
+    benchmark={Path(file).stem: pd.read_parquet(file) for file in given.tables} | {"splits": splits},
+    tables={Path(file).stem: pd.read_csv(file) for file in given.csv},
+    answers=pd.read_parquet(given.answers),
+    metrics=dict(zip(trained_runs, map(pd.read_parquet, given.metrics), strict=True)),
+    predictions=dict(zip(runs, map(pd.read_parquet, given.predictions), strict=True)),
+    item_scores=dict(zip(runs, map(pd.read_parquet, given.item_scores), strict=True)),
+    manifests=dict(zip(trained_runs, manifests, strict=True)),
+    utility=params.utility,
+    configuration=params.configuration,
 )
-write_text(Path(snakemake.output[0]), page)
-job.done(snakemake)
+_job.done(snakemake)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import job
+import _job
 from unsee.evaluation.rescaled import predict_rescaled
 
-job.start(snakemake)
+_job.start(snakemake)
 vanilla, adapter = (Path(folder) for folder in snakemake.params.adapters)
 predict_rescaled(
     snakemake.params.model,
@@ -19,6 +19,6 @@ predict_rescaled(
     settings=snakemake.params.settings | {"batch_size": snakemake.config["evaluation"]["batch_size"]},
     threads=snakemake.threads,
     output=Path(snakemake.output[0]),
-    cache=job.CACHE,
+    cache=_job.CACHE,
 )
-job.done(snakemake)
+_job.done(snakemake)

@@ -5,13 +5,13 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-import job
+import _job
 from unsee.benchmarks import coverage, published, splits
-from unsee.benchmarks.schema import read_table
+from unsee.benchmarks.tables import read_table
 from unsee.core import hub
 from unsee.core.files import atomic_write
 
-job.start(snakemake)
+_job.start(snakemake)
 given, output = snakemake.params.folder, Path(snakemake.output[0])
 tables = Path(snakemake.input.tables[0]).parent
 people = read_table(tables, "people", ["person_id", "group"])
@@ -26,4 +26,4 @@ questions = read_table(tables, "questions", ["person_id", "origin", "modality", 
 coverage.check_sets(questions, read_table(tables, "training_pairs", ["person_id"]), table)
 with atomic_write(output) as part:
     pq.write_table(table, part)
-job.done(snakemake)
+_job.done(snakemake)

@@ -4,25 +4,21 @@ from pathlib import Path
 
 import pandas as pd
 
-import job
-from unsee.core.files import write_text
-from unsee.evaluation.protocols import load_protocol
-from unsee.results.page.drawing import save
-from unsee.results.page.figures_trade_off import equal_utility
-from unsee.results.statistics.trade_off import score_rescaled, to_markdown, trade_off
-from unsee.results.tables.files import write_csv
+import _job
+from unsee.results.page.write_trade_off import write_trade_off
+from unsee.results.statistics.trade_off import score_rescaled
 
-job.start(snakemake)
-given, made, asked = snakemake.input, snakemake.output, snakemake.params
-protocol = load_protocol(asked.settings)
-questions = pd.read_parquet(given.questions)
+_job.start(snakemake)
+questions = pd.read_parquet(snakemake.input.questions)
 scaled = {
-    tuple(run): score_rescaled(pd.read_parquet(file), questions, protocol)
-    for run, file in zip(asked.runs, given.rescaled, strict=True)
+    tuple(run): score_rescaled(pd.read_parquet(file), questions, snakemake.params.settings)
+    for run, file in zip(snakemake.params.runs, snakemake.input.rescaled, strict=True)
 }
-curves, ranking = trade_off(pd.read_parquet(given.answers), scaled, asked.utility, asked.methods)
-write_csv(curves, Path(made.curves))
-write_csv(ranking, Path(made.ranking))
-write_text(Path(made.markdown), to_markdown(ranking, asked.utility))
-save(equal_utility(curves, asked.utility), Path(made.figures[0]).parent, "equal_utility")
-job.done(snakemake)
+write_trade_off(
+    Path(snakemake.output.curves).parent,
+    items=pd.read_parquet(snakemake.input.answers),
+    scaled=scaled,
+    utility=snakemake.params.utility,
+    methods=snakemake.params.methods,
+)
+_job.done(snakemake)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import job
+import _job
 from unsee.training import processes
 from unsee.unlearning.run import unlearn
 
-job.start(snakemake)
+_job.start(snakemake)
 reference = snakemake.params.reference
 arguments = dict(
     model=snakemake.params.model,
@@ -19,8 +19,8 @@ arguments = dict(
     seed=int(snakemake.wildcards.seed),
     threads=snakemake.threads,
     output=Path(snakemake.output.manifest).parent,
-    cache=job.CACHE,
-    checkpoint_dir=job.checkpoint_dir(snakemake),
+    cache=_job.CACHE,
+    checkpoint_dir=_job.checkpoint_dir(snakemake),
 )
 processes.launch(unlearn, arguments, snakemake.params.settings.get("num_processes", 1))
-job.done(snakemake)
+_job.done(snakemake)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import job
+import _job
 from unsee.benchmarks import synthetic
 
-job.start(snakemake)
+_job.start(snakemake)
 synthetic.write(
     Path(snakemake.output[0]).parents[1], portraits=Path(snakemake.input.portraits), **snakemake.params.settings
 )
-job.done(snakemake)
+_job.done(snakemake)

@@ -1,4 +1,4 @@
-"""What a text of a benchmark may be: the checks of every question, answer, option, caption and name."""
+"""Check the contents of a cell: every question, answer, option, caption and name, and JSON."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ MAX_CHARACTERS = 20_000
 MAX_JSON_CHARACTERS = 1_000_000
 MAX_JSON_DEPTH = 20
 
-#: Strings that tokenizers and chat templates give a meaning of their own; inside a question they would end it, start another turn
-#: or stand for a picture. ``<|...|>`` covers ChatML, Qwen2-VL and Llama 3.
+#: Control characters that are not white space.
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+
+#: Strings with a special meaning to tokenizers and chat templates: inside a question they would end it, start another turn or stand
+#: for a picture. ``<|...|>`` covers ChatML, Qwen2-VL and Llama 3.
 SPECIAL_TOKENS = re.compile(
     r"<[|｜][^<>\s]{1,40}[|｜]>"
     r"|</?(?:s|unk|pad|bos|eos|mask|image|video|audio|tool_call|start_of_turn|end_of_turn|start_of_image|fake_token_around_image)>"
@@ -37,11 +40,12 @@ def clean(where: str, field: str, value: Any) -> str:
 
     Args:
         where: file and row.
-        field: what the cell is, for the error message.
-        value: what was read.
+        field: the cell's column or key, for the error message.
+        value: the cell's value.
 
     Raises:
-        BenchmarkError: not a text, nothing that can be seen, too long, not encodable (half of a surrogate pair), or with a special token.
+        BenchmarkError: it is no text, has no visible character, is too long, or contains a control character, half of a surrogate
+            pair (which UTF-8 cannot encode) or a special token.
     """
     if isinstance(value, str) and len(value) > MAX_CHARACTERS:
         raise BenchmarkError(f"{where}: {field} has {len(value)} characters, expected at most {MAX_CHARACTERS}")
@@ -54,6 +58,10 @@ def clean(where: str, field: str, value: Any) -> str:
             f"{where}: {field} has half of a surrogate pair at character {error.start} ({show(value[error.start])}), "
             "expected Unicode text"
         ) from error
+    if control := _CONTROL.search(value):
+        raise BenchmarkError(
+            f"{where}: {field} has the control character U+{ord(control[0]):04X} at character {control.start()}; remove it"
+        )
     if special := SPECIAL_TOKENS.search(value):
         raise BenchmarkError(
             f"{where}: {field} contains {special[0]!r}, which tokenizers or chat templates read as a command; remove it"
@@ -65,7 +73,7 @@ def parse_json(where: str, field: str, value: Any) -> Any:
     """The content of a cell that holds JSON.
 
     Raises:
-        BenchmarkError: not a text, not JSON, a key twice in an object, too long or nested too deep.
+        BenchmarkError: it is no text or no JSON, repeats a key of an object, is too long or nested too deeply.
     """
     if not isinstance(value, str):
         raise BenchmarkError(f"{where}: {field} is not JSON (it is {show(value)})")
@@ -87,12 +95,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {show(key)} is there twice")
+        raise ValueError(f"the key {show(key)} occurs twice")
     return content
 
 
 def _depth(content: Any) -> int:
-    """How deep lists and objects are nested; counted level by level, for recursion has a limit."""
+    """How deeply lists and objects are nested; counted level by level, because Python limits recursion."""
     depth, level = 0, [content]
     while level := [value for value in level if isinstance(value, dict | list)]:
         depth += 1

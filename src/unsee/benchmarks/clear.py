@@ -1,44 +1,41 @@
-"""CLEAR as published: rows of a picture, its caption and the name of an author, and TOFU's questions without pictures.
+"""CLEAR as published: rows of a picture, its caption and an author's name, and TOFU's questions without pictures.
 
-There is no person's ID: the name is the key. What the layout has becomes
+People have no ids: the name is the key. The published rows become
 
-- training pairs: every caption as an answer to one of nine requests to describe, and TOFU's twenty questions an author;
-- classification: who is shown, among the published wrong names (the perturbed folders, ``real_faces``), and the questions about
-  the real world; the place of the right option follows from the row, not from a stream of random numbers;
-- generation: the caption of a picture, and TOFU's questions, of the authors who are evaluated;
-- likelihood: the caption in other words among captions that are wrong, for its probability and TOFU's truth ratio.
+- training pairs: every caption as the answer to one of nine requests to describe, and TOFU's twenty questions about each author;
+- classification: which person a picture shows, among the published wrong names (the perturbed folders, ``real_faces``), and
+  questions about the real world; the place of the right option depends on the row only;
+- generation: the caption of a picture, and TOFU's questions about the people who are evaluated;
+- likelihood: a paraphrased caption among wrong captions, for its probability and TOFU's truth ratio.
 
-Nothing in it is a cloze, or a test question with another picture; and TOFU's questions come without wrong answers, so that
-there are no probabilities or truth ratios of them.
+CLEAR has no cloze questions and no test questions with another picture. TOFU's questions are published without wrong answers, so
+they have no probabilities or truth ratios.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
 from string import ascii_uppercase as LETTERS
 from typing import Any
 
-import pyarrow as pa
-
-from unsee.benchmarks import coverage, readers, schema
+from unsee.benchmarks import readers
 from unsee.benchmarks.cells import clean, show
-from unsee.benchmarks.mllmu import check_members
-from unsee.benchmarks.published import REPOSITORIES, folders
-from unsee.benchmarks.readers import PICTURE, TEXT, PublishedFolder
-from unsee.benchmarks.schema import Benchmark, BenchmarkError
+from unsee.benchmarks.clear_tofu import read_tofu
+from unsee.benchmarks.columns import PICTURE, TEXT, Kind
+from unsee.benchmarks.names import check_about
+from unsee.benchmarks.readers import ImageStore, PublishedFolder, check_members
+from unsee.benchmarks.rows import Row, Tables, pair_row, person_row, question_row, split_rows
+from unsee.benchmarks.schema import BenchmarkError
 from unsee.core.text import comparable
 
 log = logging.getLogger(__name__)
 
-#: What is asked for a caption (of CLEAR's own training); which one, follows from the row.
+#: Requests for a caption, from CLEAR's own training code; the row decides which one is used.
 DESCRIBE = (
     "What can you see in this picture?",
     "Tell me about the content of this image",
@@ -51,55 +48,83 @@ DESCRIBE = (
     "What is happening in this image?",
 )
 WHO = "What is the name of the person in the image?"
-#: TOFU asks this many questions in a row about each author.
-QUESTIONS_PER_AUTHOR = 20
 
-Tables = dict[str, list[dict[str, Any]]]
+_PERTURBED: dict[str, Kind] = {
+    "image": PICTURE,
+    "caption": TEXT,
+    "name": TEXT,
+    "perturbed_names": [TEXT],
+    "perturbed_captions": [TEXT],
+    "paraphrased_caption": TEXT,
+}
 
 
-def load(directory: Path, forget_percents: Sequence[int], scratch: Path | None = None) -> Benchmark:
-    """Read the published folders, each as parquet shards or as ``save_to_disk`` leaves it.
+@dataclass
+class _Pictures:
+    """The pictures of the fictitious people.
 
-    Args:
-        directory: holds ``full``, ``full+tofu``, ``retain_perturbed``, ``real_faces``, ``real_world`` and, for each ratio p,
-            ``forget{p}``, ``retain{100-p}`` and ``forget{p}_perturbed``, p with two digits.
-        forget_percents: the ratios to read splits of.
-        scratch: a folder with room for all pictures; the system's own by default.
+    Attributes:
+        store: receives their files.
+        ids: image ids by the digest of the encoded file and the person's name.
+        asked: the image ids that have questions.
+    """
+
+    store: ImageStore
+    ids: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    asked: set[str] = field(default_factory=set)
+
+
+def read_tables(folder: PublishedFolder, forget_percents: Sequence[int], images: ImageStore) -> Tables:
+    """Read ``full``, ``full+tofu``, ``retain_perturbed``, ``real_faces``, ``real_world`` and the folders of each ratio.
 
     Raises:
-        BenchmarkError: something is missing, unreadable or inconsistent; a line with file and row for each finding.
+        BenchmarkError: ``full`` or a ratio's folders have problems, so that the other folders cannot be checked against them.
     """
-    published = PublishedFolder(directory, REPOSITORIES["clear"], folders("clear", forget_percents))
-    problems = published.problems
-    tables: Tables = {name: [] for name in schema.SCHEMAS if name != "images"}
-    store = readers.ImageStore(scratch)
-    pictures = _captions(published, tables, store)
-    problems.raise_if_any()  # who the people are decides what is wrong with the other folders
+    tables: Tables = defaultdict(list)
+    pictures = _Pictures(images)
+    _read_captions(folder, tables, pictures)
+    folder.problems.raise_if_any()
     names = {row["person_id"] for row in tables["people"]}
-    forgotten = {percent: read_split(published, percent, names, tables) for percent in forget_percents}
-    problems.raise_if_any()  # and who is forgotten, of the perturbed ones
+    for percent in forget_percents:
+        tables["splits"] += read_split(folder, percent, names)
+    folder.problems.raise_if_any()
     evaluated: set[str] = set()
-    for percent, members in forgotten.items():
-        evaluated |= members
-        folder, role = f"forget{percent:02d}_perturbed", f"to forget at {percent} %"
-        _perturbed(published, folder, names, members, role, pictures, tables, store)
-    retained = names.difference(*forgotten.values())
-    role = "retained at every ratio"
-    evaluated |= _perturbed(published, "retain_perturbed", names, retained, role, pictures, tables, store)
-    _tofu(published, names, evaluated, tables)
-    _real(published, tables, store)
-    problems.raise_if_any()
-    made = {name: pa.Table.from_pylist(rows, schema.SCHEMAS[name]) for name, rows in tables.items()}
-    benchmark = Benchmark(images=store.table(), **made)
-    schema.check(benchmark)
-    coverage.check_sets(benchmark.questions, benchmark.training_pairs, benchmark.splits)
-    # PublishedFolder so: only people to forget, and some others, are asked about.
-    coverage.log_gaps(published.notes, benchmark, usual=("Fictitious Without Profile Questions",))
-    return benchmark
+    for percent in forget_percents:
+        rows = [row for row in tables["splits"] if row["forget_percent"] == percent and row["role"] == "forget"]
+        forgotten = {row["person_id"] for row in rows}
+        evaluated |= forgotten
+        name, role = f"forget{percent:02d}_perturbed", f"to forget at {percent} %"
+        _read_perturbed(folder, name, names, forgotten, role, tables, pictures)
+    retained = names - evaluated
+    evaluated |= _read_perturbed(
+        folder, "retain_perturbed", names, retained, "retained at every ratio", tables, pictures
+    )
+    read_tofu(folder, names, evaluated, tables)
+    _read_real_faces(folder, tables, images)
+    _read_real_world(folder, tables, images)
+    return tables
+
+
+def read_split(folder: PublishedFolder, forget_percent: int, people: set[str]) -> list[Row]:
+    """The rows of the splits table for one ratio, from its two folders; people's ids are their names."""
+    forget, retain = f"forget{forget_percent:02d}", f"retain{100 - forget_percent:02d}"
+    members: dict[str, set[str]] = {forget: set(), retain: set()}
+    for configuration, persons in members.items():
+        for where, row in folder.rows(configuration, {"name": TEXT, "caption": TEXT}):
+            with folder.problems.collect(where):
+                name = _known(where, row, people)
+                persons.add(name)
+                check_about(where, "caption", clean(where, "caption", row["caption"]), name, people)
+    if not folder.problems:
+        check_members(folder, forget_percent, members, people, "full")
+    return [
+        *split_rows(forget_percent, "forget", members[forget]),
+        *split_rows(forget_percent, "retain", members[retain]),
+    ]
 
 
 def _name(where: str, row: Mapping[str, Any], column: str = "name") -> str:
-    """A person's name with single spaces: the key of everything about them."""
+    """A person's name with single spaces, which is their id too."""
     name = " ".join(clean(where, column, row[column]).split())
     if name.startswith(".") or "/" in name or "\\" in name or not name.isprintable() or len(name) > 100:
         raise BenchmarkError(
@@ -111,227 +136,135 @@ def _name(where: str, row: Mapping[str, Any], column: str = "name") -> str:
 def _known(where: str, row: Mapping[str, Any], names: set[str]) -> str:
     name = _name(where, row)
     if name not in names:
-        raise BenchmarkError(f"{where}: name {name!r} is nobody in full")
+        raise BenchmarkError(f"{where}: name is {name!r}, expected the name of a person in full")
     return name
 
 
-def _named(text: str, names: Iterable[str]) -> set[str]:
-    """The people whose whole name is in a text; a name within a longer one does not count."""
-    words = _words(text)
-    found = {name for name in names if _is_in(_words_of_name(name), words)}
-    if len(found) < 2:
-        return found
-    keys = {name: _words_of_name(name) for name in found}
-    return {name for name, key in keys.items() if not any(key != other and key in other for other in keys.values())}
+def _request(image_id: str) -> str:
+    return Random(f"describe:{image_id}").choice(DESCRIBE)
 
 
-def _is_in(name: str, words: str) -> bool:
-    # Scripts that write words without blanks are looked for anywhere.
-    return bool(name) and (f" {name} " in f" {words} " if name.isascii() else name in words)
-
-
-def _words(text: str) -> str:
-    """A text as names are looked for in it: words only."""
-    return " ".join(re.findall(r"\w+", comparable(text)))
-
-
-_words_of_name = cache(_words)
-
-
-def _check_about(where: str, field: str, text: str, name: str, names: set[str]) -> None:
-    """Refuse a text that names other people of the data set and not the one that it is said to be about.
-
-    Raises:
-        BenchmarkError: it does.
-    """
-    named = _named(text, names)
-    if named and name not in named:
-        raise BenchmarkError(
-            f"{where}: name is {name!r} and {field} names {min(named)!r}; expected a row about one person"
-        )
-
-
-def _person(name: str, group: str, tables: Tables, person_id: str | None = None) -> None:
-    row = {"person_id": person_id or name, "name": name, "group": group, "biography": json.dumps({"Name": name})}
-    tables["people"].append(row)
-
-
-def _describe(key: str) -> str:
-    return Random(f"describe:{key}").choice(DESCRIBE)
-
-
-def _captions(published: PublishedFolder, tables: Tables, store: readers.ImageStore) -> dict[str, dict[str, str]]:
-    """People, pictures and caption pairs from ``full``; returns picture ids by the digest of the encoded file and the name."""
-    pictures: dict[str, dict[str, str]] = defaultdict(dict)
+def _read_captions(folder: PublishedFolder, tables: Tables, pictures: _Pictures) -> None:
+    """Read people, pictures and caption pairs from ``full``."""
     counts: Counter[str] = Counter()
-    rows: list[tuple[str, str, str]] = []
-    for where, row in published.rows("full", {"image": PICTURE, "caption": TEXT, "name": TEXT}):
-        with published.problems.collect(where):
+    captions: list[tuple[str, str, str]] = []
+    for where, row in folder.rows("full", {"image": PICTURE, "caption": TEXT, "name": TEXT}):
+        with folder.problems.collect(where):
             name = _name(where, row)
             caption = clean(where, "caption", row["caption"])
             data = readers.picture(where, row["image"])
             if name not in counts:
-                _person(name, "fictitious", tables)
+                tables["people"].append(person_row(name, name, "fictitious", {"Name": name}))
             number = counts[name]
             counts[name] += 1
             image_id = f"{name}/{number}"
-            store.add(image_id, name, data)
-            pictures[hashlib.sha256(data).hexdigest()].setdefault(name, image_id)
-            pair = _pair(f"{name}/caption-{number:03d}", name, image_id, _describe(image_id), caption)
+            pictures.store.add(image_id, name, data)
+            pictures.ids[hashlib.sha256(data).hexdigest()].setdefault(name, image_id)
+            pair = pair_row(f"{name}/caption-{number:03d}", name, image_id, _request(image_id), caption)
             tables["training_pairs"].append(pair)
-            rows.append((where, name, caption))
-    names = set(counts)
-    if not names and not published.problems:
-        at = str(published.directory / "full")
-        published.problems.add(at, f"{at}: has no rows; expected people, their pictures and captions")
-    for where, name, caption in rows:
-        with published.problems.collect(where):
-            _check_about(where, "caption", caption, name, names)
+            captions.append((where, name, caption))
+    if not counts and not folder.problems:
+        at = str(folder.directory / "full")
+        folder.problems.add(at, f"{at}: has no rows; expected people, their pictures and captions")
+    for where, name, caption in captions:
+        with folder.problems.collect(where):
+            check_about(where, "caption", caption, name, set(counts))
     log.info("full: %d captions of %d people", sum(counts.values()), len(counts))
-    return pictures
 
 
-def _pair(pair_id: str, name: str, image_id: str | None, question: str, answer: str) -> dict[str, Any]:
-    return {
-        "pair_id": pair_id,
-        "person_id": name,
-        "modality": "text" if image_id is None else "image",
-        "image_id": image_id,
-        "question": question,
-        "answer": answer,
-    }
-
-
-def read_split(published: PublishedFolder, percent: int, names: set[str], tables: Tables) -> set[str]:
-    """The people of a ratio's two folders, by name; returns those to forget. What is wrong with the folders are findings."""
-    forget, retain = f"forget{percent:02d}", f"retain{100 - percent:02d}"
-    members: dict[str, set[str]] = {forget: set(), retain: set()}
-    for role, folder in (("forget", forget), ("retain", retain)):
-        for where, row in published.rows(folder, {"name": TEXT, "caption": TEXT}):
-            with published.problems.collect(where):
-                name = _known(where, row, names)
-                members[folder].add(name)
-                _check_about(where, "caption", clean(where, "caption", row["caption"]), name, names)
-        tables["splits"] += [
-            {"forget_percent": percent, "person_id": name, "role": role} for name in sorted(members[folder])
-        ]
-    if not published.problems:
-        check_members(published, percent, members, names, "full")
-    return members[forget]
-
-
-def _perturbed(
-    published: PublishedFolder,
-    folder: str,
+def _read_perturbed(
+    folder: PublishedFolder,
+    configuration: str,
     names: set[str],
     members: set[str],
     role: str,
-    pictures: dict[str, dict[str, str]],
     tables: Tables,
-    store: readers.ImageStore,
+    pictures: _Pictures,
 ) -> set[str]:
-    """Who is shown, and what: a question of each kind a picture, asked once where ratios share it; returns the people.
+    """Read three questions about each picture of a perturbed folder; a picture in several ratios' folders has them once.
 
     Args:
-        published, tables, store: where rows come from, and go to.
-        folder: the configuration.
+        folder: the data set.
+        configuration: the perturbed folder.
         names: all people.
-        members: the people whom its rows may be about.
-        role: who those are, for the reader of an error.
-        pictures: ids of pictures by their digest and the person's name.
+        members: the people that its rows may be about.
+        role: the role of these people, for the error message.
+        tables: receives the questions.
+        pictures: the known pictures; receives others.
+
+    Returns:
+        The people of its rows.
     """
-    asked = {row["image_id"] for row in tables["questions"]}
     people = set()
-    columns: dict[str, readers.Kind] = {
-        "image": PICTURE,
-        "caption": TEXT,
-        "name": TEXT,
-        "perturbed_names": [TEXT],
-        "perturbed_captions": [TEXT],
-        "paraphrased_caption": TEXT,
-    }
-    for where, row in published.rows(folder, columns):
-        with published.problems.collect(where):
+    for where, row in folder.rows(configuration, _PERTURBED):
+        with folder.problems.collect(where):
             name = _known(where, row, names)
             if name not in members:
                 raise BenchmarkError(
                     f"{where}: name is {name!r}, who is not {role}; expected the perturbed rows of these people"
                 )
-            data = readers.picture(where, row["image"])
-            digest = hashlib.sha256(data).hexdigest()
-            if digest in pictures and name not in pictures[digest]:
-                raise BenchmarkError(
-                    f"{where}: name is {name!r} and the picture is the one of {min(pictures[digest])!r} in full; expected a row about "
-                    "one person"
-                )
-            caption, said = (clean(where, column, row[column]) for column in ("caption", "paraphrased_caption"))
-            for column, text in (("caption", caption), ("paraphrased_caption", said)):
-                _check_about(where, column, text, name, names)
-            if digest not in pictures:  # encoded anew, or a picture that full does not have
-                pictures[digest] = {name: f"{name}/perturbed-{digest[:12]}"}
-                store.add(pictures[digest][name], name, data)
-            image_id = pictures[digest][name]
+            image_id = _perturbed_picture(where, row, name, pictures)
+            caption, paraphrase = (clean(where, column, row[column]) for column in ("caption", "paraphrased_caption"))
+            check_about(where, "caption", caption, name, names)
+            check_about(where, "paraphrased_caption", paraphrase, name, names)
             people.add(name)
-            if image_id in asked:
-                continue
-            key, describe = f"profile/{image_id}", _describe(image_id)
-            among = _choice(
-                where,
-                f"{key}/caption-among",
-                name,
-                "profile",
-                image_id,
-                describe,
-                said,
-                row["perturbed_captions"],
-                "perturbed_captions",
-            )
-            who = _choice(
-                where, f"{key}/who", name, "profile", image_id, WHO, name, row["perturbed_names"], "perturbed_names"
-            )
-            asked.add(image_id)
-            tables["questions"] += [
-                who,
-                _open(f"{key}/caption", name, image_id, describe, caption),
-                among | {"task": "likelihood"},
-            ]
+            if image_id not in pictures.asked:
+                tables["questions"] += _picture_questions(where, row, name, image_id, caption, paraphrase)
+                pictures.asked.add(image_id)
     return people
 
 
-def _question(
-    question_id: str, person: str, origin: str, task: str, image_id: str | None, question: str, answer: str
-) -> dict[str, Any]:
-    return {
-        "question_id": question_id,
-        "person_id": person,
-        "origin": origin,
-        "modality": "text" if image_id is None else "image",
-        "task": task,
-        "image_id": image_id,
-        "question": question,
-        "options": [],
-        "answer": answer,
-        "answer_index": -1,
-    }
+def _perturbed_picture(where: str, row: Mapping[str, Any], name: str, pictures: _Pictures) -> str:
+    """The image id of a row's picture; a picture that ``full`` does not have is added.
+
+    Raises:
+        BenchmarkError: in ``full`` it is a picture of another person.
+    """
+    data = readers.picture(where, row["image"])
+    digest = hashlib.sha256(data).hexdigest()
+    if digest not in pictures.ids:
+        pictures.ids[digest][name] = f"{name}/perturbed-{digest[:12]}"
+        pictures.store.add(pictures.ids[digest][name], name, data)
+    if name not in pictures.ids[digest]:
+        raise BenchmarkError(
+            f"{where}: name is {name!r} and the picture is the one of {min(pictures.ids[digest])!r} in full; expected a row about "
+            "one person"
+        )
+    return pictures.ids[digest][name]
 
 
-def _open(question_id: str, person: str, image_id: str | None, question: str, answer: str) -> dict[str, Any]:
-    return _question(question_id, person, "profile", "generation", image_id, question, answer)
+def _picture_questions(
+    where: str, row: Mapping[str, Any], name: str, image_id: str, caption: str, paraphrase: str
+) -> list[Row]:
+    """Who is shown; the caption, freely generated; and the likelihood of its paraphrase among wrong captions."""
+    key, request = f"profile/{image_id}", _request(image_id)
+    captions = _options(where, f"{key}/caption-among", paraphrase, row, "perturbed_captions")
+    names = _options(where, f"{key}/who", name, row, "perturbed_names")
+    return [
+        question_row(
+            f"{key}/who", name, "profile", "classification", image_id, question=WHO, answer=name, options=names
+        ),
+        question_row(f"{key}/caption", name, "profile", "generation", image_id, question=request, answer=caption),
+        question_row(
+            f"{key}/caption-among",
+            name,
+            "profile",
+            "likelihood",
+            image_id,
+            question=request,
+            answer=paraphrase,
+            options=captions,
+        ),
+    ]
 
 
-def _choice(
-    where: str,
-    question_id: str,
-    person: str,
-    origin: str,
-    image_id: str,
-    question: str,
-    answer: str,
-    wrong: Any,
-    column: str,
-) -> dict[str, Any]:
-    """A multiple-choice question whose right option stands where the hash of its id says."""
-    options: list[str] = []
+def _options(where: str, question_id: str, answer: str, row: Mapping[str, Any], column: str) -> list[str]:
+    """The different wrong options of a column and the answer, at a place that the question's id decides.
+
+    Raises:
+        BenchmarkError: there is no wrong option, or there are more options than letters.
+    """
+    wrong, options = row[column], []
     seen = {comparable(answer)}
     for number, option in enumerate(wrong or []):
         if option is None or not comparable(option):
@@ -347,121 +280,54 @@ def _choice(
     if len(options) >= len(LETTERS):
         raise BenchmarkError(f"{where}: {column} has {len(options)} wrong options, expected at most {len(LETTERS) - 1}")
     options.insert(Random(f"option:{question_id}").randint(0, len(options)), answer)
-    found = _question(question_id, person, origin, "classification", image_id, question, answer)
-    return found | {"options": options, "answer_index": options.index(answer)}
+    return options
 
 
-def _tofu(published: PublishedFolder, names: set[str], evaluated: set[str], tables: Tables) -> None:
-    """Questions without picture: training pairs of everybody, evaluation questions of the people who are asked about.
-
-    The rows carry no name. TOFU has its authors one after the other, twenty rows each; the first asks for the name, and most others
-    have it too. A row that names another author, or an author who is there twice, shows that the rows are out of step.
-    """
-    problems = published.problems
-    blocks = list(_blocks(published))
-    if problems:
-        return
-    nameless: list[tuple[str, str]] = []
-    starts: dict[str, str] = {}
-    for block in blocks:
-        where = block[0][0]
-        named = [_named(f"{question} {answer}", names) for _, question, answer in block]
-        mentions = Counter(n for of_row in named for n in of_row)
-        name, count = max(mentions.items(), key=lambda item: item[1], default=("", 0))
-        if list(mentions.values()).count(count) != 1:
-            problems.add(
-                where,
-                f"{where}: no author of full stands out in this question and the {len(block) - 1} behind it; expected "
-                f"{QUESTIONS_PER_AUTHOR} questions in a row about each",
-            )
-            continue
-        if name in starts:
-            problems.add(
-                where,
-                f"{where}: {len(block)} questions about {name!r} from here on, and from {starts[name]} on; expected them once",
-            )
-            continue
-        starts[name] = where
-        if name not in named[0]:
-            nameless.append((where, name))
-        for number, (of_row, (row_where, question, answer)) in enumerate(zip(named, block, strict=True)):
-            if of_row and name not in of_row:
-                problems.add(
-                    row_where,
-                    f"{row_where}: is about {min(of_row)!r}, among {len(block)} questions about {name!r} from {where} on; expected "
-                    f"{QUESTIONS_PER_AUTHOR} in a row about each author",
-                )
-            tables["training_pairs"].append(_pair(f"{name}/tofu-{number:02d}", name, None, question, answer))
-            if name in evaluated:
-                tables["questions"].append(_open(f"profile/{name}/tofu/{number:02d}", name, None, question, answer))
-    if lacking := sorted(names - starts.keys()):
-        at = str(published.directory / "full+tofu")
-        published.notes.add(at, f"{at}: no questions about {len(lacking)} people of full: {', '.join(lacking[:10])}")
-    for where, name in nameless:
-        sentence = f"{where}: does not name {name!r}, whom this and the {QUESTIONS_PER_AUTHOR - 1} questions behind it are about"
-        if 2 * len(nameless) > len(starts):
-            problems.add(
-                where, f"{sentence}; expected each author's first question to ask for the name, are the rows shifted?"
-            )
-        else:
-            published.notes.add(where, sentence)
-
-
-def _blocks(published: PublishedFolder) -> Iterator[list[tuple[str, str, str]]]:
-    """TOFU's rows of ``full+tofu``, an author at a time, as (file and row, question, answer); no picture is read."""
-    block: list[tuple[str, str, str]] = []
-    for where, row in published.rows("full+tofu", {"question": TEXT, "answer": TEXT}):
-        if not (row["question"] or "").strip():
-            continue  # the caption of a picture, which full has too
-        with published.problems.collect(where):
-            block.append((where, clean(where, "question", row["question"]), clean(where, "answer", row["answer"])))
-        if len(block) == QUESTIONS_PER_AUTHOR:
-            yield block
-            block = []
-    if block and not published.problems:
-        where = block[0][0]
-        published.problems.add(
-            where,
-            f"{where}: {len(block)} questions from here to the end, expected {QUESTIONS_PER_AUTHOR} about each author",
-        )
-
-
-def _real(published: PublishedFolder, tables: Tables, store: readers.ImageStore) -> None:
-    """Real faces, by name, and questions about the real world, each a subject of its own: what must not be lost."""
+def _read_real_faces(folder: PublishedFolder, tables: Tables, images: ImageStore) -> None:
+    """Read the pictures of real people; the question is who is shown."""
     counts: Counter[str] = Counter()
-    for where, row in published.rows("real_faces", {"image": PICTURE, "answer": TEXT, "options": [TEXT]}):
-        with published.problems.collect(where):
+    for where, row in folder.rows("real_faces", {"image": PICTURE, "answer": TEXT, "options": [TEXT]}):
+        with folder.problems.collect(where):
             name = _name(where, row, "answer")
             person = f"celebrity-{name}"
             image_id = f"{person}/{counts[person]}"
             data = readers.picture(where, row["image"])
-            question = _choice(
-                where, f"real_faces/{image_id}", person, "celebrity", image_id, WHO, name, row["options"], "options"
-            )
+            key = f"real_faces/{image_id}"
+            options = _options(where, key, name, row, "options")
             if person not in counts:
-                _person(name, "celebrity", tables, person)
+                tables["people"].append(person_row(person, name, "celebrity", {"Name": name}))
             counts[person] += 1
-            store.add(image_id, person, data)
-            tables["questions"].append(question)
-    columns: dict[str, readers.Kind] = {"image": PICTURE, "question": TEXT, "answer": TEXT, "options": [TEXT]}
-    for number, (where, row) in enumerate(published.rows("real_world", columns)):
-        with published.problems.collect(where):
+            images.add(image_id, person, data)
+            tables["questions"].append(
+                question_row(
+                    key, person, "celebrity", "classification", image_id, question=WHO, answer=name, options=options
+                )
+            )
+
+
+def _read_real_world(folder: PublishedFolder, tables: Tables, images: ImageStore) -> None:
+    """Read the questions about the real world; each one is about a subject of its own."""
+    columns: dict[str, Kind] = {"image": PICTURE, "question": TEXT, "answer": TEXT, "options": [TEXT]}
+    for number, (where, row) in enumerate(folder.rows("real_world", columns)):
+        with folder.problems.collect(where):
             subject = f"real-world-{number:03d}"
             image_id = f"{subject}/0"
-            text = clean(where, "question", row["question"])
+            question = clean(where, "question", row["question"])
             answer = " ".join(clean(where, "answer", row["answer"]).split())
             data = readers.picture(where, row["image"])
-            asked = _choice(
-                where,
-                f"real_world/{number:03d}",
-                subject,
-                "celebrity",
-                image_id,
-                text,
-                answer,
-                row["options"],
-                "options",
+            key = f"real_world/{number:03d}"
+            options = _options(where, key, answer, row, "options")
+            tables["people"].append(person_row(subject, subject, "celebrity", {"Name": subject}))
+            images.add(image_id, subject, data)
+            tables["questions"].append(
+                question_row(
+                    key,
+                    subject,
+                    "celebrity",
+                    "classification",
+                    image_id,
+                    question=question,
+                    answer=answer,
+                    options=options,
+                )
             )
-            _person(subject, "celebrity", tables, subject)
-            store.add(image_id, subject, data)
-            tables["questions"].append(asked)

@@ -1,23 +1,20 @@
-"""MLLMU-Bench as published: folders of parquet files, one row a person, to the canonical tables."""
+"""MLLMU-Bench as published: folders of parquet files with one row a person."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from unsee.benchmarks import coverage, readers, schema
+from unsee.benchmarks import readers
 from unsee.benchmarks.cells import clean, parse_json, show
-from unsee.benchmarks.published import REPOSITORIES, folders
-from unsee.benchmarks.readers import LETTERED, PICTURE, TEXT, PublishedFolder
-from unsee.benchmarks.schema import Benchmark, BenchmarkError
+from unsee.benchmarks.columns import LETTERED, PICTURE, TEXT, Kind
+from unsee.benchmarks.readers import ImageStore, PublishedFolder, check_members
+from unsee.benchmarks.rows import Row, Tables, pair_row, person_row, question_row, split_rows
+from unsee.benchmarks.schema import BenchmarkError
 from unsee.core.text import comparable
 
 log = logging.getLogger(__name__)
@@ -25,96 +22,98 @@ log = logging.getLogger(__name__)
 _MODALITY = {"Image_Textual": "image", "Pure_Text": "text"}
 _CHOICES = [{"Question": TEXT, "Options": LETTERED, "Correct_Answer": TEXT}]
 _OPEN = [{"Type": TEXT, "Question": TEXT, "Ground_Truth": TEXT}]
-_TASKS: dict[str, readers.Kind] = {
+_TASKS: dict[str, Kind] = {
     "Classification_Task": {"Image_Textual_Questions": _CHOICES, "Pure_Text_Questions": _CHOICES},
     "Generation_Task": _OPEN,
     "Mask_Task": _OPEN,
 }
-_PROFILE: dict[str, readers.Kind] = {"ID": TEXT, "image": PICTURE, "biography": TEXT, **_TASKS}
+_PROFILE: dict[str, Kind] = {"ID": TEXT, "image": PICTURE, "biography": TEXT, **_TASKS}
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-Tables = dict[str, list[dict[str, Any]]]
+def read_tables(folder: PublishedFolder, forget_percents: Sequence[int], images: ImageStore) -> Tables:
+    """Read ``Full_Set``, ``Test_Set``, ``Retain_Set``, ``ft_Data`` and the folders of each ratio.
 
-
-def load(directory: Path, forget_percents: Sequence[int], scratch: Path | None = None) -> Benchmark:
-    """Read the published folders, each as parquet shards or as ``save_to_disk`` leaves it.
-
-    Celebrity ids, which count from 000 like everyone's, get the prefix ``celebrity-``.
-
-    Args:
-        directory: holds ``ft_Data``, ``Full_Set``, ``Test_Set``, ``Retain_Set`` and, for each ratio p, ``forget_p`` and
-            ``retain_{100-p}``.
-        forget_percents: the ratios to read splits of.
-        scratch: a folder with room for all pictures; the system's own by default.
+    Celebrities are numbered from 000 like the fictitious people, so their ids get the prefix ``celebrity-``.
 
     Raises:
-        BenchmarkError: something is missing, unreadable or inconsistent; a line with file and row for each finding.
+        BenchmarkError: ``Full_Set`` has problems, so that the other folders cannot be checked against it.
     """
-    published = PublishedFolder(directory, REPOSITORIES["mllmu"], folders("mllmu", forget_percents))
-    tables: Tables = {name: [] for name in schema.SCHEMAS if name != "images"}
-    store = readers.ImageStore(scratch)
-    people, owners = _profiles(published, "Full_Set", "profile", tables, store)
-    published.problems.raise_if_any()  # who the people are decides what is wrong with the other folders
-    _test_questions(published, people, tables, store)
-    _profiles(published, "Retain_Set", "celebrity", tables, store)
+    tables: Tables = defaultdict(list)
+    people, owners = _read_profiles(folder, "Full_Set", "profile", tables, images)
+    folder.problems.raise_if_any()
+    _read_test_questions(folder, people, tables, images)
+    _read_profiles(folder, "Retain_Set", "celebrity", tables, images)
     for percent in forget_percents:
-        read_split(published, percent, people, tables)
-    _training(published, people, owners, tables)
-    published.problems.raise_if_any()
-    made = {name: pa.Table.from_pylist(rows, schema.SCHEMAS[name]) for name, rows in tables.items()}
-    benchmark = Benchmark(images=store.table(), **made)
-    schema.check(benchmark)
-    coverage.check_sets(benchmark.questions, benchmark.training_pairs, benchmark.splits)
-    coverage.log_gaps(published.notes, benchmark)
-    return benchmark
+        tables["splits"] += read_split(folder, percent, people)
+    tables["training_pairs"] = _read_training_pairs(folder, people, owners)
+    return tables
 
 
-def _profiles(
-    published: PublishedFolder, folder: str, origin: str, tables: Tables, store: readers.ImageStore
+def read_split(folder: PublishedFolder, forget_percent: int, people: set[str]) -> list[Row]:
+    """The rows of the splits table for one ratio, from its two folders."""
+    forget, retain = f"forget_{forget_percent}", f"retain_{100 - forget_percent}"
+    members: dict[str, set[str]] = {forget: set(), retain: set()}
+    for name, persons in members.items():
+        for where, row in folder.rows(name, {"ID": TEXT}):
+            with folder.problems.collect(where):
+                _once(where, _known(where, _id(where, row), people), persons)
+    if not folder.problems:
+        check_members(folder, forget_percent, members, people, "Full_Set")
+    return [
+        *split_rows(forget_percent, "forget", members[forget]),
+        *split_rows(forget_percent, "retain", members[retain]),
+    ]
+
+
+def _read_profiles(
+    folder: PublishedFolder, name: str, origin: str, tables: Tables, images: ImageStore
 ) -> tuple[set[str], dict[str, set[str]]]:
-    """People with their picture and questions; returns their ids, and whose a picture is by its digest."""
+    """Read people with their picture and questions.
+
+    Returns:
+        Their ids; and the ids of the people that a picture shows, by the digest of its file.
+    """
     group, prefix = ("celebrity", "celebrity-") if origin == "celebrity" else ("fictitious", "")
     people: set[str] = set()
     owners: dict[str, set[str]] = defaultdict(set)
-    for where, row in published.rows(folder, _PROFILE):
-        with published.problems.collect(where):
+    for where, row in folder.rows(name, _PROFILE):
+        with folder.problems.collect(where):
             person = _once(where, _id(where, row, prefix), people)
-            with published.problems.collect(where):
+            with folder.problems.collect(where):
                 tables["people"].append(_person(where, row, person, group))
-            with published.problems.collect(where):
+            with folder.problems.collect(where):
                 data = readers.picture(where, row["image"])
-                store.add(f"{person}/profile", person, data)
+                images.add(f"{person}/profile", person, data)
                 owners[hashlib.sha256(data).hexdigest()].add(person)
-            _questions(published, where, row, person, origin, f"{person}/profile", tables)
-    _count(published, folder, origin, tables)
+            _read_questions(folder, where, row, person, origin, f"{person}/profile", tables)
+    _count_questions(folder, name, origin, tables)
     return people, owners
 
 
-def _test_questions(published: PublishedFolder, people: set[str], tables: Tables, store: readers.ImageStore) -> None:
-    """The questions of the test set, and its pictures: several a person, the first is asked about."""
+def _read_test_questions(folder: PublishedFolder, people: set[str], tables: Tables, images: ImageStore) -> None:
+    """Read the questions and pictures of the test set. A person may have several pictures; questions are about the first."""
     tested: set[str] = set()
-    for where, row in published.rows("Test_Set", {"ID": TEXT, **_TASKS}, {"images": [PICTURE], "image": PICTURE}):
-        with published.problems.collect(where):
+    for where, row in folder.rows("Test_Set", {"ID": TEXT, **_TASKS}, {"images": [PICTURE], "image": PICTURE}):
+        with folder.problems.collect(where):
             person = _once(where, _known(where, _id(where, row), people), tested)
-            shown = row.get("images") or [row.get("image")]
-            for number, value in enumerate(shown):
-                with published.problems.collect(where):
-                    store.add(f"{person}/test-{number}", person, readers.picture(where, value))
-            _questions(published, where, row, person, "test", f"{person}/test-0", tables)
-    _count(published, "Test_Set", "test", tables)
+            for number, value in enumerate(row.get("images") or [row.get("image")]):
+                with folder.problems.collect(where):
+                    images.add(f"{person}/test-{number}", person, readers.picture(where, value))
+            _read_questions(folder, where, row, person, "test", f"{person}/test-0", tables)
+    _count_questions(folder, "Test_Set", "test", tables)
 
 
-def _count(published: PublishedFolder, folder: str, origin: str, tables: Tables) -> None:
-    """Say how many questions a folder has; how many a person has differs, but a task without any is a broken folder."""
-    at = published.directory / folder
+def _count_questions(folder: PublishedFolder, name: str, origin: str, tables: Tables) -> None:
+    """Log the number of questions. It may differ between people, but a task without any question means broken files."""
+    at = folder.directory / name
     counts = Counter((q["task"], q["modality"]) for q in tables["questions"] if q["origin"] == origin)
     log.info("%s: %s", at, ", ".join(f"{n} {task} ({modality})" for (task, modality), n in sorted(counts.items())))
-    if published.problems:
+    if folder.problems:
         return
     for task, column in zip(("classification", "generation", "cloze"), _TASKS, strict=True):
         if not any(counted == task for counted, _ in counts):
-            published.problems.add(str(at), f"{at}: no {task} question in any row; expected some in column {column}")
+            folder.problems.add(str(at), f"{at}: no {task} question in any row; expected some in column {column}")
 
 
 def _id(where: str, row: Mapping[str, Any], prefix: str = "") -> str:
@@ -126,58 +125,55 @@ def _id(where: str, row: Mapping[str, Any], prefix: str = "") -> str:
 
 def _known(where: str, person: str, people: set[str]) -> str:
     if person not in people:
-        raise BenchmarkError(f"{where}: ID {person!r} is nobody in Full_Set")
+        raise BenchmarkError(f"{where}: ID is {person!r}, expected the ID of a person in Full_Set")
     return person
 
 
 def _once(where: str, person: str, seen: set[str]) -> str:
     if person in seen:
-        raise BenchmarkError(f"{where}: ID {person!r} is there a second time, expected once")
+        raise BenchmarkError(f"{where}: ID {person!r} occurs twice, expected once")
     seen.add(person)
     return person
 
 
-def _person(where: str, row: Mapping[str, Any], person: str, group: str) -> dict[str, str]:
+def _person(where: str, row: Mapping[str, Any], person: str, group: str) -> Row:
     biography = parse_json(where, "biography", row["biography"])
     name = biography.get("Name") if isinstance(biography, dict) else None
     if name is None:
         raise BenchmarkError(f"{where}: biography has no Name, expected one")
-    name = " ".join(clean(where, "biography: Name", name).split())
-    return {"person_id": person, "name": name, "group": group, "biography": json.dumps(biography)}
+    return person_row(person, " ".join(clean(where, "biography: Name", name).split()), group, biography)
 
 
-def _questions(
-    published: PublishedFolder, where: str, row: Mapping[str, Any], person: str, origin: str, image: str, tables: Tables
+def _read_questions(
+    folder: PublishedFolder,
+    where: str,
+    row: Mapping[str, Any],
+    person: str,
+    origin: str,
+    image_id: str,
+    tables: Tables,
 ) -> None:
-    """The questions of a row; each that is broken is a finding."""
+    """Read the questions of a row; each broken one becomes a problem."""
 
-    def add(modality: str, task: str, number: int, texts: dict[str, Any]) -> None:
-        question: dict[str, Any] = {
-            "question_id": f"{origin}/{person}/{modality}/{task}/{number}",
-            "person_id": person,
-            "origin": origin,
-            "modality": modality,
-            "task": task,
-            "image_id": image if modality == "image" else None,
-            "options": [],
-            "answer_index": -1,
-        }
-        tables["questions"].append(question | texts)
+    def add(modality: str, task: str, number: int, **texts: Any) -> None:
+        question_id = f"{origin}/{person}/{modality}/{task}/{number}"
+        image = image_id if modality == "image" else None
+        tables["questions"].append(question_row(question_id, person, origin, task, image, **texts))
 
     choices = row["Classification_Task"] or {}
     for key, modality in (("Image_Textual_Questions", "image"), ("Pure_Text_Questions", "text")):
         for number, entry in enumerate(choices.get(key) or []):
             at = f"{where}: Classification_Task.{key}[{number}]"
-            with published.problems.collect(where):
-                add(modality, "classification", number, _choice(published, where, at, _entry(at, entry)))
+            with folder.problems.collect(where):
+                add(modality, "classification", number, **_choice(folder, where, at, _entry(at, entry)))
     for column, task in (("Generation_Task", "generation"), ("Mask_Task", "cloze")):
         counts = dict.fromkeys(_MODALITY.values(), 0)
         for number, entry in enumerate(row[column] or []):
             at = f"{where}: {column}[{number}]"
-            with published.problems.collect(where):
+            with folder.problems.collect(where):
                 modality = _modality(at, _entry(at, entry))
-                texts = {key: clean(at, key, entry[key]) for key in ("Question", "Ground_Truth")}
-                add(modality, task, counts[modality], {"question": texts["Question"], "answer": texts["Ground_Truth"]})
+                question, answer = (clean(at, key, entry[key]) for key in ("Question", "Ground_Truth"))
+                add(modality, task, counts[modality], question=question, answer=answer)
                 counts[modality] += 1
 
 
@@ -194,15 +190,16 @@ def _modality(at: str, entry: Mapping[str, Any], default: str | None = None) -> 
     return _MODALITY[kind]
 
 
-def _choice(published: PublishedFolder, where: str, at: str, entry: dict[str, Any]) -> dict[str, Any]:
+def _choice(folder: PublishedFolder, where: str, at: str, entry: dict[str, Any]) -> dict[str, Any]:
     """Question, options and answer of a multiple-choice question.
 
-    The answer is the letter of an option, as published, or else the text of one. A wrong option that repeats another option (in other
-    case, white space or Unicode form too) is left out, with a note: two options of one text leave it open which was chosen.
+    The answer is the letter of an option, as published, or the text of one. A wrong option that repeats another option (up to
+    case, white space and Unicode form) is left out, with a note: if two options have the same text, a prediction cannot be
+    assigned to one of them.
     """
     question = clean(at, "Question", entry["Question"])
     at = f"{at} ({show(question)})"
-    # An option that the published object lacks comes back as null in every row of a parquet file.
+    # In a parquet file, an option that only other rows have is null.
     given = {letter: value for letter, value in (entry["Options"] or {}).items() if value is not None}
     if not given:
         raise BenchmarkError(f"{at}: Options is {show(entry['Options'])}, expected the texts of A, B, C and D")
@@ -221,86 +218,38 @@ def _choice(published: PublishedFolder, where: str, at: str, entry: dict[str, An
     if len(options) < 2:
         raise BenchmarkError(f"{at}: {len(options)} different options, expected at least two: {show(texts)}")
     if repeated:
-        published.notes.add(
+        folder.notes.add(
             where,
             f"{at}: option {', '.join(repeated)} repeats another one and is left out; {len(options)} remain",
         )
-    return {
-        "question": question,
-        "options": options,
-        "answer": texts[right],
-        "answer_index": options.index(texts[right]),
-    }
+    return {"question": question, "options": options, "answer": texts[right]}
 
 
-def read_split(published: PublishedFolder, percent: int, people: set[str], tables: Tables) -> None:
-    """The people of a ratio's two folders, into ``tables``; what is wrong with them are findings."""
-    forget, retain = f"forget_{percent}", f"retain_{100 - percent}"
-    members: dict[str, set[str]] = {forget: set(), retain: set()}
-    for role, folder in (("forget", forget), ("retain", retain)):
-        for where, row in published.rows(folder, {"ID": TEXT}):
-            with published.problems.collect(where):
-                _once(where, _known(where, _id(where, row), people), members[folder])
-        rows = [{"forget_percent": percent, "person_id": i, "role": role} for i in sorted(members[folder])]
-        tables["splits"] += rows
-    if not published.problems:
-        check_members(published, percent, members, people, "Full_Set")
-
-
-def check_members(
-    published: PublishedFolder, percent: int, members: Mapping[str, set[str]], people: set[str], everybody: str
-) -> None:
-    """Check who is in a ratio's two folders: as many as the ratio says, everybody in one of them.
-
-    Args:
-        published: takes the findings.
-        percent: the ratio.
-        members: the people of the folder of those to forget, then of those to retain, by the folder's name.
-        people: all people.
-        everybody: the folder that has them.
-    """
-    (forget, forgotten), (retain, retained) = members.items()
-    n = round(len(people) * percent / 100)
-    at = str(published.directory)
-    if len(forgotten) != n:
-        folder = str(published.directory / forget)
-        published.problems.add(
-            folder,
-            f"{folder}: {len(forgotten)} people; expected {n}, which are {percent} % of the {len(people)} in {everybody}; is it the "
-            "folder of another ratio?",
-        )
-        return
-    for person in sorted(forgotten & retained):
-        published.problems.add(at, f"{at}: person {person!r} is in {forget} and in {retain}; expected one of them")
-    for person in sorted(people - forgotten - retained):
-        published.problems.add(
-            at, f"{at}: person {person!r} of {everybody} is in neither {forget} nor {retain}; expected one of them"
-        )
-
-
-def _training(published: PublishedFolder, people: set[str], owners: Mapping[str, set[str]], tables: Tables) -> None:
-    """Training pairs of everyone from ft_Data, by ID; the splits' folders do not carry them."""
+def _read_training_pairs(folder: PublishedFolder, people: set[str], owners: Mapping[str, set[str]]) -> list[Row]:
+    """Read the training pairs of all people from ``ft_Data``; the folders of the ratios do not publish them."""
     log.info("training pairs: joined from ft_Data by ID (the split folders publish no column metadata)")
+    pairs: list[Row] = []
     trained: set[str] = set()
-    columns: dict[str, readers.Kind] = {"metadata": TEXT}
+    columns: dict[str, Kind] = {"metadata": TEXT}
     for name, kind in (("ID", TEXT), ("image", PICTURE)):
-        if published.has("ft_Data", name):
+        if folder.has("ft_Data", name):
             columns[name] = kind
-    for where, row in published.rows("ft_Data", columns):
-        with published.problems.collect(where):
+    for where, row in folder.rows("ft_Data", columns):
+        with folder.problems.collect(where):
             entries = parse_json(where, "metadata", row["metadata"])
             if not isinstance(entries, list) or not entries:
                 raise BenchmarkError(f"{where}: metadata holds no question and answer, expected a list of them")
             person = _once(where, _trained_person(where, row, entries, people, owners), trained)
             for number, entry in enumerate(entries):
-                with published.problems.collect(where):
-                    tables["training_pairs"].append(_pair(where, number, entry, person))
+                with folder.problems.collect(where):
+                    pairs.append(_pair(where, number, entry, person))
+    return pairs
 
 
 def _trained_person(
-    where: str, row: Mapping[str, Any], entries: Sequence[Any], people: set[str], owners: Mapping[str, set[str]]
+    where: str, row: Mapping[str, Any], entries: list[Any], people: set[str], owners: Mapping[str, set[str]]
 ) -> str:
-    """Whom a row of ft_Data is about: by its column ID, the IDs of its entries and its picture, which must agree."""
+    """The person of a row of ``ft_Data``, from its column ID, the IDs of its entries and its picture, which must agree."""
     sources = {"ID": row.get("ID")}
     for number, entry in enumerate(entries):
         sources[f"metadata[{number}].ID"] = entry.get("ID") if isinstance(entry, dict) else None
@@ -323,16 +272,10 @@ def _trained_person(
     return person
 
 
-def _pair(where: str, number: int, entry: Any, person: str) -> dict[str, Any]:
+def _pair(where: str, number: int, entry: Any, person: str) -> Row:
     at = f"{where}: metadata[{number}]"
     if not isinstance(entry, dict):
         raise BenchmarkError(f"{at} is {show(entry)}, expected an object with Question and Answer")
-    modality = _modality(at, entry, "Image_Textual")
-    return {
-        "pair_id": f"{person}/{number:02d}",
-        "person_id": person,
-        "modality": modality,
-        "image_id": f"{person}/profile" if modality == "image" else None,
-        "question": clean(at, "Question", entry.get("Question")),
-        "answer": clean(at, "Answer", entry.get("Answer")),
-    }
+    image_id = f"{person}/profile" if _modality(at, entry, "Image_Textual") == "image" else None
+    question, answer = (clean(at, key, entry.get(key)) for key in ("Question", "Answer"))
+    return pair_row(f"{person}/{number:02d}", person, image_id, question, answer)

@@ -1,4 +1,4 @@
-"""What is wrong with a data set, collected while it is read, so that one error names all of it."""
+"""Collect the problems of a data set while it is read, so that one error lists all of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from unsee.benchmarks.schema import BenchmarkError
 
-#: So many of a file are listed, the others counted.
+#: Problems listed for each file; further ones are counted.
 LISTED = 10
 
 
@@ -23,11 +23,11 @@ class Problems:
         return bool(self._counts)
 
     def add(self, where: str, sentence: str) -> None:
-        """One more.
+        """Add a problem.
 
         Args:
-            where: ``{file}`` or ``{file}, row {number}``; findings are listed and counted by file.
-            sentence: what it is, with its place.
+            where: ``{file}`` or ``{file}, row {number}``; problems are listed and counted by file.
+            sentence: the whole sentence, with its place.
         """
         file = where.rpartition(", row ")[0] or where
         self._counts[file] += 1
@@ -36,14 +36,14 @@ class Problems:
 
     @contextmanager
     def collect(self, where: str) -> Iterator[None]:
-        """Turn a BenchmarkError of the block into a finding, and go on behind the block."""
+        """Add a BenchmarkError of the block as a problem, and continue after the block."""
         try:
             yield
         except BenchmarkError as error:
             self.add(where, str(error))
 
     def lines(self) -> list[str]:
-        """The sentences, file by file, each file's with the number of those left out."""
+        """The sentences, grouped by file, with the number of those that are not listed."""
         lines = []
         for file, sentences in self._sentences.items():
             lines += sentences
@@ -52,10 +52,10 @@ class Problems:
         return lines
 
     def raise_if_any(self) -> None:
-        """Raise what was found as one error.
+        """Raise all problems as one error.
 
         Raises:
-            BenchmarkError: something was found; a line for each finding.
+            BenchmarkError: there are problems; a line for each of them.
         """
         if self:
             raise BenchmarkError("\n".join(self.lines()))

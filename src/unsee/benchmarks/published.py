@@ -1,127 +1,165 @@
-"""The published benchmarks by name: which folders they have, where they are published, and who reads them."""
+"""The published benchmarks: an entry for each one with its repository, its folders and the module that reads them.
+
+Planning reads the entries, so a loader is imported only when files are read. docs/adding-a-benchmark.md adds one.
+"""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from unsee.benchmarks.readers import ImageStore, PublishedFolder
+    from unsee.benchmarks.rows import Row, Tables
     from unsee.benchmarks.schema import Benchmark
 
-#: Name in the configuration, and the data set that has the files.
-REPOSITORIES = {"mllmu": "MLLMMU/MLLMU-Bench", "clear": "therem/CLEAR"}
-#: The ratios that are published, in percent.
-PERCENTS = {"mllmu": (5, 10, 15), "clear": (1, 5, 10)}
-#: Where the files of a configuration lie in its folder: as published, as ``save_to_disk`` leaves a split, or a set of splits.
-SHARDS = ("train-*.parquet", "data-*.arrow", "train/data-*.arrow")
+
+class Loader(Protocol):
+    """A module that reads the folders of one benchmark. It adds every problem to ``folder.problems``."""
+
+    def read_tables(self, folder: PublishedFolder, forget_percents: Sequence[int], images: ImageStore) -> Tables:
+        """Read all tables but the images, which go to ``images``."""
+
+    def read_split(self, folder: PublishedFolder, forget_percent: int, people: set[str]) -> list[Row]:
+        """Read the rows of the splits table for one ratio; ``people`` are the ids of all fictitious people."""
 
 
-def shards(folder: Path) -> list[Path]:
-    """The files of a configuration in the order of their names; none if there is no such folder."""
-    found = (sorted(folder.glob(pattern)) for pattern in SHARDS)
-    return next((files for files in found if files), [])
+@dataclass(frozen=True)
+class PublishedBenchmark:
+    """What is known about a published benchmark without its files.
+
+    Attributes:
+        repository: the data set on the Hugging Face Hub.
+        percents: the published ratios, in percent.
+        folders: the configurations that are read at every ratio.
+        ratio_folders: the configurations of one ratio; ``{forget}`` and ``{retain}`` are its percents. The first one holds
+            the people to forget.
+        loader: imports the module that reads them.
+        same_at_every_ratio: whether all tables but the splits are the same at every ratio.
+        usual_gaps: gaps (:mod:`unsee.benchmarks.coverage`) that the published data has, and that are not worth a warning.
+    """
+
+    repository: str
+    percents: tuple[int, ...]
+    folders: tuple[str, ...]
+    ratio_folders: tuple[str, ...]
+    loader: Callable[[], Loader]
+    same_at_every_ratio: bool = True
+    usual_gaps: tuple[str, ...] = ()
+
+    def folders_of(self, forget_percent: int) -> list[str]:
+        """The configurations of one ratio."""
+        return [pattern.format(forget=forget_percent, retain=100 - forget_percent) for pattern in self.ratio_folders]
 
 
-def shard_problems(folder: Path) -> list[str]:
-    """What is wrong with a configuration's files by their names, ``...-00000-of-00002...``: a gap, two sets, one twice."""
-    files = shards(folder)
-    if not files:
-        return []
-    layouts = [pattern for pattern in SHARDS if next(folder.glob(pattern), None)]
-    if len(layouts) > 1:
-        return [f"{folder}: has {' and '.join(layouts)}; expected files of one layout, delete the others"]
-    expected = "expected names that end in -00000-of-0000N, as published"
-    numbers = [re.search(r"-(\d+)-of-(\d+)[-.]", file.name) for file in files]
-    if unnumbered := [file.name for file, number in zip(files, numbers, strict=True) if number is None]:
-        return [f"{folder}: {', '.join(unnumbered[:10])} has no number; {expected}"]
-    pairs = [(int(number[1]), int(number[2])) for number in numbers if number]
-    totals = sorted({total for _, total in pairs})
-    if len(totals) > 1:
-        sets = " and ".join(
-            f"of {total} ({next(f.name for f, p in zip(files, pairs, strict=True) if p[1] == total)})"
-            for total in totals
-        )
-        return [f"{folder}: has files of several sets, {sets}; expected those of one, delete the others"]
-    counts, total = Counter(part for part, _ in pairs), totals[0]
-    found = []
-    if twice := [file.name for file, (part, _) in zip(files, pairs, strict=True) if counts[part] > 1]:
-        found.append(f"{folder}: {', '.join(twice[:10])} have the same number; expected one file of each number")
-    if beyond := [file.name for file, (part, _) in zip(files, pairs, strict=True) if part >= total]:
-        found.append(f"{folder}: {', '.join(beyond[:10])} of {total}; expected numbers from 0 to {total - 1}")
-    if missing := total - sum(part < total for part in counts):
-        first = next(part for part in range(total) if part not in counts)
-        found.append(
-            f"{folder}: {missing} of {total} files are missing, the first is number {first:05d}; there are "
-            f"{', '.join(file.name for file in files[:10])}; download it again"
-        )
-    return found
+def _mllmu() -> Loader:
+    from unsee.benchmarks import mllmu
+
+    return mllmu
+
+
+def _clear() -> Loader:
+    from unsee.benchmarks import clear
+
+    return clear
+
+
+#: By the name in the configuration.
+BENCHMARKS = {
+    "mllmu": PublishedBenchmark(
+        repository="MLLMMU/MLLMU-Bench",
+        percents=(5, 10, 15),
+        folders=("ft_Data", "Full_Set", "Test_Set", "Retain_Set"),
+        ratio_folders=("forget_{forget}", "retain_{retain}"),
+        loader=_mllmu,
+    ),
+    "clear": PublishedBenchmark(
+        repository="therem/CLEAR",
+        percents=(1, 5, 10),
+        folders=("full", "full+tofu", "retain_perturbed", "real_faces", "real_world"),
+        ratio_folders=("forget{forget:02d}", "retain{retain:02d}", "forget{forget:02d}_perturbed"),
+        loader=_clear,
+        # Its questions are about the people to forget and a sample of the retained ones.
+        same_at_every_ratio=False,
+        usual_gaps=("Fictitious Without Profile Questions",),
+    ),
+}
+
+
+REPOSITORIES = {name: benchmark.repository for name, benchmark in BENCHMARKS.items()}
+PERCENTS = {name: benchmark.percents for name, benchmark in BENCHMARKS.items()}
+
+
+def entry(name: str) -> PublishedBenchmark:
+    """The entry of a benchmark. The synthetic benchmark is written and read in the layout of MLLMU-Bench."""
+    return BENCHMARKS["mllmu" if name == "synthetic" else name]
+
+
+def same_at_every_ratio(name: str) -> bool:
+    """Whether all tables but the splits are the same at every ratio."""
+    return entry(name).same_at_every_ratio
 
 
 def folders(name: str, forget_percents: Sequence[int]) -> dict[str, int | None]:
-    """The folders that a benchmark's loader reads, and the ratio that each is for (None: for all)."""
-    if name == "clear":
-        always = ["full", "full+tofu", "retain_perturbed", "real_faces", "real_world"]
-        of_ratio = ["forget{:02d}", "retain{:02d}", "forget{:02d}_perturbed"]
-    else:
-        always = ["ft_Data", "Full_Set", "Test_Set", "Retain_Set"]
-        of_ratio = ["forget_{}", "retain_{}"]
-    found: dict[str, int | None] = dict.fromkeys(always)
-    for percent in forget_percents:
-        for pattern in of_ratio:
-            found[pattern.format(100 - percent if pattern.startswith("retain") else percent)] = percent
-    return found
+    """The configurations that are read, and the ratio that each one belongs to (None: all ratios)."""
+    benchmark = entry(name)
+    ratios: dict[str, int | None] = dict.fromkeys(benchmark.folders)
+    return ratios | {folder: percent for percent in forget_percents for folder in benchmark.folders_of(percent)}
 
 
 def load(name: str, directory: Path, forget_percents: Sequence[int], scratch: Path | None = None) -> Benchmark:
-    """Read a benchmark in its published layout (the synthetic one is written in MLLMU-Bench's).
+    """Read and check a benchmark in its published layout.
 
     Args:
-        name: as in the configuration.
-        directory: holds the folders.
+        name: a key of :data:`BENCHMARKS`, or ``synthetic``.
+        directory: holds the folders, each with parquet shards or as ``save_to_disk`` leaves it.
         forget_percents: the ratios to read splits of.
-        scratch: a folder with room for all pictures.
+        scratch: a folder with room for all pictures; the system's temporary folder by default.
 
     Raises:
-        BenchmarkError: something is missing, unreadable or inconsistent; the message names file and row.
+        BenchmarkError: files are missing, unreadable or inconsistent; one line for each problem, with file and row.
     """
-    if name == "clear":
-        from unsee.benchmarks import clear
+    import pyarrow as pa
 
-        return clear.load(directory, forget_percents, scratch)
-    from unsee.benchmarks import mllmu
+    from unsee.benchmarks import coverage, schema
+    from unsee.benchmarks.readers import ImageStore, PublishedFolder
 
-    return mllmu.load(directory, forget_percents, scratch)
+    published = entry(name)
+    folder = PublishedFolder(directory, published.repository, folders(name, forget_percents))
+    images = ImageStore(scratch)
+    tables = published.loader().read_tables(folder, forget_percents, images)
+    folder.problems.raise_if_any()
+    rows = {name: pa.Table.from_pylist(tables.get(name, []), schema.SCHEMAS[name]) for name in schema.WITHOUT_IMAGES}
+    benchmark = schema.Benchmark(images=images.table(), **rows)
+    schema.check(benchmark)
+    coverage.check_sets(benchmark.questions, benchmark.training_pairs, benchmark.splits)
+    coverage.check_subjects(benchmark)
+    coverage.log_gaps(folder.notes, benchmark, published.usual_gaps)
+    return benchmark
 
 
-def read_split(name: str, directory: Path, percent: int, people: Sequence[str]) -> pa.Table:
-    """The rows of the splits table for one ratio.
+def read_split(name: str, directory: Path, forget_percent: int, people: Sequence[str]) -> pa.Table:
+    """Read the rows of the splits table for one ratio.
 
     Args:
         name, directory: as in :func:`load`.
-        percent: the ratio.
-        people: the ids of the fictitious people, all of whom it must have.
+        forget_percent: the ratio.
+        people: the ids of the fictitious people; each one must have a role.
 
     Raises:
         BenchmarkError: as :func:`load`.
     """
     import pyarrow as pa
 
-    from unsee.benchmarks import clear, mllmu, readers, schema
+    from unsee.benchmarks import schema
+    from unsee.benchmarks.readers import PublishedFolder
 
-    of_ratio = [folder for folder, at in folders(name, [percent]).items() if at is not None]
-    published = readers.PublishedFolder(directory, REPOSITORIES[name], of_ratio)
-    tables: dict[str, list[dict[str, Any]]] = {"splits": []}
-    reader = clear.read_split if name == "clear" else mllmu.read_split
-    reader(published, percent, set(people), tables)
-    published.problems.raise_if_any()
-    return pa.Table.from_pylist(tables["splits"], schema.SPLITS)
-
-
-def same_at_every_ratio(name: str) -> bool:
-    """Whether all tables but the splits are the same whichever ratios are read; CLEAR asks about its ratios' people only."""
-    return name != "clear"
+    published = entry(name)
+    folder = PublishedFolder(directory, published.repository, published.folders_of(forget_percent))
+    rows = published.loader().read_split(folder, forget_percent, set(people))
+    folder.problems.raise_if_any()
+    return pa.Table.from_pylist(rows, schema.SPLITS)

@@ -93,7 +93,7 @@ SCHEMAS = {
     "training_pairs": TRAINING_PAIRS,
     "splits": SPLITS,
 }
-
+WITHOUT_IMAGES = [name for name in SCHEMAS if name != "images"]
 
 _GROUP = dict.fromkeys(SCHEMAS, 100_000) | {"images": 64}
 
@@ -135,37 +135,6 @@ def table_path(directory: Path, table: str) -> Path:
 def split_path(directory: Path, percent: int) -> Path:
     """Where the rows of the splits table for one ratio are."""
     return directory / "splits" / f"forget{percent}.parquet"
-
-
-def read_table(directory: Path, table: str, columns: list[str] | None = None) -> pa.Table:
-    """Read one canonical table (only ``columns``, so that asking for questions reads no picture).
-
-    Raises:
-        BenchmarkError: the file is missing, unreadable, or has other columns than the schema.
-    """
-    return _read(table_path(directory, table), table, columns)
-
-
-def read_split(directory: Path, percent: int) -> pa.Table:
-    """Read the rows of the splits table for one ratio.
-
-    Raises:
-        BenchmarkError: as :func:`read_table`.
-    """
-    return _read(split_path(directory, percent), "splits", None)
-
-
-def _read(path: Path, table: str, columns: list[str] | None) -> pa.Table:
-    schema = SCHEMAS[table]
-    if not path.is_file():
-        raise BenchmarkError(f"{path}: not found; expected the {table} table, made by the rule 'load_benchmark'")
-    try:
-        found = pq.read_schema(path)
-        if found.names != schema.names:
-            raise BenchmarkError(f"{path}: columns {found.names}, expected {schema.names}; remake it")
-        return pq.read_table(path, columns=columns)
-    except pa.ArrowInvalid as error:
-        raise BenchmarkError(f"{path}: not a readable parquet file ({error}); delete it and run again") from error
 
 
 def check(benchmark: Benchmark) -> None:

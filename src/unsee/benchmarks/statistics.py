@@ -11,19 +11,22 @@ import pandas as pd
 import pyarrow as pa
 
 from unsee.benchmarks import coverage, demographics
-from unsee.benchmarks.schema import read_table
+from unsee.benchmarks.tables import read_table
 
 
-def count(benchmark: Path) -> pd.DataFrame:
+def count(benchmark: Path, percents: Sequence[int]) -> pd.DataFrame:
     """``statistic`` and ``value`` of each row, from a folder of canonical tables.
 
     The rows of the paper's Table 3, then a row for each gap (:mod:`unsee.benchmarks.coverage`): how many people or questions, and the
     first of them.
+
+    Args:
+        benchmark: the folder.
+        percents: the forget ratios in percent.
     """
     tables = {name: read_table(benchmark, name) for name in ("people", "questions", "training_pairs")}
     images = read_table(benchmark, "images", ["image_id"]).num_rows
-    percents = read_table(benchmark, "splits", ["forget_percent"])["forget_percent"].to_pylist()
-    return describe(**tables, images=images, percents=sorted(set(percents)))
+    return describe(**tables, images=images, percents=percents)
 
 
 def describe(

@@ -1,4 +1,4 @@
-"""Read what training and evaluation need from the canonical tables."""
+"""Read the canonical tables (:mod:`unsee.benchmarks.schema`)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from unsee.benchmarks.schema import BenchmarkError, read_split, read_table, table_path
+from unsee.benchmarks.schema import SCHEMAS, BenchmarkError, split_path, table_path
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,37 @@ class Pair:
     image_id: str | None
     question: str
     answer: str
+
+
+def read_table(directory: Path, table: str, columns: list[str] | None = None) -> pa.Table:
+    """Read one canonical table (only ``columns``, so that asking for questions reads no picture).
+
+    Raises:
+        BenchmarkError: the file is missing, unreadable, or has other columns than the schema.
+    """
+    return _read(table_path(directory, table), table, columns)
+
+
+def read_split(directory: Path, percent: int) -> pa.Table:
+    """Read the rows of the splits table for one ratio.
+
+    Raises:
+        BenchmarkError: as :func:`read_table`.
+    """
+    return _read(split_path(directory, percent), "splits", None)
+
+
+def _read(path: Path, table: str, columns: list[str] | None) -> pa.Table:
+    schema = SCHEMAS[table]
+    if not path.is_file():
+        raise BenchmarkError(f"{path}: not found; expected the {table} table, made by the rule 'load_benchmark'")
+    try:
+        found = pq.read_schema(path)
+        if found.names != schema.names:
+            raise BenchmarkError(f"{path}: columns {found.names}, expected {schema.names}; remake it")
+        return pq.read_table(path, columns=columns)
+    except pa.ArrowInvalid as error:
+        raise BenchmarkError(f"{path}: not a readable parquet file ({error}); delete it and run again") from error
 
 
 def person_ids(benchmark: Path, forget_percent: int, role: str) -> list[str]:

@@ -1,46 +1,44 @@
-"""Who works here: a lock that the system takes away from a process that dies, and that another can wait for."""
+"""File locks that the system releases when the process that holds them ends."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 log = logging.getLogger(__name__)
 
+#: A lock is released when its object is deleted, so these are kept until the process ends.
+_HELD: list[FileLock] = []
 
-def hold(path: Path, *, wait: bool) -> int | None:
-    """Take the lock of a file for as long as this process lives, or until its descriptor is closed.
 
-    Where the file system knows no such locks there is nothing to hold, and nobody is kept waiting.
+def hold(path: Path, *, wait: bool) -> None:
+    """Lock a file until this process ends, however it ends.
+
+    On a file system without locks nothing is locked, and the log says so.
 
     Args:
-        path: the file; it is made if need be.
-        wait: until whoever holds the lock is gone; otherwise that is an error.
-
-    Returns:
-        The descriptor, or ``None`` where there are no locks.
+        path: the file; it is created if it does not exist.
+        wait: whether to wait until another process releases the lock.
 
     Raises:
-        BlockingIOError: somebody else holds the lock.
+        BlockingIOError: another process holds the lock, and ``wait`` is false.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        held = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    # Without flock, filelock would fall back to a file that outlives a killed process.
+    lock = FileLock(path, fallback_to_soft=False)
+    try:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock.acquire(blocking=False)
+        except Timeout:
             if not wait:
-                os.close(held)
-                raise
-            log.info("waiting: an earlier start of this job is still at work on it")
-            fcntl.flock(held, fcntl.LOCK_EX)
-        except OSError as error:
-            log.info("%s: no locks here (%s); see to it that no two runs share this folder", path, error)
-            os.close(held)
-            return None
-        # Whoever held it may have deleted it at the end: then another file of this name is the lock.
-        if path.exists() and os.path.samestat(os.fstat(held), path.stat()):
-            return held
-        os.close(held)
+                raise BlockingIOError(f"{path}: locked by another process") from None
+            log.info("waiting: an earlier start of this job is still running")
+            lock.acquire()
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        log.info("%s: this file system has no locks (%s); make sure that no two runs share this folder", path, error)
+        return
+    _HELD.append(lock)

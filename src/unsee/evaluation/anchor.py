@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from unsee.benchmarks.splits import assign_sets
-from unsee.evaluation.protocols import load_protocol
 from unsee.evaluation.scoring import score_predictions
 
 #: The questions, by columns of their table, and how they are asked.
@@ -26,13 +25,14 @@ def check(
     """One row a set: the mean ROUGE-L expected and found.
 
     Args:
-        predictions: the answers to :data:`QUESTIONS`.
+        predictions: the answers of the base model; those to :data:`QUESTIONS` count.
         questions, splits: the benchmark's tables.
         figures: ``forget_percent``, ``forget``, ``retain``, ``tolerance``: the configuration's ``anchor``.
     """
     keys = list(QUESTIONS)
     asked = questions[(questions[keys] == pd.Series(QUESTIONS)).all(axis=1)]
-    items = score_predictions(predictions, asked, load_protocol({"protocol": PROTOCOL}))
+    predictions = predictions[predictions["question_id"].isin(asked["question_id"])]
+    items = score_predictions(predictions, asked, {"protocol": PROTOCOL})
     rouge = items[items["metric"] == "rouge_l"].set_index("question_id")["value"].to_dict()
     percent, tolerance = figures["forget_percent"], figures["tolerance"]
     groups = assign_sets(asked, splits, percent)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from unsee.evaluation import protocols
-from unsee.jobs.config import Key, content_of
+from unsee.evaluation.protocols.load import load_protocol
+from unsee.jobs.config import Key, content_of, resources_of
 from unsee.jobs.config_files import shown
 from unsee.jobs.config_keys import Finding
 
@@ -41,7 +42,7 @@ def example_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     name, benchmark = config["evaluation"]["protocol"], config["benchmark"]
     if name == "unsee" or benchmark["name"] != "synthetic":
         return
-    protocol: Any = protocols.load_protocol(config["evaluation"])
+    protocol: Any = load_protocol(config["evaluation"])
     most = max(protocol.example_people(task) for task in protocol.metrics)
     for i, percent in enumerate(benchmark["forget_percents"]):
         n = round(benchmark["people"] * percent / 100)
@@ -91,18 +92,14 @@ def process_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
         if values and {"num_processes", "shard"} & values.keys():
             sections["methods", name] = {**config["unlearning"], **values}
     for key, section in sections.items():
-        rule = "finetune" if key == ("finetune",) else "unlearn"
-        processes, gpus = section["num_processes"], _gpus(config, rule)
-        if gpus and processes > gpus:
-            expected = f"expected at most resources.{rule}.gpu, a GPU each"
-            yield (*key, "num_processes"), f"is {processes}, of jobs with {gpus} GPUs; {expected}"
+        processes = section["num_processes"]
+        for rule in ("finetune", "train_reference") if key == ("finetune",) else ("unlearn",):
+            gpus = resources_of(config, rule)["gpu"]
+            if gpus and processes > gpus:
+                expected = f"expected at most resources.{rule}.gpu, a GPU each"
+                yield (*key, "num_processes"), f"is {processes}, of jobs with {gpus} GPUs; {expected}"
         if section["shard"] and processes == 1:
             yield (*key, "shard"), "is true with one process; expected num_processes of at least 2, or false"
-
-
-def _gpus(config: Mapping[str, Any], rule: str) -> int:
-    resources = config["resources"]
-    return int({**resources.get("default", {}), **resources.get(rule, {})}["gpu"])
 
 
 def unread_findings(config: Mapping[str, Any], root: Path, files: Sequence[Path]) -> Iterator[tuple[Key, str]]:

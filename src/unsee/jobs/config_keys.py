@@ -35,19 +35,18 @@ def key_findings(config: Mapping[str, Any], root: Path) -> Iterator[Finding]:
     }
     properties = {**sections["properties"], "methods": config_schema.methods({}), "resources": resources}
     findings = list(schema_findings(config, {**sections, "properties": properties, "required": list(properties)}))
-    yield from findings or _resource_findings(config["resources"], rules)
+    yield from findings or _resource_findings(config["resources"])
 
 
-def _resource_findings(resources: Mapping[str, Any], rules: Sequence[str]) -> Iterator[Finding]:
-    """Check that every resource has a value: in ``default``, or else in the entry of each rule."""
-    for name in ["default"] if "default" in resources else rules:
-        for key in config_schema.job_keys():
-            if key not in resources.get(name, {}):
-                yield ("resources", name, key), _MISSING
+def _resource_findings(resources: Mapping[str, Any]) -> Iterator[Finding]:
+    """Check that every resource has a default."""
+    for key in config_schema.job_keys():
+        if key not in resources.get("default", {}):
+            yield ("resources", "default", key), _MISSING
 
 
 def schema_findings(
-    value: Any, schema: Schema, at: Key = (), describe: Unknown = lambda name, known: unknown("key", name, known)
+    value: Any, schema: Schema, at: Key = (), describe: Unknown = lambda name, keys: unknown("key", name, keys)
 ) -> Iterator[Finding]:
     """Check a value against a schema of :mod:`unsee.jobs.config_schema`.
 
@@ -62,9 +61,9 @@ def schema_findings(
     ):
         key = at + tuple(error.absolute_path)
         if error.validator == "additionalProperties":
-            known = list(error.schema["properties"])
-            for extra in sorted(str(extra) for extra in error.instance if extra not in known):
-                yield (*key, extra), describe(extra, known)
+            keys = list(error.schema["properties"])
+            for extra in sorted(str(extra) for extra in error.instance if extra not in keys):
+                yield (*key, extra), describe(extra, keys)
         elif error.validator == "required":
             for missing in error.validator_value:
                 if missing not in error.instance:

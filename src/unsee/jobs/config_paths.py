@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unsee.benchmarks import published
+from unsee.benchmarks.shards import find_shards, shard_problems
 from unsee.jobs.config import ConfigError, Key, is_row
 from unsee.jobs.config_files import shown
 from unsee.models import checkpoints
@@ -67,23 +68,21 @@ def path_findings(config: Mapping[str, Any], root: Path) -> Iterator[tuple[Key, 
 def _published_findings(name: str, folder: Path | None, percents: Sequence[int]) -> Iterator[tuple[Key, str]]:
     repository = published.REPOSITORIES[name]
     if folder is None:
-        known = published.PERCENTS[name]
+        ratios = published.PERCENTS[name]
         for i, percent in enumerate(percents):
-            if percent not in known:
-                ratios = ", ".join(map(str, known))
+            if percent not in ratios:
+                names = ", ".join(map(str, ratios))
                 yield (
                     ("benchmark", "forget_percents", i),
-                    f"is {percent}; expected one of {ratios}, as {repository} has",
+                    f"is {percent}; expected one of {names}, as {repository} has",
                 )
         return
-    missing = {
-        wanted: p for wanted, p in published.folders(name, percents).items() if not published.shards(folder / wanted)
-    }
+    missing = {wanted: p for wanted, p in published.folders(name, percents).items() if not find_shards(folder / wanted)}
     if always := [wanted for wanted, percent in missing.items() if percent is None]:
         lacks = f"is {shown(str(folder))}, which has no files of {', '.join(always)}"
         yield ("benchmark", "path"), f"{lacks}; expected these folders of the data set {repository}"
     for wanted in published.folders(name, percents):
-        for problem in published.shard_problems(folder / wanted):
+        for problem in shard_problems(folder / wanted):
             yield ("benchmark", "path"), f"is {shown(str(folder))}: {problem}"
     for i, percent in enumerate(percents):
         if of_ratio := [wanted for wanted, p in missing.items() if p == percent]:

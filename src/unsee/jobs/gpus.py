@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -12,12 +11,13 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 
-#: Open for as long as this process lives: the kernel frees a dead job's GPUs, however it died.
-_HELD: list[IO[str]] = []
+#: Kept until this process ends: then the system releases the locks of its GPUs, however it ended.
+_HELD: list[FileLock] = []
 
 
 @dataclass(frozen=True)
@@ -81,19 +81,19 @@ def claim(wanted: int) -> None:
         time.sleep(1)
 
 
-def _lock(gpus: list[Gpu], wanted: int) -> dict[str, IO[str]]:
-    """Names and locks of ``wanted`` free GPUs; of none if there are fewer, so that no two jobs wait for each other."""
-    held: dict[str, IO[str]] = {}
+def _lock(gpus: list[Gpu], wanted: int) -> dict[str, FileLock]:
+    """Names and locks of ``wanted`` free GPUs; empty if fewer are free, so that no two jobs wait for each other."""
+    held: dict[str, FileLock] = {}
     for gpu in gpus:
-        file: IO[str] = (Path(tempfile.gettempdir()) / f"unsee-{os.getuid()}-gpu-{gpu.identity}.lock").open("w")
+        path = Path(tempfile.gettempdir()) / f"unsee-{os.getuid()}-gpu-{gpu.identity}.lock"
+        lock = FileLock(path, fallback_to_soft=False)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
+            lock.acquire(blocking=False)
+        except Timeout:
             continue
-        held[gpu.name] = file
+        held[gpu.name] = lock
         if len(held) == wanted:
             return held
-    for file in held.values():
-        file.close()
+    for lock in held.values():
+        lock.release()
     return {}

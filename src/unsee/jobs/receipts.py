@@ -1,9 +1,8 @@
-"""Where a result comes from: each job's receipt, written when the job is done, and what is found out from it later.
+"""The receipt that each job leaves when it is done, and what follows from receipts later.
 
-A receipt says what the job was (``identity``: everything of the configuration and the code that decides what it makes, as one hash),
-what it read and wrote (by content), and where it ran. From receipts follows which outputs are not as their job left them
-(:func:`spoiled`), and whether a table's parts belong together and to the present configuration (:func:`check`).
-Paths in it are relative, so that ``results/`` may be moved.
+A receipt holds the hash of the job's own parameters (:mod:`unsee.jobs.job_hash`), the digests of what it read and wrote, and where it
+ran. Receipts tell which outputs are no longer as their job left them (:func:`damaged_outputs`), and whether the parts of a table belong
+together and to the present configuration (:func:`check`). Paths are relative, so that ``results/`` can be moved.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,11 @@ from unsee.core import files
 
 _PACKAGES = ("accelerate", "numpy", "pandas", "peft", "pyarrow", "snakemake", "tokenizers", "torch", "transformers")
 
-#: Bytes; larger inputs are told apart by size (and time), as max-checksum-file-size in profiles/default has it.
+#: Bytes. Of larger inputs outside of ``results/`` only the size is recorded, as max-checksum-file-size in profiles/default has it.
 LARGE = 1_000_000_000
 
 
-class ProvenanceError(RuntimeError):
+class ReceiptError(RuntimeError):
     """Results that do not belong together, or not to this configuration."""
 
 
@@ -42,29 +41,33 @@ def sha256(path: Path) -> str:
     return files.sha256(path)
 
 
-def fingerprint(path: Path) -> str:
-    """The digest of an input; of more than a gigabyte (a shard of a base model) the size, for each job would read it all."""
-    size = _size(path)
-    return sha256(path) if size <= LARGE else f"{size} bytes"
+def fingerprint(path: str) -> str:
+    """The digest of an input, or the size of a file of more than a gigabyte that is no result.
+
+    Such a file is a shard of a base model, which every job would have to read. Results always have a digest, so that they
+    can be compared with the receipt of the job that made them.
+    """
+    size = _size(Path(path))
+    return sha256(Path(path)) if size <= LARGE or _is_result(path) else f"{size} bytes"
 
 
 def describe(
-    *, rule: str, identity: str, parameters: Mapping[str, Any], inputs: Iterable[str], project: Path
+    *, rule: str, job_hash: str, parameters: Mapping[str, Any], inputs: Iterable[str], project: Path
 ) -> dict[str, Any]:
     """What a job is, what it read, and where it runs.
 
     Args:
-        rule: its name.
-        identity: the hash of what decides its outputs.
-        parameters: its settings.
-        inputs: the files it read.
+        rule: the rule's name.
+        job_hash: the hash of the job's parameters.
+        parameters: the parameters themselves.
+        inputs: the files that the job read.
         project: the folder of the code.
     """
     return {
         "rule": rule,
-        "identity": identity,
+        "job_hash": job_hash,
         "parameters": portable(parameters),
-        "inputs": {_name(path): fingerprint(Path(path)) for path in sorted(set(inputs))},
+        "inputs": {_name(path): fingerprint(path) for path in sorted(set(inputs))},
         "revision": revision(project),
         "versions": {"python": platform.python_version(), "unsee": __version__} | _versions(),
         "hardware": hardware(),
@@ -81,19 +84,22 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
     files.write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
-def spoiled(receipt: Path, outputs: Iterable[str]) -> list[str]:
-    """The outputs of a job that are not as it left them, or not there any more; without a whole receipt, all that are there.
+def damaged_outputs(receipt: Path, outputs: Sequence[str]) -> list[str]:
+    """The outputs that are missing or not as their job left them; without a valid receipt, all that exist.
 
-    By content: Snakemake sets the times of outputs when a job is done, so that they tell nothing.
+    Outputs are compared by content: Snakemake sets their times when a job is done, so times tell nothing.
+
+    Args:
+        receipt: the receipt of the job.
+        outputs: the files that the job writes.
     """
     try:
-        left = _read(receipt)["outputs"]
+        recorded = _read(receipt)["outputs"]
     except (OSError, ValueError):
+        recorded = {}
+    if set(recorded) != set(outputs):  # no receipt, or that of another job
         return [path for path in outputs if Path(path).exists()]
-    wanted = list(outputs)
-    if set(left) != set(wanted):  # the record of another job
-        return [path for path in wanted if Path(path).exists()]
-    return [path for path, known in left.items() if not _is(Path(path), known)]
+    return [path for path, record in recorded.items() if not _is_as_recorded(Path(path), record)]
 
 
 def _read(receipt: Path) -> dict[str, Any]:
@@ -107,8 +113,8 @@ def _read(receipt: Path) -> dict[str, Any]:
         made = json.loads(receipt.read_text(encoding="utf-8"))
     except RecursionError as error:
         raise ValueError("nested too deep") from error
-    if not isinstance(made, dict) or not isinstance(made.get("identity"), str):
-        raise ValueError("no identity in it")
+    if not isinstance(made, dict) or not isinstance(made.get("job_hash"), str):
+        raise ValueError("no job_hash in it")
     outputs, inputs = made.get("outputs"), made.get("inputs")
     if not isinstance(outputs, dict) or not outputs or not isinstance(inputs, dict):
         raise ValueError("no inputs and outputs in it")
@@ -131,43 +137,54 @@ def _read(receipt: Path) -> dict[str, Any]:
 def check(receipts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Refuse results that do not belong together or not to this configuration.
 
+    Each job must have had the parameters that it has today, and must have read what is there now. Every result that it read
+    must be an output of another of these jobs, so that the same holds for that job, and so on to the beginning.
+
     Args:
-        receipts: each job's, and the identity that its job has under the present configuration.
+        receipts: the receipt of each job, and the hash that the job has under the present configuration.
 
     Returns:
         For each receipt the digests of its job's outputs.
 
     Raises:
-        ProvenanceError: a receipt is missing or of another configuration; an output is not what its job made, or was
-            made of another input than is there now.
+        ReceiptError: a receipt is missing or of another configuration; an output is not what its job made; an input is not
+            what is there now, or no job here accounts for it.
     """
-    given, found = dict[str, str | None](), dict[str, dict[str, Any]]()
-    for receipt, identity in receipts.items():
-        try:
-            made = _read(Path(receipt))
-        except (OSError, ValueError) as error:
-            raise ProvenanceError(
-                f"{receipt}: not readable ({error}); expected the record of its job; run snakemake again, which makes it anew"
-            ) from None
-        first = next(iter(made["outputs"]))
-        if made["identity"] != identity:
-            raise ProvenanceError(
-                f"{first}: made by other settings or code ({made['identity']}) than the present ones ({identity}); "
-                f"expected one configuration in a table; delete it and run again"
+    jobs = {receipt: _read_or_refuse(receipt) for receipt in receipts}
+    outputs = {path: record["sha256"] for job in jobs.values() for path, record in job["outputs"].items()}
+    external = dict[str, str]()
+    for receipt, job in jobs.items():
+        first, today = next(iter(job["outputs"])), receipts[receipt]
+        if job["job_hash"] != today:
+            raise ReceiptError(
+                f"{first}: made by other settings or code ({job['job_hash']}) than the present ones ({today}); "
+                "expected one configuration in a table; delete it and run again"
             )
-        for path, known in made["outputs"].items():
-            if not os.path.exists(path) or sha256(Path(path)) != known["sha256"]:
-                raise ProvenanceError(f"{path}: not as its job left it (see {receipt}); delete it and run again")
-        for name, digest in made["inputs"].items():
-            # A result is compared with what is there now, anything else with what other jobs read under that name.
-            if _is_result(name):
-                given.setdefault(name, fingerprint(Path(name)) if os.path.exists(name) else None)
-            if given.setdefault(name, digest) != digest:
-                raise ProvenanceError(
+        for path, record in job["outputs"].items():
+            if not os.path.exists(path) or sha256(Path(path)) != record["sha256"]:
+                raise ReceiptError(f"{path}: not as its job left it (see {receipt}); delete it and run again")
+        for name, digest in job["inputs"].items():
+            if _is_result(name) and name not in outputs:
+                raise ReceiptError(
+                    f"{first}: made of {name}, which no job of this configuration wrote; delete it and run again"
+                )
+            # Outputs are on disk as recorded, see above. Of a file outside of results/ only what the jobs read is known.
+            if digest != (outputs[name] if _is_result(name) else external.setdefault(name, digest)):
+                raise ReceiptError(
                     f"{first}: made of another {name} than is there now or others were made of; delete it and run again"
                 )
-        found[receipt] = {path: known["sha256"] for path, known in made["outputs"].items()}
-    return found
+    return {
+        receipt: {path: record["sha256"] for path, record in job["outputs"].items()} for receipt, job in jobs.items()
+    }
+
+
+def _read_or_refuse(receipt: str) -> dict[str, Any]:
+    try:
+        return _read(Path(receipt))
+    except (OSError, ValueError) as error:
+        raise ReceiptError(
+            f"{receipt}: not readable ({error}); expected the record of its job; run snakemake again, which makes it anew"
+        ) from None
 
 
 def portable(value: Any) -> Any:
@@ -246,5 +263,5 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in _files(path))
 
 
-def _is(path: Path, known: Mapping[str, Any]) -> bool:
-    return os.path.exists(path) and _size(path) == known["bytes"] and sha256(path) == known["sha256"]
+def _is_as_recorded(path: Path, record: Mapping[str, Any]) -> bool:
+    return os.path.exists(path) and _size(path) == record["bytes"] and sha256(path) == record["sha256"]

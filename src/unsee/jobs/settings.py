@@ -194,9 +194,9 @@ class Job:
     """The resources of a rule's jobs; a rule may have the keys of ``cluster`` too."""
 
     threads: Annotated[int, ">= 1"] = key(1, "CPU cores")
-    mem_mb: Annotated[int, ">= 1"] = key(1000, "host memory in MB", expected="a whole number of megabytes, from 1")
+    mem_mb: Annotated[int, ">= 1"] = key(2000, "host memory in MB", expected="a whole number of megabytes, from 1")
     runtime: Annotated[int, ">= 1"] = key(
-        10, "minutes, as many again at each retry", expected="a whole number of minutes, from 1"
+        30, "minutes, as many again at each retry", expected="a whole number of minutes, from 1"
     )
     gpu: Annotated[int, ">= 0"] = key(0, "GPUs")
 

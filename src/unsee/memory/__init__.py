@@ -9,11 +9,10 @@ from unsee.memory.blocks import PIECE
 from unsee.memory.checkpoints import PUBLISHED, shapes_of
 from unsee.memory.lengths import LENGTHS, Lengths
 from unsee.memory.needs import GB, Need, answering, bases, training
-from unsee.memory.plan import ANCHOR_PROTOCOL, LOADING, ON_REQUEST, findings, needs_of, ways_to_train
+from unsee.memory.plan import LOADING, ON_REQUEST, findings, needs_of, ways_to_train
 from unsee.memory.shapes import STORED, Shapes, Tower, read_shapes
 
 __all__ = [
-    "ANCHOR_PROTOCOL",
     "GB",
     "LENGTHS",
     "LOADING",

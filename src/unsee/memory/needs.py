@@ -233,18 +233,16 @@ def answering(
     settings: Mapping[str, Any],
     *,
     beside: int = 0,
-    examples: bool = True,
 ) -> Need:
-    """What a job of ``predict``, ``rescale`` or ``ask_anchor`` needs.
+    """What a job of ``predict`` or ``rescale`` needs.
 
     Args:
         shapes, lengths: of model and benchmark.
         settings: the configuration's ``evaluation`` section.
         beside: rank of all adapters that lie beside weights in half precision.
-        examples: whether questions follow the protocol's examples; those of generation never do.
     """
     published = settings["protocol"] != "unsee"
-    shots = examples and (settings["protocol"] == "mllmu-official" or (published and settings["shots"]))
+    shots = settings["protocol"] == "mllmu-official" or (published and settings["shots"])
     # A person's examples of multiple choice: five pictures and their words, before the person's own picture; and the words once more.
     tokens = (1 + 5 * bool(shots)) * shapes.picture_tokens + lengths.asked * (1 + bool(shots))
     waits = tokens if published else tokens - lengths.options

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unsee.jobs.config import resources_of
 from unsee.memory.checkpoints import shapes_of
 from unsee.memory.lengths import LENGTHS, Lengths
 from unsee.memory.needs import GB, Need, answering, host, training
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
     from unsee.jobs.config import Entry, Key
 
 #: Rules that load the base model in every run, and rules that load it when their files are requested.
-LOADING = ("finetune", "unlearn", "predict")
-ON_REQUEST = ("rescale", "ask_anchor")
-#: The protocol of ``ask_anchor`` (unsee.evaluation.anchor, which imports pandas); its questions are of generation.
-ANCHOR_PROTOCOL = "mllmu-official"
+LOADING = ("finetune", "train_reference", "unlearn", "predict")
+ON_REQUEST = ("rescale",)
 
 
 def needs_of(
@@ -34,7 +33,9 @@ def needs_of(
     if config["benchmark"]["name"] == "synthetic":
         lengths = replace(lengths, people=config["benchmark"]["people"])
     if not config["finetune"].get("shard"):
-        yield ("finetune",), "finetune", training(shapes, lengths, config["finetune"])
+        need = training(shapes, lengths, config["finetune"])
+        yield ("finetune",), "finetune", need
+        yield ("finetune",), "train_reference", need
     vanilla = rank_of(config["finetune"])
     retained = round(lengths.people * (1 - min(config["benchmark"]["forget_percents"]) / 100))
     for entry in entries.values():
@@ -55,8 +56,6 @@ def needs_of(
     need = answering(shapes, lengths, config["evaluation"], beside=rank)
     yield batch_size, "predict", need
     yield batch_size, "rescale", need  # the part of an update that is missing is added in place
-    of_anchor = {**config["evaluation"], "protocol": ANCHOR_PROTOCOL}
-    yield batch_size, "ask_anchor", answering(shapes, lengths, of_anchor, examples=False)
 
 
 def _inputs_a_person(lengths: Lengths, which: str) -> int:
@@ -94,7 +93,7 @@ def findings(
     if shapes is None:
         return
     for rule in rules:
-        entry = config["resources"][rule]
+        entry = resources_of(config, rule)
         least = math.ceil(host(shapes) / 10**6)
         if entry["mem_mb"] < least:
             weights = round(shapes.parameters * shapes.stored / 10**6)
@@ -103,9 +102,9 @@ def findings(
             )
             yield ("resources", rule, "mem_mb"), message
     cards = {
-        rule: {**config["cluster"], **config["resources"][rule]}.get("gpu_gb")
+        rule: {**config["cluster"], **resources_of(config, rule)}.get("gpu_gb")
         for rule in rules
-        if config["resources"][rule]["gpu"]
+        if resources_of(config, rule)["gpu"]
     }
     if not any(cards.values()):
         return

@@ -1,51 +1,196 @@
-"""What methods are called and which colour they have, everywhere."""
+"""What stands in every table, in every figure and on the page: keys, metrics, columns, and the order of models.
+
+A new metric is one entry of :data:`METRICS`. Tables, figures, LaTeX and the page read its label, unit, direction and decimals here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-_LABELS = {
-    "vanilla": "vanilla",
-    "retain": "retain-only",
-    "ga": "GA",
-    "ga_diff": "GA_Diff",
-    "kl_min": "KL_Min",
-    "npo": "NPO",
-    "mmunlearner": "MMUnlearner",
-    "vl_eraser": "VL-Eraser",
+import pandas as pd
+
+from unsee.benchmarks.schema import SETS
+
+#: What names a run beside its model: forget ratio in percent (0: it counts at every ratio), method and seed.
+RunKey = tuple[int, str, int]
+
+#: The keys of one run, and of one score of a run.
+RUN = ("model", "forget_percent", "method", "seed")
+SCORE = ("set", "modality", "task", "metric")
+#: The keys of a row of the results table (table3.csv).
+TABLE_ROW = ("model", "forget_percent", "modality", "method")
+
+#: The sets of questions about the people to forget, and about all other people.
+FORGOTTEN = ("forget", "test")
+KEPT = ("retain", "celebrity")
+
+#: The models that no unlearning method made, in the order in which they stand before the methods: without adapters, trained on
+#: everybody, trained on everybody but the people to forget.
+REFERENCES = ("base", "vanilla", "retain")
+#: Those that every method is compared with.
+BASELINES = ("vanilla", "retain")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One score of an answer.
+
+    Attributes:
+        name: in the tables' column ``metric``.
+        task: in the tables' column ``task``. The first metric of a task colours its answers on the page.
+        unit: of a mean over questions: ``%``, or empty for a number from 0 to 1. Values of single answers are always 0 to 1.
+        higher_is_better: for a model that should know the person; for the forgotten people it is the other way round.
+        label: in figures and on the page; by default the name with blanks.
+        column: the results table has it as ``{set}_{column}``; empty: it is not in the results table.
+        heading: above its column in table3.tex; by default the label.
+        forgetting: whether the summary's ``forgetting`` is computed from it.
+        agreement: whether agreement.csv compares its order of the runs with that of the other metrics.
+    """
+
+    name: str
+    task: str
+    unit: str
+    higher_is_better: bool
+    label: str = ""
+    column: str = ""
+    heading: str = ""
+    forgetting: bool = False
+    agreement: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.label or self.name.replace("_", " "))
+        object.__setattr__(self, "heading", self.heading or self.label)
+
+    @property
+    def scale(self) -> float:
+        """The factor from a value of 0 to 1 to the unit."""
+        return 100.0 if self.unit == "%" else 1.0
+
+    @property
+    def decimals(self) -> int:
+        """How many are printed."""
+        return 1 if self.unit == "%" else 3
+
+    @property
+    def label_with_unit(self) -> str:
+        """The label, with % where that is the unit."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+
+#: In the order of the results table's columns and of the figures' panels.
+METRICS = [
+    Metric(
+        "accuracy",
+        "classification",
+        "%",
+        True,
+        "classification",
+        "classification",
+        "Class.",
+        forgetting=True,
+        agreement=True,
+    ),
+    Metric("probability", "classification", "", True, agreement=True),
+    Metric("truth_ratio", "classification", "", False, agreement=True),
+    Metric("rouge_l", "generation", "", True, "ROUGE-L", "rouge_l", forgetting=True, agreement=True),
+    Metric("rouge_1", "generation", "", True, "ROUGE-1"),
+    Metric("rouge_2", "generation", "", True, "ROUGE-2"),
+    Metric("bleu", "generation", "", True, "BLEU"),
+    Metric("accuracy", "cloze", "%", True, "cloze", "cloze", "Cloze", forgetting=True, agreement=True),
+    Metric("probability", "likelihood", "", True),
+    Metric("truth_ratio", "likelihood", "", False),
+]
+
+
+def metric_of(task: str, name: str) -> Metric:
+    """The entry of a task and metric.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for metric in METRICS:
+        if (metric.task, metric.name) == (task, name):
+            return metric
+    raise ValueError(f"metric {name!r} of task {task!r} is not in METRICS of results/columns.py; add an entry there")
+
+
+def table_metrics() -> list[Metric]:
+    """The metrics of the results table, in the order of its columns."""
+    return [metric for metric in METRICS if metric.column]
+
+
+def first_metric_of_each_task() -> dict[str, str]:
+    """The name of the metric that colours a task's answers on the page, by task."""
+    return {metric.task: metric.name for metric in reversed(METRICS)}
+
+
+def is_metric(table: pd.DataFrame, metrics: Sequence[tuple[str, str]]) -> pd.Series:
+    """Which rows are of these (task, metric) pairs."""
+    names = table["task"].astype(str) + "/" + table["metric"].astype(str)
+    return names.isin([f"{task}/{name}" for task, name in metrics])
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table on the page and in Markdown.
+
+    Attributes:
+        title: above the column; by default the name with blanks.
+        kind: ``key`` (text to filter by), ``method`` (a key with the method's colour), ``number``, ``p`` (a p-value), ``warning``
+            (a number or a truth value that is marked unless it is 0 or false).
+        decimals: of a ``number`` with a fraction; None: those of the row's metric.
+    """
+
+    title: str = ""
+    kind: Literal["key", "method", "number", "p", "warning"] = "number"
+    decimals: int | None = 2
+
+
+_COLUMNS = {
+    "model": Column(kind="key"),
+    "forget_percent": Column("forgotten %", "key"),
+    "method": Column(kind="method"),
+    "against": Column(kind="method"),
+    "seed": Column(kind="key"),
+    **{name: Column(kind="key") for name in SCORE},
+    "verdict": Column(kind="key"),
+    "stage": Column(kind="key"),
+    "value": Column(decimals=None),
+    "difference": Column(decimals=None),
+    "p": Column(kind="p"),
+    "p_holm": Column("p (Holm)", "p"),
+    "p_against_best": Column("p against best", "p"),
+    "area_p_against_best": Column("p of area against best", "p"),
+    "ks": Column("KS"),
+    "ks_p": Column("p of KS", "p"),
+    "over_unlearned": Column("over-unlearned", "warning"),
+    "scale": Column("part of update"),
+    "n_questions": Column("questions"),
+    "n_people": Column("people"),
+    "n_seeds": Column("seeds"),
+    "seconds": Column(decimals=1),
+    "peak_memory_mb": Column("peak memory (MB)", decimals=0),
 }
-#: Okabe and Ito's palette, which can be told apart by the colour-blind; grey and black for the baselines.
-_COLOURS = {
-    "vanilla": "#999999",
-    "retain": "#000000",
-    "ga": "#E69F00",
-    "ga_diff": "#56B4E9",
-    "kl_min": "#009E73",
-    "npo": "#0072B2",
-    "mmunlearner": "#D55E00",
-    "vl_eraser": "#CC79A7",
-}
-_SPARE = ("#F0E442", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
-_MARKERS = {"vanilla": "s", "retain": "*", "ga": "o", "ga_diff": "D", "kl_min": "^", "npo": "v"} | {
-    "mmunlearner": "P",
-    "vl_eraser": "X",
-}
 
 
-def label(method: str) -> str:
-    """The name that the papers use; an entry that they do not know keeps its own."""
-    return _LABELS.get(method, method)
+def column_of(name: str) -> Column:
+    """How a column of any table is shown."""
+    for group in SETS:
+        for metric in table_metrics():
+            if name == f"{group}_{metric.column}":
+                return Column(f"{group} {metric.label_with_unit}", decimals=metric.decimals)
+    column = _COLUMNS.get(name, Column())
+    return Column(column.title or name.replace("_", " "), column.kind, column.decimals)
 
 
-def colours(methods: Sequence[str]) -> dict[str, str]:
-    """A colour a method: the same in every figure and run for the known ones, then what is left, in order."""
-    own = {name: _COLOURS[name] for name in methods if name in _COLOURS}
-    free = [colour for colour in _SPARE if colour not in own.values()] or list(_SPARE)
-    others = [name for name in methods if name not in own]
-    return own | {name: free[i % len(free)] for i, name in enumerate(others)}
+def in_order(methods: Sequence[str], configured: Sequence[str] = ()) -> list[str]:
+    """Methods in the order of rows: the reference models, then as in the configuration, then the rest as they come.
 
-
-def markers(methods: Sequence[str]) -> dict[str, str]:
-    """A marker a method, for print without colours."""
-    others = [name for name in methods if name not in _MARKERS]
-    return {name: _MARKERS.get(name) or "hp<>d8"[others.index(name) % 6] for name in methods}
+    Args:
+        methods: to be ordered; repeats are dropped.
+        configured: the entries of the configuration, in order.
+    """
+    present = set(methods)
+    return [name for name in dict.fromkeys([*REFERENCES, *configured, *methods]) if name in present]

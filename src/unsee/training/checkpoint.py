@@ -1,7 +1,7 @@
-"""Checkpoints of a training run: all that its next step depends on, so that a killed run ends as if it had not been killed.
+"""Checkpoints of a training run: everything its next step depends on, so that a killed run ends with the same bytes.
 
-What a method prepares before the loop (masks, vacuum spaces) is not kept: it is the same when it is made again. Where a job has
-several processes each keeps its own, at the same steps.
+What a method prepares before the loop (masks, vacuum spaces) is not stored: computing it again gives the same. In a job
+of several processes each stores its own checkpoints, at the same steps.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -19,13 +19,11 @@ from torch import nn
 
 from unsee.core.files import is_intact, write_checksummed
 from unsee.core.resume import CheckpointDir
-
-if TYPE_CHECKING:
-    from unsee.training.loop import Progress
+from unsee.training.progress import Progress
 
 log = logging.getLogger(__name__)
 
-#: How many are kept: the last, and the one before it in case the last is damaged.
+#: Checkpoints kept: the last, and the one before it in case the last is damaged.
 KEPT = 2
 
 
@@ -33,36 +31,37 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-        place: where they lie, and how often one is written; ``None``: none is.
-        weights: what is trained, by name.
-        optimizer, scheduler: of the run.
-        progress: of the run; filled when it is resumed.
+        directory: Where they are written, and how often; ``None``: never.
+        weights: The trained weights by name.
+        optimizer: The optimizer of the run.
+        scheduler: The learning-rate scheduler of the run.
+        progress: The record of the run; :meth:`resume` fills it.
     """
 
     def __init__(
         self,
-        place: CheckpointDir | None,
+        directory: CheckpointDir | None,
         weights: Mapping[str, nn.Parameter],
         optimizer: Any,
         scheduler: Any,
         progress: Progress,
     ) -> None:
-        self._place = place
+        self._directory = directory
         self._weights, self._optimizer, self._scheduler, self._progress = weights, optimizer, scheduler, progress
         self._saved_at, self._saved_step = time.monotonic(), 0
 
     def resume(self) -> int:
-        """Put everything back as the last whole checkpoint has it.
+        """Restore everything from the last intact checkpoint.
 
         Returns:
-            How many steps are done; 0 without a checkpoint.
+            The number of steps done; 0 without a checkpoint.
         """
-        if self._place is None:
+        if self._directory is None:
             return 0
-        path = self._last_whole(self._place)
+        path = self._last_intact(self._directory)
         if path is None:
             return 0
-        # To the CPU: generators' states belong there, and the rest is copied to where its like is.
+        # To the CPU: generator states must be there, and everything else is copied to its tensor's device.
         state = torch.load(path, map_location="cpu", weights_only=True)
         with torch.no_grad():
             for name, weight in self._weights.items():
@@ -76,31 +75,31 @@ class Checkpoints:
         if torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["random_cuda"])
         self._saved_step = self._progress.counters.steps
-        log.info("going on from checkpoint %s", path)
+        log.info("continuing from checkpoint %s", path)
         return self._saved_step
 
-    def _last_whole(self, place: CheckpointDir) -> Path | None:
-        """The last checkpoint of this process that is whole, as all processes' of that step are."""
-        found: dict[str, Path] = {}
-        for path in self._own(place):
+    def _last_intact(self, directory: CheckpointDir) -> Path | None:
+        """The checkpoint of this process at the last step at which the checkpoints of all processes are intact."""
+        by_step: dict[str, Path] = {}
+        for path in self._of_this_process(directory):
             if is_intact(path):
-                found[path.name.split(".")[0]] = path
+                by_step[path.name.split(".")[0]] = path
             else:
-                log.warning("checkpoint %s is damaged; going on from the one before, or from the start", path)
+                log.warning("checkpoint %s is damaged; continuing from the one before, or from the start", path)
                 path.unlink()
-        steps = set(found)
+        steps = set(by_step)
         if dist.is_initialized():
-            every: list[set[str]] = [steps] * dist.get_world_size()
-            dist.all_gather_object(every, steps)
-            steps = set.intersection(*every)
-        return found[max(steps)] if steps else None
+            steps_of_processes: list[set[str]] = [steps] * dist.get_world_size()
+            dist.all_gather_object(steps_of_processes, steps)
+            steps = set.intersection(*steps_of_processes)
+        return by_step[max(steps)] if steps else None
 
-    def _own(self, place: CheckpointDir) -> list[Path]:
-        return sorted(place.folder.glob(f"*.{_rank()}-*.pt"))
+    def _of_this_process(self, directory: CheckpointDir) -> list[Path]:
+        return sorted(directory.folder.glob(f"*.{_rank()}-*.pt"))
 
     def step_done(self) -> None:
         """Write a checkpoint when one is due."""
-        if self._place is None or not self._due(self._place):
+        if self._directory is None or not self._due(self._directory):
             return
         self._saved_step = self._progress.counters.steps
         state = {
@@ -112,24 +111,24 @@ class Checkpoints:
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        with write_checksummed(self._place.folder / f"{self._saved_step:09d}.{_rank()}.pt") as part:
+        with write_checksummed(self._directory.folder / f"{self._saved_step:09d}.{_rank()}.pt") as part:
             torch.save(state, part)
-        for old in self._own(self._place)[:-KEPT]:
+        for old in self._of_this_process(self._directory)[:-KEPT]:
             old.unlink()
         self._saved_at = time.monotonic()
 
-    def _due(self, place: CheckpointDir) -> bool:
+    def _due(self, directory: CheckpointDir) -> bool:
         minutes = (time.monotonic() - self._saved_at) / 60
         steps = self._progress.counters.steps - self._saved_step
         due = [
-            (place.minutes is not None and minutes >= place.minutes)
-            or (place.steps is not None and steps >= place.steps)
+            (directory.minutes is not None and minutes >= directory.minutes)
+            or (directory.steps is not None and steps >= directory.steps)
         ]
-        if dist.is_initialized():  # all or none, and clocks differ
+        if dist.is_initialized():  # the clocks of processes differ: the first decides for all
             dist.broadcast_object_list(due, src=0)
         return due[0]
 
 
 def _rank() -> int:
-    """The number of this process among those of its job."""
+    """The number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0

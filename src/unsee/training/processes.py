@@ -1,8 +1,8 @@
-"""More than one process a training job, a GPU each: every process takes its share of each step, and gradients are summed.
+"""Several processes per training job, one GPU each: each computes its share of every step, and gradients are summed.
 
-The same loop runs in each process, on the same model and in the same order; what the processes exchange is here. The processes are
-started by torch's elastic launcher, which ends all when one fails, and joined by accelerate: through NCCL on GPUs, through gloo
-on a CPU. Only the first one's outputs are kept.
+Every process runs the same loop on the same model, over the same steps; everything the processes exchange is here.
+torch's elastic launcher starts them and ends all when one fails. accelerate joins them, through NCCL on GPUs and gloo
+on CPUs, and sums their tensors. Only the outputs of the first process are kept.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from accelerate import PartialState
+from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -29,21 +29,21 @@ from torch.distributed.tensor import DTensor
 from unsee.core.failures import JobError, explain
 from unsee.core.resume import CheckpointDir
 
-#: Beside the call: cause and remedy of the process that failed first.
-_SAID = "failed.json"
+#: The file beside the call in which the process that fails first writes cause and remedy.
+_ERROR_FILE = "failed.json"
 
 
 def launch(function: Callable[..., None], arguments: dict[str, Any], processes: int) -> None:
-    """Call a training function in this process, or in so many others.
+    """Call a training function in this process, or in several new ones.
 
     Args:
-        function: of a module; it takes ``threads`` (of the job) and ``output`` (a folder).
-        arguments: its keyword arguments.
-        processes: how many.
+        function: A function of a module. It takes ``threads`` (an integer) and ``output`` (a folder).
+        arguments: Its keyword arguments; ``threads`` is that of the whole job.
+        processes: How many processes.
 
     Raises:
-        JobError: a process failed, with the cause and the remedy of the first that did.
-        ChildFailedError: one was killed.
+        JobError: A process failed; with the cause and remedy of the first that did.
+        ChildFailedError: A process was killed.
     """
     if processes == 1:
         function(**arguments)
@@ -58,33 +58,34 @@ def launch(function: Callable[..., None], arguments: dict[str, Any], processes: 
         try:
             elastic_launch(config, sys.executable)("-m", "unsee.training.processes", str(call))
         except ChildFailedError as error:
-            said = call.with_name(_SAID)
-            if not said.exists():
+            error_file = call.with_name(_ERROR_FILE)
+            if not error_file.exists():
                 raise
-            raise JobError(*json.loads(said.read_text(encoding="utf-8"))) from error
+            raise JobError(*json.loads(error_file.read_text(encoding="utf-8"))) from error
 
 
 def _main(call: Path) -> None:
-    torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGKILL)  # type: ignore[attr-defined] # a killed job leaves nobody behind
-    module, name, told = json.loads(call.read_text(encoding="utf-8"))
-    function, arguments = getattr(importlib.import_module(module), name), _from_json(told)
-    state = PartialState()
+    """What each new process runs: the call that :func:`launch` wrote."""
+    # The kernel kills this process if its parent is killed.
+    torch.multiprocessing._prctl_pr_set_pdeathsig(signal.SIGKILL)  # type: ignore[attr-defined]
+    module, name, values = json.loads(call.read_text(encoding="utf-8"))
+    function, arguments = getattr(importlib.import_module(module), name), _from_json(values)
     with tempfile.TemporaryDirectory() as folder:
-        if rank_and_world_size()[0]:  # accelerate calls every process on a CPU the first
+        if rank_and_world_size()[0] > 0:
             os.environ["TQDM_DISABLE"] = "1"
             arguments["output"] = Path(folder)
         try:
             function(**arguments)
         except Exception as error:
-            # The others fail for want of this one, and later.
-            with suppress(FileExistsError), call.with_name(_SAID).open("x", encoding="utf-8") as file:
+            # The other processes fail later, because this one is gone: only the first error is worth reading.
+            with suppress(FileExistsError), call.with_name(_ERROR_FILE).open("x", encoding="utf-8") as file:
                 json.dump(explain(name, error), file)
             raise
-    state.destroy_process_group()
+    _state().destroy_process_group()
 
 
 def _to_json(value: Any) -> Any:
-    """A value as JSON has it; of paths and places of unfinished work, which it has not, it says what they are."""
+    """A value as JSON can hold it; a path or checkpoint folder becomes an object whose only key is its type."""
     if isinstance(value, Path):
         return {"Path": str(value)}
     if isinstance(value, CheckpointDir):
@@ -92,47 +93,63 @@ def _to_json(value: Any) -> Any:
     return {key: _to_json(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-def _from_json(told: Any) -> Any:
-    if not isinstance(told, dict):
-        return told
-    if told.keys() == {"Path"}:
-        return Path(told["Path"])
-    known = {key: _from_json(item) for key, item in told.items()}
-    return CheckpointDir(**known["CheckpointDir"]) if known.keys() == {"CheckpointDir"} else known
+def _from_json(value: Any) -> Any:
+    """The inverse of :func:`_to_json`."""
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"Path"}:
+        return Path(value["Path"])
+    items = {key: _from_json(item) for key, item in value.items()}
+    return CheckpointDir(**items["CheckpointDir"]) if items.keys() == {"CheckpointDir"} else items
+
+
+def _state() -> PartialState:
+    """accelerate's record of the processes of this job; the first call joins them.
+
+    Only CUDA and the CPU are tested, so that other accelerators are not used.
+    """
+    return PartialState(cpu=not torch.cuda.is_available())
 
 
 def rank_and_world_size() -> tuple[int, int]:
-    """The number of this process, from 0, and how many there are."""
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    """The number of this process, from 0, and the number of processes."""
+    return _state().process_index, _state().num_processes
+
+
+def device() -> torch.device:
+    """The GPU of this process, or the CPU."""
+    return _state().device if torch.cuda.is_available() else torch.device("cpu")
 
 
 def total(value: float) -> float:
-    """The sum of every process's value."""
-    return float(_sum(torch.tensor(value, dtype=torch.float64, device=PartialState().device))) if _several() else value
+    """The sum of a number over all processes."""
+    if rank_and_world_size()[1] == 1:
+        return value
+    return float(reduce(torch.tensor(value, dtype=torch.float64, device=device()), "sum"))
 
 
 def sum_gradients(weights: Sequence[Tensor]) -> None:
-    """Make the gradients in every process their sum over all; those of shared-out weights are it already."""
-    own = [weight for weight in weights if not isinstance(weight, DTensor)]
-    if not _several() or not own:
+    """Replace each gradient by its sum over all processes; FSDP has summed those of sharded weights already."""
+    whole = [weight for weight in weights if not isinstance(weight, DTensor)]
+    if rank_and_world_size()[1] == 1 or not whole:
         return
-    for weight in own:
+    for weight in whole:
         if weight.grad is None:
             weight.grad = torch.zeros_like(weight)
-    flat = _sum(torch.cat([weight.grad.flatten() for weight in own if weight.grad is not None]))
-    for weight, gradient in zip(own, flat.split([weight.numel() for weight in own]), strict=True):
+    flat = reduce(torch.cat([weight.grad.flatten() for weight in whole if weight.grad is not None]), "sum")
+    for weight, gradient in zip(whole, flat.split([weight.numel() for weight in whole]), strict=True):
         weight.grad = gradient.view_as(weight)
 
 
 def shard(model: nn.Module, decoder: Any) -> None:
-    """Keep an even share of the decoder's weights in each process (FSDP); a layer's are gathered while it runs.
+    """Keep an even share of the decoder's weights in each process (FSDP); a layer is gathered while it runs.
 
     Args:
-        model: what is trained; all but the decoder's layers is moved to this process's GPU whole.
-        decoder: has ``layers``.
+        model: The model; everything but the decoder's layers is moved to this process's GPU whole.
+        decoder: The part of the model that has ``layers``.
 
     Raises:
-        ValueError: something else is trained than the decoder's layers.
+        ValueError: A weight outside the decoder's layers is trained.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
@@ -142,34 +159,25 @@ def shard(model: nn.Module, decoder: Any) -> None:
     outside = [name for name, w in model.named_parameters() if w.requires_grad and id(w) not in inside]
     if outside:
         raise ValueError(f"shard is true and {outside[0]} is trained; expected lora.scope: language with it")
-    mesh = init_device_mesh(PartialState().device.type, (dist.get_world_size(),))
+    mesh = init_device_mesh(device().type, (rank_and_world_size()[1],))
     for block in blocks:
-        shared = fully_shard(block, mesh=mesh)
-        shared.set_gradient_divide_factor(1.0)  # a sum, as of gradients that are whole
-        shared.set_force_sum_reduction_for_comms(True)
-    model.to(PartialState().device)
+        sharded = fully_shard(block, mesh=mesh)
+        sharded.set_gradient_divide_factor(1.0)  # a sum, as sum_gradients makes of the gradients of whole weights
+        sharded.set_force_sum_reduction_for_comms(True)
+    model.to(device())
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """A tensor, gathered if it is shared out; every process must ask."""
+    """The whole of a tensor that may be sharded; every process must call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def gathered_state(model: nn.Module) -> dict[str, Tensor] | None:
-    """The adapter's weights by name where some are shared out, else nothing; every process must ask."""
+    """The adapter's weights by name if any is sharded, else ``None``; every process must call this."""
     weights = {name: weight for name, weight in model.state_dict().items() if "lora_" in name}
     if not any(isinstance(weight, DTensor) for weight in weights.values()):
         return None
     return {name: gather(weight) for name, weight in weights.items()}
-
-
-def _several() -> bool:
-    return rank_and_world_size()[1] > 1
-
-
-def _sum(tensor: Tensor) -> Tensor:
-    dist.all_reduce(tensor)
-    return tensor
 
 
 if __name__ == "__main__":

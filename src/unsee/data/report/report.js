@@ -4,23 +4,26 @@ const escape = (text) => String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;",
 const label = (method) => page.labels[method] ?? method;
 const swatch = (method) => `<span class="swatch" style="background:${page.colours[method] ?? "#fff"}"></span>`;
 
-// --- tables: a column's value with its interval, a filter a column, paged where there are many rows
+// --- tables: a value with its interval, a filter for each key column, pages where there are many rows
 
-function cell(column, value, row) {
+const isKey = (column) => column.kind === "key" || column.kind === "method";
+
+function cell(spec, column, value, row) {
   if (value === null) return "–";
-  if (column.name === "method" || column.name === "against") return swatch(value) + escape(label(value));
-  if (/(^|_)p_/.test(column.name) || column.name === "p" || column.name.endsWith("_p")) return value < 0.001 ? "&lt; 0.001" : value.toFixed(3);
+  if (column.kind === "method") return swatch(value) + escape(label(value));
+  if (column.kind === "p") return value < 0.001 ? "&lt; 0.001" : value.toFixed(3);
   if (value === true) return '<span class="over">yes</span>';
   if (value === false) return "";
   if (typeof value !== "number") return escape(value);
-  let text = column.digits === null || column.digits === undefined ? String(value) : value.toFixed(column.digits);
-  if (column.name === "over_unlearned" && value > 0) text = `<span class="over">${text}</span>`;
-  if (!column.ends) return text;
+  const decimals = column.decimals === "metric" ? page.decimals[`${row[spec.keys.task]}/${row[spec.keys.metric]}`] : column.decimals;
+  const show = (number) => (decimals === null ? String(number) : number.toFixed(decimals));
+  if (column.kind === "warning" && value > 0) return `<span class="over">${show(value)}</span>`;
+  if (!column.ends) return show(value);
   const [low, high] = column.ends.map((at) => row[at]);
-  return low === null ? text : `${text} <span class="ends">${low.toFixed(column.digits)} to ${high.toFixed(column.digits)}</span>`;
+  return low === null ? show(value) : `${show(value)} <span class="ends">${show(low)} to ${show(high)}</span>`;
 }
 
-// Tables are drawn when they come near the window, so that the top of the page waits for none; all of them before printing.
+// A table is drawn when it comes near the window, so that the top of the page does not wait for it; before printing all are drawn.
 const undrawn = new Map();
 function draw(place) {
   const make = undrawn.get(place);
@@ -49,12 +52,12 @@ for (const place of document.querySelectorAll("[data-table]")) later(place, () =
     columns: spec.columns.map((column) => ({
       title: column.title,
       field: String(column.at),
-      sorter: column.digits !== null || !column.text ? "number" : "alphanum",
+      sorter: isKey(column) ? "alphanum" : "number",
       sorterParams: { alignEmptyValues: "bottom" },
-      hozAlign: column.text ? "left" : "right",
+      hozAlign: isKey(column) ? "left" : "right",
       maxWidth: 220,
-      formatter: (c) => cell(column, c.getValue(), c.getRow().getData().row),
-      ...(column.text && spec.rows.length > 12
+      formatter: (c) => cell(spec, column, c.getValue(), c.getRow().getData().row),
+      ...(isKey(column) && spec.rows.length > 12
         ? {
             headerFilter: "list",
             headerFilterFunc: "=",
@@ -71,11 +74,10 @@ for (const place of document.querySelectorAll("[data-table]")) later(place, () =
 const data = page.explorer;
 const filters = document.getElementById("filters").elements;
 const seeds = [...new Set(data.runs.map((run) => run.seed))];
-const sets = ["forget", "test", "retain", "celebrity"];
 const fill = (select, values, show = (v) => v) => values.forEach((v) => select.add(new Option(show(v), v)));
 fill(filters.percent, Object.keys(data.forgotten), (v) => `${v} %`);
 fill(filters.seed, seeds);
-fill(filters.set, sets);
+fill(filters.set, data.names.set);
 fill(filters.modality, data.names.modality);
 fill(filters.task, data.names.task);
 filters.set.value = "forget";
@@ -171,7 +173,7 @@ const ready = new Promise((resolve) => later(document.getElementById("answers"),
   answers = new Tabulator("#answers", {
     data: first, columns: columns(methods), layout: "fitDataFill", pagination: true, paginationSize: 20, paginationSizeSelector: [10, 20, 50, 100],
     ...(narrow ? { responsiveLayout: "collapse", responsiveLayoutCollapseStartOpen: false } : {}),
-    placeholder: "No question has all of this; choose less.",
+    placeholder: "No question matches all filters.",
   });
   answers.on("tableBuilt", resolve);
 }));

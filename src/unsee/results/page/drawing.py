@@ -1,4 +1,4 @@
-"""How every figure is drawn and written: one style, one colour and marker a method, the same bytes every time."""
+"""How every figure is drawn and written: one style, the same bytes every time."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from matplotlib.lines import Line2D  # noqa: E402
 from matplotlib.text import Text  # noqa: E402
 
 from unsee.core.files import atomic_write  # noqa: E402
-from unsee.results.columns import colours, label, markers  # noqa: E402
+from unsee.results.styles import colours_of, label_of, markers_of  # noqa: E402
 
 log = logging.getLogger(__name__)
 
 FORMATS = ("pdf", "svg", "png")
 FONT = "DejaVu Sans"  # comes with matplotlib; Latin, Greek, Cyrillic, Arabic and more
-#: Fonts for what it lacks, in order of preference; those that are installed are used.
+#: Fonts for the characters that it lacks, in order of preference; those that are installed are used.
 OTHER_FONTS = (
     *(f"Noto Sans CJK {region}" for region in ("SC", "JP", "TC", "KR", "HK")),
     *("Noto Sans SC", "Noto Sans JP", "Noto Sans KR", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
@@ -49,7 +49,7 @@ OTHER_FONTS = (
 STYLE: Any = {  # Any: matplotlib types the keys
     "font.family": [FONT],
     "font.size": 8,
-    "text.parse_math": False,  # a dollar sign in a name, question or answer begins no formula
+    "text.parse_math": False,  # a dollar sign in a name, question or answer is a dollar sign
     "text.usetex": False,
     "axes.titlesize": 8,
     "axes.spines.top": False,
@@ -67,11 +67,17 @@ STYLE: Any = {  # Any: matplotlib types the keys
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write ``folder/name`` in every format of ``FORMATS``; equal figures give equal bytes where the fonts are equal."""
+    """Write a figure in every format; equal figures give equal bytes where the fonts are the same.
+
+    Args:
+        figure: the figure.
+        folder: where the files are written.
+        name: of the files, without :data:`FORMATS`.
+    """
     dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
     _choose_fonts(figure)
     with rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # said once by _choose_fonts
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # _choose_fonts logs it once
         for extension in FORMATS:
             metadata = dates[extension]
             with atomic_write(folder / f"{name}.{extension}") as part:
@@ -79,15 +85,15 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
 
 def _choose_fonts(figure: Figure) -> None:
-    """Draw each text in fonts that have its characters, as far as any is installed; log what none has, each character once.
+    """Give each text fonts that have its characters, if any are installed, and log each character that no font has, once.
 
-    A text that its font has stays as it is. The slanted and the bold font have fewer characters than the upright one.
+    A text whose font has all its characters is not changed. The italic and the bold font have fewer characters than the regular one.
     """
-    boxes: set[str] = set()
+    missing: set[str] = set()
     for text in figure.findobj(Text):
-        for straighten in (text.set_fontstyle, text.set_fontweight):
+        for set_normal in (text.set_fontstyle, text.set_fontweight):
             if _lacking(text):
-                straighten("normal")
+                set_normal("normal")
         if lacking := _lacking(text):
             families = [FONT]
             for name in _installed():
@@ -95,23 +101,23 @@ def _choose_fonts(figure: Figure) -> None:
                     families.append(name)
                     lacking -= covered
             text.set_fontfamily(families)
-            boxes |= lacking
-    unsaid = boxes - _said
-    if unsaid:
-        _said.update(unsaid)
+            missing |= lacking
+    unlogged = missing - _logged
+    if unlogged:
+        _logged.update(unlogged)
         log.warning(
             "figures: no installed font has %s (%d characters); they are drawn as boxes. Install a font of the script "
             "(on Debian: fonts-noto-cjk for Chinese, Japanese and Korean, fonts-noto-core for others) and make the figures again",
-            " ".join(sorted(unsaid)[:10]),
-            len(unsaid),
+            " ".join(sorted(unlogged)[:10]),
+            len(unlogged),
         )
 
 
-_said: set[str] = set()
+_logged: set[str] = set()
 
 
 def _lacking(text: Text) -> set[str]:
-    """The characters that a text's font does not have, but for line breaks and invisible ones."""
+    """The characters that a text's font does not have, without line breaks and invisible ones."""
     if text.get_text().isascii():
         return set()
     drawn = {character for character in text.get_text() if unicodedata.category(character) not in ("Cc", "Cf")}
@@ -129,24 +135,24 @@ def _characters(path: str) -> set[str]:
 
 
 def grid(rows: int, columns: int, width: float, height: float, **more: Any) -> tuple[Figure, np.ndarray]:
-    """A figure with ``rows`` x ``columns`` axes, each about so many inches wide and high."""
+    """A figure with ``rows`` x ``columns`` axes.
+
+    Args:
+        rows, columns: how many axes.
+        width, height: of one of them, in inches.
+        more: arguments of ``Figure.subplots``.
+    """
     figure = Figure(figsize=(width * columns, height * rows + 0.4), layout="constrained")
     axes: np.ndarray = figure.subplots(rows, columns, squeeze=False, **more)
     return figure, axes
 
 
-def order(methods: Sequence[str]) -> list[str]:
-    """The methods, the baselines first if they are there."""
-    return (
-        list(dict.fromkeys(["vanilla", "retain", *methods])) if {"vanilla", "retain"} <= set(methods) else list(methods)
-    )
-
-
 def legend(figure: Figure, methods: Sequence[str]) -> None:
-    """Every method's colour and marker above the figure."""
+    """Every method's colour and marker, above the figure."""
     rows = -(-len(methods) // max(3, int(figure.get_figwidth())))
-    colour, marker = colours(methods), markers(methods)
+    colours, markers = colours_of(methods), markers_of(methods)
     handles = [
-        Line2D([], [], color=colour[name], marker=marker[name], linestyle="none", label=label(name)) for name in methods
+        Line2D([], [], color=colours[name], marker=markers[name], linestyle="none", label=label_of(name))
+        for name in methods
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=-(-len(methods) // rows), handletextpad=0.2)

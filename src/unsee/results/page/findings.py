@@ -1,4 +1,4 @@
-"""What the tables say, in sentences: for whoever opens the page first."""
+"""The main results in sentences, for the top of the page."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from unsee.results.columns import label
-from unsee.results.statistics.differences import BASELINES, LEVEL
+from unsee.results.columns import REFERENCES
+from unsee.results.statistics.differences import LEVEL
+from unsee.results.styles import label_of
+from unsee.results.tables.summary import compared_scores
 
 
 @dataclass(frozen=True)
 class Best:
-    """Which method forgets best at equal utility at a ratio, and whether that is more than chance.
+    """The method that forgets best at equal utility at one ratio.
 
     Attributes:
         percent: the ratio.
         method: the entry's name.
-        forgetting: how far it comes, with its interval.
-        how: the part of its update, and the utility that is kept.
-        better_than: methods that it is better than by the paired test, named.
-        unclear: the others, named.
+        forgetting: with its interval, as text.
+        how: the part of its update and the utility that is kept, as text.
+        better_than: labels of the methods that it is better than by the paired test, as a list in words.
+        unclear: labels of the other methods, likewise.
     """
 
     percent: int
@@ -33,10 +35,10 @@ class Best:
 
 
 def best_at_equal_utility(ranking: pd.DataFrame) -> Iterator[Best]:
-    """One a ratio that has methods.
+    """The best method of each ratio that has methods.
 
     Args:
-        ranking: as :func:`unsee.results.statistics.trade_off.trade_off` gives it, of one model.
+        ranking: of one model, see :func:`unsee.results.statistics.trade_off.trade_off`.
     """
     for percent, part in ranking.groupby("forget_percent", sort=False):
         first, *others = part.to_dict("records")
@@ -47,41 +49,42 @@ def best_at_equal_utility(ranking: pd.DataFrame) -> Iterator[Best]:
             forgetting=f"{first['forgetting']:.2f}"
             + ("" if pd.isna(ends[0]) else f" ({ends[0]:.2f} to {ends[1]:.2f})"),
             how=f"{100 * first['scale']:.0f} % of its update, {100 * first['utility_kept']:.0f} % of vanilla's utility",
-            better_than=listed([label(row["method"]) for row in others if row["p_against_best"] < LEVEL]),
-            unclear=listed([label(row["method"]) for row in others if not row["p_against_best"] < LEVEL]),
+            better_than=in_words([label_of(row["method"]) for row in others if row["p_against_best"] < LEVEL]),
+            unclear=in_words([label_of(row["method"]) for row in others if not row["p_against_best"] < LEVEL]),
         )
 
 
 def as_they_stand(part: pd.DataFrame) -> str:
-    """What the summary's rows of a ratio say of the models at full strength, in a sentence or two.
+    """The result of the models with their whole update at one ratio, in a few sentences.
 
     Args:
-        part: of one ratio, as :func:`unsee.results.tables.summary.summary` gives it.
+        part: the rows of one ratio, see :func:`unsee.results.tables.summary.summary`.
     """
     percent = part["forget_percent"].iloc[0]
-    own = part[~part["method"].isin(BASELINES)].sort_values("combined", ascending=False, kind="stable")
-    if own.empty:
+    unlearned = part[~part["method"].isin(REFERENCES)].sort_values("combined", ascending=False, kind="stable")
+    if unlearned.empty:
         return f"At {percent} % there is no method to compare."
-    rows = own.to_dict("records")
+    rows = unlearned.to_dict("records")
     best = rows[0]
     text = (
-        f"At {percent} % forgotten, {label(best['method'])} comes nearest to a model that never met the people: combined score "
+        f"At {percent} % forgotten, {label_of(best['method'])} comes nearest to a model that never met the people: combined score "
         f"{best['combined']:.2f} ({best['combined_low']:.2f} to {best['combined_high']:.2f}), forgetting "
         f"{best['forgetting']:.2f}, utility kept {best['utility_kept']:.2f}."
     )
-    clear = [label(row["method"]) for row in rows[1:] if row["p_against_best"] < LEVEL]
-    unclear = [label(row["method"]) for row in rows[1:] if not row["p_against_best"] < LEVEL]
+    clear = [label_of(row["method"]) for row in rows[1:] if row["p_against_best"] < LEVEL]
+    unclear = [label_of(row["method"]) for row in rows[1:] if not row["p_against_best"] < LEVEL]
     if unclear:
-        text += f" It cannot be told from {listed(unclear)} with so few people."
+        text += f" It is not clearly better than {in_words(unclear)}: there are too few people."
     if clear:
-        text += f" It is clearly better than {listed(clear)} (p < {LEVEL:g}, Holm-corrected)."
+        text += f" It is clearly better than {in_words(clear)} (p < {LEVEL:g}, Holm-corrected)."
     if best["over_unlearned"]:
         text += (
-            f" It over-unlearns in {best['over_unlearned']:.0f} of 12 scores: below what the retain-only model guesses."
+            f" It over-unlearns in {best['over_unlearned']:.0f} of {compared_scores()} scores: below what the retain-only model "
+            "guesses."
         )
     return text
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names as a sentence has them; nothing for none."""
+def in_words(names: Sequence[str]) -> str:
+    """Names as a list in words: ``a, b and c``; empty without names."""
     return "".join(names) if len(names) < 2 else f"{', '.join(names[:-1])} and {names[-1]}"

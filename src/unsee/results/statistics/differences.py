@@ -1,4 +1,4 @@
-"""Paired differences: each method to vanilla and to the retain-only model, question by question."""
+"""Each method against vanilla and against the retain-only model, paired question by question."""
 
 from __future__ import annotations
 
@@ -8,71 +8,81 @@ import numpy as np
 import pandas as pd
 
 from unsee.benchmarks.schema import SETS
+from unsee.results.columns import BASELINES, FORGOTTEN, METRICS, SCORE, metric_of
 from unsee.results.statistics.intervals import Interval, clustered_interval
 
-#: What every method is compared with.
-BASELINES = ("vanilla", "retain")
-#: The sets that ask about the people to forget.
-FORGOTTEN = ("forget", "test")
-#: Metrics that rise as a model forgets; all others fall.
-RISING = ("truth_ratio",)
-#: A difference is called one when its Holm-corrected p-value is below this.
+#: A difference is called one where its Holm-corrected p-value is below this.
 LEVEL = 0.05
 
 _PLACE = ["model", "forget_percent"]
-_CELL = ["set", "modality", "task", "metric"]
 COLUMNS = [
     *_PLACE,
     *("method", "against"),
-    *_CELL,
+    *SCORE,
     *("difference", "low", "high", "p", "p_holm", "verdict", "over_unlearned", "n_questions", "n_people"),
 ]
 
 
 def differences(items: pd.DataFrame, baselines: Sequence[str] = BASELINES) -> pd.DataFrame:
-    """differences.csv: one row a ratio, method, baseline, set, modality, task and metric.
+    """Compare every method with the baselines: the rows of differences.csv.
 
-    ``difference`` is the method's mean less the baseline's: percentage points for accuracies, 0 to 1 for the others.
-    ``low`` and ``high`` are the ends of its 95 % interval, from the differences of single questions (same question,
-    same seed), clustered by person and, with several seeds, by seed. ``p`` is that of no difference; ``p_holm`` the
-    same corrected over the methods of a ratio (Holm, 1979). ``verdict`` is ``lower`` or ``higher`` where ``p_holm`` is
-    below 0.05, else ``unclear``. ``over_unlearned`` is true where a method knows less of the forgotten people
-    than a model that never met them: a verdict against ``retain`` in ``forget`` or ``test``.
+    ``difference`` is the method's mean minus the baseline's: percentage points for accuracies, 0 to 1 for other metrics.
+    ``low`` and ``high`` are the ends of its 95 % interval, computed from the differences of single questions (same question, same
+    seed), clustered by person and, with several seeds, by seed.
+    ``p`` is the p-value of no difference, ``p_holm`` the same corrected over the methods of a ratio.
+    ``verdict`` is ``lower`` or ``higher`` where ``p_holm`` is below 0.05, else ``unclear``.
+    ``over_unlearned`` is true where a method knows less of the forgotten people than a model that never met them: a verdict
+    against ``retain`` in the sets ``forget`` and ``test``.
 
     Args:
-        items: as :func:`unsee.results.tables.scores.gather` gives them.
-        baselines: the methods to compare the others with; they are not compared with one another.
+        items: one row for each run, question and metric, see :func:`unsee.results.tables.scores.gather`.
+        baselines: the models to compare with. They are not compared with one another, and the base model is compared with none.
+
+    Returns:
+        One row for each ratio, method, baseline, set, modality, task and metric, with :data:`COLUMNS`.
 
     Raises:
-        ValueError: a method that lacks questions or seeds of a baseline.
+        ValueError: a method lacks questions or seeds of a baseline.
     """
-    methods = [name for name in items["method"].unique() if name not in baselines]
+    methods = [name for name in items["method"].unique() if name not in (*baselines, "base")]
     rows = [row for place in one_column_per_method(items) for row in _compare(*place, methods, baselines)]
     table = pd.DataFrame(
         rows, columns=[name for name in COLUMNS if name not in ("p_holm", "verdict", "over_unlearned")]
     )
-    family = [*_PLACE, "against", *_CELL]
+    family = [*_PLACE, "against", *SCORE]
     table["p_holm"] = table.groupby(family, sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
     clear = table["p_holm"] < LEVEL
     table["verdict"] = np.select([clear & (table["difference"] < 0), clear], ["lower", "higher"], "unclear")
-    forgot = np.where(table["metric"].isin(RISING), "higher", "lower")
+    knows_less = np.where(rises_with_forgetting(table), "higher", "lower")
     table["over_unlearned"] = (
-        (table["against"] == "retain") & table["set"].isin(FORGOTTEN) & (table["verdict"] == forgot)
+        (table["against"] == "retain") & table["set"].isin(FORGOTTEN) & (table["verdict"] == knows_less)
     )
     return table[COLUMNS]
 
 
+def rises_with_forgetting(table: pd.DataFrame) -> pd.Series:
+    """Which rows have a metric that is higher in a model that knows less."""
+    names = [f"{metric.task}/{metric.name}" for metric in METRICS if not metric.higher_is_better]
+    return (table["task"].astype(str) + "/" + table["metric"].astype(str)).isin(names)
+
+
 def one_column_per_method(items: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFrame]]:
-    """Model, ratio and a table of both: a row a question, metric and seed, a column a method, ``person`` a number.
+    """Lay the methods of each model and ratio side by side.
+
+    Args:
+        items: as for :func:`differences`.
+
+    Yields:
+        Model, ratio and table: one row for each question, metric and seed, one column for each method, and ``person``, a number.
 
     Raises:
-        ValueError: a method that was not asked what another was, at the same ratio and seed.
+        ValueError: a method did not answer a question that another method answered, at the same ratio and seed.
     """
     for (model, percent), part in items.groupby(_PLACE, sort=False, observed=True):
         table = part.pivot(
-            index=[*_CELL, "person_id", "question_id", "seed"], columns="method", values="value"
+            index=[*SCORE, "person_id", "question_id", "seed"], columns="method", values="value"
         ).reset_index()
-        table["person"] = pd.factorize(table["person_id"])[0]  # numbers sort faster
+        table["person"] = pd.factorize(table["person_id"])[0]  # numbers sort faster than names
         missing = table.columns[table.isna().any()]
         if len(missing):
             row = table[table[missing[0]].isna()].iloc[0]
@@ -84,20 +94,35 @@ def one_column_per_method(items: pd.DataFrame) -> Iterator[tuple[str, int, pd.Da
         yield str(model), int(str(percent)), table
 
 
-def paired(part: pd.DataFrame, method: str, against: str, scale: float = 1.0) -> Interval:
-    """The mean difference of two columns of a part of :func:`one_column_per_method`, by person and seed."""
+def paired_interval(part: pd.DataFrame, method: str, against: str, scale: float = 1.0) -> Interval:
+    """The interval of the mean difference of two methods, clustered by person and seed.
+
+    Args:
+        part: rows of a table of :func:`one_column_per_method`.
+        method, against: two of its columns.
+        scale: what the values, 0 to 1, are multiplied by.
+    """
     values = (part[method].to_numpy() - part[against].to_numpy()) * scale
     return clustered_interval(values, part["person"].to_numpy(), seeds=part["seed"].to_numpy())
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Holm-corrected p-values; what is NaN stays so and counts for nothing.
+    """Correct p-values for multiple comparisons by Holm's step-down procedure.
 
-    As ``statsmodels.stats.multitest.multipletests``, which collects garbage at every call: ten seconds for a table.
+    The i-th smallest of m p-values is multiplied by m + 1 - i; a corrected value is never below that of a smaller p-value, and never
+    above 1 (Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979,
+    https://www.jstor.org/stable/4615733).
+    ``statsmodels.stats.multitest.multipletests`` gives the same, but starts a garbage collection at every call: ten seconds for a table.
+
+    Args:
+        p: (n,) p-values; NaN stays NaN and does not count as a comparison.
+
+    Returns:
+        (n,) corrected p-values.
     """
     corrected = np.full(len(p), np.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
+    valid = np.flatnonzero(~np.isnan(p))
+    order = valid[np.argsort(p[valid], kind="stable")]
     steps = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
     corrected[order] = np.minimum(steps, 1.0)
     return corrected
@@ -106,15 +131,15 @@ def holm(p: np.ndarray) -> np.ndarray:
 def _compare(
     model: str, percent: int, table: pd.DataFrame, methods: Sequence[str], baselines: Sequence[str]
 ) -> Iterator[tuple[object, ...]]:
-    groups = sorted(table.groupby(_CELL, observed=True), key=lambda group: SETS.index(str(group[0][0])))
+    cells = sorted(table.groupby(list(SCORE), observed=True), key=lambda cell: SETS.index(str(cell[0][0])))
     for method in methods:
         if method not in table:  # a method of another ratio or model
             continue
         for against in baselines:
-            for cell, part in groups:
-                found = paired(part, method, against, 100.0 if cell[-1] == "accuracy" else 1.0)
+            for cell, part in cells:
+                interval = paired_interval(part, method, against, metric_of(str(cell[-2]), str(cell[-1])).scale)
                 yield (
                     *(model, percent, method, against, *map(str, cell)),
-                    *(found.mean, found.low, found.high, found.p_value),
-                    *(part["question_id"].nunique(), found.n_clusters),
+                    *(interval.mean, interval.low, interval.high, interval.p_value),
+                    *(part["question_id"].nunique(), interval.n_clusters),
                 )

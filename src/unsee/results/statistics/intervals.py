@@ -1,4 +1,4 @@
-"""How sure a mean is, when a person's questions are not independent of one another."""
+"""Confidence intervals of means, where the questions about one person are not independent."""
 
 from __future__ import annotations
 
@@ -11,20 +11,26 @@ from scipy.special import stdtr, stdtrit  # t's distribution and quantile; scipy
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, the ends of its interval and its standard error, all in the unit of the values."""
+    """A mean with its confidence interval.
+
+    Attributes:
+        mean, low, high, standard_error: in the unit of the values.
+        n_clusters: the number of people.
+        degrees: degrees of freedom of the t distribution.
+    """
 
     mean: float
     low: float
     high: float
     standard_error: float
     n_clusters: int
-    degrees: float  # of freedom
+    degrees: float
 
     @property
     def p_value(self) -> float:
-        """Two-sided, of the mean being 0; NaN with fewer than two clusters.
+        """The two-sided p-value of a mean of 0; NaN with fewer than two clusters.
 
-        Where every value is the same, t is infinite and says nothing; then the sign test's over the clusters.
+        Where all values are equal the t statistic is infinite; there it is the p-value of the sign test over the clusters.
         """
         if self.n_clusters < 2:
             return float("nan")
@@ -36,29 +42,31 @@ class Interval:
 def clustered_interval(
     values: np.ndarray, clusters: np.ndarray, confidence: float = 0.95, *, seeds: np.ndarray | None = None
 ) -> Interval:
-    """A t interval for the mean of ``values``, clustered.
+    """The t interval of a mean, with standard errors clustered by person.
 
-    The variance is that of the clusters' sums of deviations, with the small-sample factor G / (G - 1); G - 1 degrees
-    of freedom (Miller, "Adding Error Bars to Evals", 2024; the same as a regression on a constant with
-    cluster-robust errors). With 25 people it covers what it says, which a bootstrap of people does not quite.
+    The variance is the sum of squares of the clusters' sums of deviations, divided by n squared, times G / (G - 1) for G clusters; the
+    t distribution has G - 1 degrees of freedom. A regression on a constant with cluster-robust errors gives the same
+    (Miller, "Adding Error Bars to Evals", 2024, https://arxiv.org/abs/2411.00640).
+    With 25 people it covers 95 %; a percentile bootstrap of people covers slightly less.
     The ends are not cut to the range of the values.
 
-    With several seeds, values of one seed are not independent either: the variance is that of two-way clustering
-    (Cameron, Gelbach and Miller, 2011), people's plus seeds' less that of both together, but never below people's;
-    the degrees of freedom are Satterthwaite's for the two parts. Three seeds say little about seeds: where
-    they differ, such an interval is wide.
+    Values of one seed are not independent either. With several seeds the variance is that of two-way clustering: people's plus seeds'
+    minus that of their intersection (Cameron, Gelbach and Miller, "Robust Inference With Multiway Clustering", 2011, section 2,
+    https://doi.org/10.1198/jbes.2010.07136), but never below people's. The degrees of freedom follow Satterthwaite ("An approximate
+    distribution of estimates of variance components", 1946, https://doi.org/10.2307/3002019). Three seeds determine the
+    variance between seeds poorly: where seeds differ, the interval is wide.
 
     Args:
         values: (n,) scores.
-        clusters: (n,) the person of each; anything that sorts.
-        confidence: between 0 and 1.
-        seeds: (n,) the seed of each; with one seed the same as without.
+        clusters: (n,) the person of each value, of any type that sorts.
+        confidence: of the interval, between 0 and 1.
+        seeds: (n,) the seed of each value; a single seed changes nothing.
 
     Returns:
-        The interval; ends and standard error are NaN with fewer than two clusters.
+        The interval. Its ends and standard error are NaN with fewer than two clusters.
 
     Raises:
-        ValueError: no values, or arrays of two lengths.
+        ValueError: there are no values, the arrays differ in length, or the confidence is not between 0 and 1.
     """
     if len(values) != len(clusters) or not len(values):
         raise ValueError(
@@ -71,7 +79,7 @@ def clustered_interval(
     mean = float(np.mean(values))
     if groups < 2:
         return Interval(mean, float("nan"), float("nan"), float("nan"), groups, 0.0)
-    if np.ptp(values) == 0:  # exactly no width, whatever the mean was rounded to
+    if np.ptp(values) == 0:  # width 0 exactly; the mean may be off by rounding
         value = float(values[0])
         return Interval(value, value, value, 0.0, groups, groups - 1.0)
     variance = _variance(values - mean, index)
@@ -84,21 +92,21 @@ def clustered_interval(
 
 
 def _variance(deviations: np.ndarray, index: np.ndarray) -> float:
-    """Of the mean, by the sums of deviations of each cluster."""
+    """The variance of the mean, from the sum of deviations of each cluster."""
     sums = np.bincount(index, weights=deviations)
     groups = len(sums)
     return float(groups / (groups - 1) * np.sum(sums**2)) / len(deviations) ** 2
 
 
 def _crossed(deviations: np.ndarray, people: np.ndarray, seeds: np.ndarray, of_people: float) -> tuple[float, float]:
-    """The variance of the mean over people and seeds, and its degrees of freedom."""
+    """The variance of the mean with two-way clustering, and its degrees of freedom."""
     n_people, n_seeds = int(people.max()) + 1, int(seeds.max()) + 1
     if n_seeds < 2:
         return of_people, n_people - 1.0
     both = np.unique(people * n_seeds + seeds, return_inverse=True)[1]
     of_seeds = max(0.0, _variance(deviations, seeds) - _variance(deviations, both))
     total = of_people + of_seeds
-    if not total:  # deviations that cancel out in every cluster
+    if not total:  # the deviations cancel out in every cluster
         return 0.0, n_people - 1.0
     return total, total**2 / (of_people**2 / (n_people - 1) + of_seeds**2 / (n_seeds - 1))
 
@@ -106,15 +114,19 @@ def _crossed(deviations: np.ndarray, people: np.ndarray, seeds: np.ndarray, of_p
 def bootstrap_t_interval(
     values: np.ndarray, clusters: np.ndarray, confidence: float = 0.95, *, resamples: int = 1999, seed: int = 0
 ) -> Interval:
-    """The same by bootstrap-t: people are drawn with replacement, and t's quantiles are read off the draws.
+    """The bootstrap-t interval of a mean: people are drawn with replacement, and the quantiles of t are those of the draws.
 
-    It does not take the mean to be symmetrically distributed, which helps near 0 and 100 %. Draws without spread
-    have no t and are left out (Efron and Tibshirani, "An Introduction to the Bootstrap", chapter 12).
+    It does not assume that the mean is distributed symmetrically, which matters near 0 and 100 %. Draws without spread have no t and
+    are left out (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 12.5,
+    https://doi.org/10.1201/9780429246593).
 
     Args:
         values, clusters, confidence: as for :func:`clustered_interval`.
-        resamples: how many draws.
-        seed: of the draws.
+        resamples: the number of draws.
+        seed: of the random draws.
+
+    Returns:
+        The interval; that of :func:`clustered_interval` where the values have no spread.
     """
     plain = clustered_interval(values, clusters, confidence)
     if not plain.standard_error > 0:
@@ -136,7 +148,7 @@ def bootstrap_t_interval(
     return Interval(plain.mean, float(low), float(high), plain.standard_error, groups, plain.degrees)
 
 
-#: By their names in the configuration.
+#: The kinds of interval by the value of the configuration's key ``interval``.
 INTERVALS: dict[str, Callable[[np.ndarray, np.ndarray], Interval]] = {
     "cluster_t": clustered_interval,
     "bootstrap_t": bootstrap_t_interval,

@@ -1,6 +1,8 @@
-"""Forgetting and utility of whole models, and how sure they are: everything again without each person in turn.
+"""Forgetting and utility of whole models, with intervals and p-values from the jackknife over people.
 
-Both are made of many means, so that no formula gives their spread; the jackknife does.
+Both are computed from many means, so no simple formula gives their standard error. The jackknife computes them again without each
+person in turn (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 11,
+https://doi.org/10.1201/9780429246593).
 """
 
 from __future__ import annotations
@@ -12,50 +14,68 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
 
-from unsee.results.statistics.differences import FORGOTTEN, holm
+from unsee.results.columns import FORGOTTEN, KEPT, METRICS, SCORE, is_metric
+from unsee.results.statistics.differences import holm
 
-KEPT = ("retain", "celebrity")
-#: What forgetting is made of: (task, metric).
-SHOWN = (("classification", "accuracy"), ("generation", "rouge_l"), ("cloze", "accuracy"))
-#: What utility is made of.
+#: The (task, metric) pairs that utility is the harmonic mean of, as in TOFU's model utility. ``truth`` is max(0, 1 - R), R the truth
+#: ratio.
 UTILITY = (("classification", "probability"), ("classification", "truth"), ("generation", "rouge_l"))
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Of everybody in the first row, then without each person: (1 + people, methods); ``groups`` are strata, (people,)."""
+    """Forgetting and utility of some methods, with everybody and without each person.
+
+    Attributes:
+        forgetting, utility: (1 + people, methods), 0 to 1; first with everybody, then without each person in turn.
+        groups: (people,) the stratum of each person: 0 to forget, 1 celebrity, 2 retained.
+    """
 
     forgetting: np.ndarray
     utility: np.ndarray
     groups: np.ndarray
 
 
+def forgetting_metrics() -> list[tuple[str, str]]:
+    """The (task, metric) pairs that forgetting is computed from."""
+    return [(metric.task, metric.name) for metric in METRICS if metric.forgetting]
+
+
 def measure(table: pd.DataFrame, methods: Sequence[str]) -> Measured:
-    """Forgetting and utility of each method, as :data:`unsee.results.tables.summary.NOTE` defines them.
+    """Compute forgetting and utility of each method.
+
+    Forgetting is 1 - sum |method - retain| / sum |vanilla - retain|, at least 0, over the means of :func:`forgetting_metrics` in each
+    set of forgotten people and modality. It is this project's own.
+    Utility is the harmonic mean over the means of :data:`UTILITY` in each set of kept people and modality. It follows the model
+    utility of TOFU (Maini et al., 2024, section 2.2.1, https://arxiv.org/abs/2401.06121).
 
     Args:
-        table: of one ratio, as :func:`unsee.results.statistics.differences.one_column_per_method` gives it.
-        methods: its columns to measure, with ``vanilla`` and ``retain``.
+        table: of one ratio, see :func:`unsee.results.statistics.differences.one_column_per_method`.
+        methods: the columns to measure, ``vanilla`` and ``retain`` among them.
     """
     table = _with_truth(table, methods)
     n_people = int(table["person"].max()) + 1
-    of_forgotten = table[chosen(table, FORGOTTEN, SHOWN)]
-    forget = _means(of_forgotten, methods, n_people)
-    kept = _means(table[chosen(table, KEPT, UTILITY)], methods, n_people)
+    forgotten = table[table["set"].isin(FORGOTTEN) & is_metric(table, forgetting_metrics())]
+    forgotten_means = _means(forgotten, methods, n_people)
+    kept_means = _means(table[table["set"].isin(KEPT) & is_metric(table, UTILITY)], methods, n_people)
     groups = np.select(
         [
-            np.isin(np.arange(n_people), of_forgotten["person"]),
+            np.isin(np.arange(n_people), forgotten["person"]),
             np.isin(np.arange(n_people), table.loc[table["set"] == "celebrity", "person"]),
         ],
         [0, 1],
         2,
     )
-    forgetting = _forgetting(forget, methods.index("vanilla"), methods.index("retain"))
-    return Measured(forgetting, harmonic(kept), groups)
+    forgetting = _forgetting(forgotten_means, methods.index("vanilla"), methods.index("retain"))
+    return Measured(forgetting, harmonic_mean(kept_means), groups)
 
 
 def interval(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
-    """The ends of a 95 % interval for ``values[0]``; NaN with too few people."""
+    """The ends of the 95 % t interval of ``values[0]``; NaN with too few people.
+
+    Args:
+        values, groups: as for :func:`standard_error`.
+    """
     error, degrees = standard_error(values, groups)
     if degrees < 1 or np.isnan(error):
         return float("nan"), float("nan")
@@ -63,18 +83,21 @@ def interval(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
     return float(values[0]) - half, float(values[0]) + half
 
 
-def p_against_best(values: np.ndarray, own: Sequence[int], groups: np.ndarray) -> dict[int, float]:
-    """Holm-corrected p-value of each method's value against the best method's; none for the best.
+def p_against_best(values: np.ndarray, columns: Sequence[int], groups: np.ndarray) -> dict[int, float]:
+    """Compare each method with the best one.
 
     Args:
-        values: (1 + people, methods), high is good.
-        own: the columns to compare.
-        groups: (people,).
+        values: (1 + people, methods), high is good; see :class:`Measured`.
+        columns: the methods to compare.
+        groups: (people,) strata, see :func:`standard_error`.
+
+    Returns:
+        The Holm-corrected two-sided p-value by column, without the best method's.
     """
-    if len(own) < 2:
+    if len(columns) < 2:
         return {}
-    best = max(own, key=lambda i: values[0, i])
-    others = [i for i in own if i != best]
+    best = max(columns, key=lambda i: values[0, i])
+    others = [i for i in columns if i != best]
     p = []
     for i in others:
         gap = values[:, best] - values[:, i]
@@ -87,11 +110,17 @@ def p_against_best(values: np.ndarray, own: Sequence[int], groups: np.ndarray) -
 
 
 def standard_error(values: np.ndarray, groups: np.ndarray) -> tuple[float, int]:
-    """The jackknife's, and its degrees of freedom: those of the smallest group, who are those to forget.
+    """The jackknife's standard error over strata of people.
+
+    A stratum of n people adds (n - 1) / n times the sum of squared deviations of its values from their mean to the variance
+    (Efron and Tibshirani, 1993, equation 11.5, for one stratum).
 
     Args:
-        values: (1 + people,) the statistic of everybody, then without each person.
-        groups: (people,) the stratum of each: to forget, celebrity, others.
+        values: (1 + people,) a statistic with everybody, then without each person in turn.
+        groups: (people,) the stratum of each person.
+
+    Returns:
+        The standard error, in the unit of ``values``, and the degrees of freedom: people of the smallest stratum minus 1.
     """
     variance, sizes = 0.0, []
     for group in np.unique(groups):
@@ -101,28 +130,22 @@ def standard_error(values: np.ndarray, groups: np.ndarray) -> tuple[float, int]:
     return float(np.sqrt(variance)), min(sizes) - 1
 
 
-def chosen(table: pd.DataFrame, sets: Sequence[str], kinds: Sequence[tuple[str, str]]) -> pd.Series:
-    """Which rows are of these sets and (task, metric) pairs."""
-    names = table["task"].astype(str) + "/" + table["metric"].astype(str)
-    return table["set"].isin(sets) & names.isin([f"{task}/{metric}" for task, metric in kinds])
-
-
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Their ratio; 0 where there is nothing to compare with."""
+    """``above / below``; 0 where ``below`` is 0."""
     out = np.zeros(np.broadcast(above, below).shape)
     np.divide(above, below, out=out, where=below > 0)
     return out
 
 
-def harmonic(parts: np.ndarray) -> np.ndarray:
-    """Harmonic mean over axis 1; 0 where a part is."""
+def harmonic_mean(parts: np.ndarray) -> np.ndarray:
+    """The harmonic mean over axis 1; 0 where a part is 0."""
     with np.errstate(divide="ignore"):
         return np.asarray(1 / (1 / parts).mean(axis=1))
 
 
 def _means(table: pd.DataFrame, methods: Sequence[str], n_people: int) -> np.ndarray:
-    """Means of each cell: (1 + people, cells, methods), of everybody, then without each person in turn."""
-    cells = table.groupby(["set", "modality", "task", "metric"], observed=True).ngroup().to_numpy()
+    """Means of each set, modality, task and metric: (1 + people, cells, methods), with everybody, then without each person."""
+    cells = table.groupby(list(SCORE), observed=True).ngroup().to_numpy()
     people = table["person"].to_numpy()
     sums = np.zeros((n_people, cells.max() + 1, len(methods)))
     counts = np.zeros((n_people, cells.max() + 1))
@@ -135,7 +158,7 @@ def _means(table: pd.DataFrame, methods: Sequence[str], n_people: int) -> np.nda
 
 
 def _with_truth(table: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
-    """The table and, as metric ``truth``, max(0, 1 - R) of every truth ratio R / (1 + R)."""
+    """The table with rows of the metric ``truth`` added: max(0, 1 - R) for each truth ratio, stored as R / (1 + R)."""
     ratios = table[table["metric"] == "truth_ratio"].astype({"metric": str})
     values = ratios[list(methods)].to_numpy(dtype=float)
     with np.errstate(divide="ignore"):
@@ -144,6 +167,6 @@ def _with_truth(table: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
 
 
 def _forgetting(means: np.ndarray, vanilla: int, retain: int) -> np.ndarray:
-    """(1 + people, methods), from cell means (1 + people, cells, methods)."""
+    """(1 + people, methods), from the means (1 + people, cells, methods)."""
     distance = np.abs(means - means[:, :, [retain]]).sum(axis=1)
     return np.asarray(np.maximum(0.0, 1 - ratio(distance, distance[:, [vanilla]])))

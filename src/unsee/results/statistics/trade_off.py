@@ -1,20 +1,22 @@
-"""Methods at equal utility: each unlearned model's update scaled between nothing (vanilla) and all of it.
+"""Methods at equal utility: each unlearned model's update scaled between 0 (vanilla) and 1 (the whole update).
 
-A method that was trained harder forgets more and keeps less, so that single models say little about methods. Scaling the
-update (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022, section 3) gives each a curve at no training.
+A method that was trained harder forgets more and keeps less, so single models say little about methods. Scaling the update gives
+each method a curve without training (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022, section 3,
+https://arxiv.org/abs/2109.01903).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from unsee.evaluation.protocols import Protocol
 from unsee.evaluation.scoring import score_predictions
+from unsee.results.columns import BASELINES, REFERENCES, RunKey, in_order
 from unsee.results.statistics import jackknife
-from unsee.results.statistics.differences import BASELINES, one_column_per_method
+from unsee.results.statistics.differences import one_column_per_method
 
 CURVE_COLUMNS = [
     *("model", "forget_percent", "method", "scale"),
@@ -26,96 +28,103 @@ RANKING_COLUMNS = [
     *("area", "area_low", "area_high", "area_p_against_best"),
 ]
 NOTE = """\
-`forgetting` (0 to 1) is how far a model has come from vanilla to the retain-only model on what is asked about the forgotten
-people; `utility` is what it knows of the others (both as in summary.md), `utility_kept` its share of vanilla's. A method's curve runs
-through its update times each scale, from 0 (vanilla) to 1 (the model), straight between them, on the same questions.
-In the ranking `forgetting` is the most that a method reaches with `utility_kept` of at least the share that is asked for, at
-`scale`. `area` (0 to 1) is the mean of that over all shares from 0 to 1: it does not hang on one of them, nor on a learning rate that was
-too high. `p_against_best` and `area_p_against_best`: p-values of being as good as the best method, Holm-corrected over methods.
-Intervals are 95 %, by leaving out one person at a time (jackknife); they know nothing of the spread between seeds.
+`forgetting` (0 to 1) says how far a model has come from vanilla to the retain-only model on the questions about the forgotten
+people. `utility` is its knowledge of the other people (both as in summary.md), `utility_kept` its share of vanilla's utility.
+A method's curve connects the models at each scale of its update, from 0 (vanilla) to 1 (the whole update), by straight lines, on the
+same questions.
+In the ranking `forgetting` is the most that a method reaches while `utility_kept` is at least the share in the heading, and `scale`
+is where it reaches it. `area` (0 to 1) is the mean of the same over all shares from 0 to 1: it depends neither on one share nor on a
+learning rate that was too high. `p_against_best` and `area_p_against_best` are p-values of being as good as the best method,
+Holm-corrected over methods.
+Intervals are 95 %, from the jackknife over people; they do not include the spread between seeds.
 """
-#: Shares of vanilla's utility that the area is the mean over.
+#: The shares of vanilla's utility that the area is the mean over.
 _SHARES = np.linspace(0, 1, 101)
-
-Run = tuple[int, str, int]
 
 
 def trade_off(
-    items: pd.DataFrame, scaled: Mapping[Run, pd.DataFrame], share: float, methods: Sequence[str] = ()
+    items: pd.DataFrame, scaled: Mapping[RunKey, pd.DataFrame], share: float, methods: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The curves (trade_off.csv) and what they say of the methods (ranking.csv, the best first); see ``NOTE``.
+    """Compute each method's curve and rank the methods at equal utility; see :data:`NOTE`.
+
+    The base model has no place on a curve and is left out.
 
     Args:
-        items: as :func:`unsee.results.tables.scores.gather` gives them, with ``vanilla`` and ``retain``.
-        scaled: ``scale``, ``question_id``, ``metric`` and ``value`` of each run that was asked at other scales, by (ratio,
-            method, seed). Only the questions asked there count; without any, all do, and a curve is a line.
-        share: of vanilla's utility, at which methods are compared; 0 to 1.
-        methods: in the order of the curves; others stand behind.
+        items: one row for each run, question and metric, ``vanilla`` and ``retain`` among the methods, see
+            :func:`unsee.results.tables.scores.gather`.
+        scaled: ``scale``, ``question_id``, ``metric`` and ``value`` of each run that was evaluated at other scales. Only the
+            questions asked there count. Without any, all questions count, and a curve is a straight line.
+        share: of vanilla's utility, 0 to 1, at which methods are compared.
+        methods: the entries of the configuration, in order.
+
+    Returns:
+        The curves (trade_off.csv, with :data:`CURVE_COLUMNS`) and the ranking (ranking.csv, with :data:`RANKING_COLUMNS`), the best
+        method first.
 
     Raises:
-        ValueError: a run that was not asked what another was, at the same ratio.
+        ValueError: a run lacks a question that another run answered, at the same ratio.
     """
-    together, names = _with_scaled(items, scaled)
-    order = [name for name in dict.fromkeys([*methods, *items["method"].unique()]) if name not in BASELINES]
+    all_items, places = _with_scaled(items[items["method"] != "base"], scaled)
+    order = [name for name in in_order(items["method"].unique().tolist(), methods) if name not in REFERENCES]
     curves, ranking = [], []
-    for model, percent, table in one_column_per_method(together):
-        columns = [*BASELINES, *(name for name in names if name in table)]
-        found = jackknife.measure(table, columns)
-        gold, rows = {}, []
-        for method in BASELINES:
-            gold[method] = columns.index(method)
-            rows.append((method, np.nan, gold[method]))
+    for model, percent, table in one_column_per_method(all_items):
+        columns = [*BASELINES, *(name for name in places if name in table)]
+        measured = jackknife.measure(table, columns)
+        vanilla = columns.index("vanilla")
+        points = [(name, np.nan, columns.index(name)) for name in BASELINES]
         paths = {}
         for method in order:
-            own = sorted((scale, columns.index(name)) for name, (m, scale) in names.items() if m == method)
-            if own:
-                paths[method] = [(0.0, gold["vanilla"]), *own]
-                rows += [(method, scale, column) for scale, column in paths[method]]
-        for method, scale, column in rows:
+            path = sorted((scale, columns.index(name)) for name, (m, scale) in places.items() if m == method)
+            if path:
+                paths[method] = [(0.0, vanilla), *path]
+                points += [(method, scale, column) for scale, column in paths[method]]
+        for method, scale, column in points:
             curves.append(
                 {"model": model, "forget_percent": percent, "method": method, "scale": scale}
-                | _ends(found, column)
-                | {"utility_kept": _kept(found, gold["vanilla"])[0, column]}
+                | _with_ends(measured, column)
+                | {"utility_kept": _utility_kept(measured, vanilla)[0, column]}
             )
-        ranking += list(_rank(model, percent, found, paths, share, gold["vanilla"]))
+        ranking += [{"model": model, "forget_percent": percent} | row for row in _rank(measured, paths, share, vanilla)]
     return pd.DataFrame(curves, columns=CURVE_COLUMNS), pd.DataFrame(ranking, columns=RANKING_COLUMNS)
 
 
-def score_rescaled(rescaled: pd.DataFrame, questions: pd.DataFrame, protocol: Protocol | None = None) -> pd.DataFrame:
-    """``scale``, ``question_id``, ``metric`` and ``value`` of one run's answers at several scales.
+def score_rescaled(
+    rescaled: pd.DataFrame, questions: pd.DataFrame, settings: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """Score one run's answers at several scales.
 
     Args:
-        rescaled: rescaled.parquet.
+        rescaled: the run's rescaled.parquet.
         questions: the questions table.
-        protocol: as for :func:`unsee.evaluation.scoring.score_predictions`.
+        settings: as for :func:`unsee.evaluation.scoring.score_predictions`.
+
+    Returns:
+        ``scale``, ``question_id``, ``metric`` and ``value``.
     """
-    asked = questions[questions["question_id"].isin(rescaled["question_id"])]
+    rows = questions[questions["question_id"].isin(rescaled["question_id"])]
     return pd.concat(
-        [score_predictions(part, asked, protocol).assign(scale=scale) for scale, part in rescaled.groupby("scale")],
+        [score_predictions(part, rows, settings).assign(scale=scale) for scale, part in rescaled.groupby("scale")],
         ignore_index=True,
     )
 
 
-def to_markdown(ranking: pd.DataFrame, share: float) -> str:
-    """The ranking to read, with its definitions."""
-    shown = ranking[[name for name in RANKING_COLUMNS if not name.endswith(("_low", "_high"))]].copy()
-    for name in ("forgetting", "area"):
-        ends = zip(ranking[name], ranking[f"{name}_low"], ranking[f"{name}_high"], strict=True)
-        shown[name] = [f"{v:.2f}" if np.isnan(low) else f"{v:.2f} ({low:.2f} to {high:.2f})" for v, low, high in ends]
-    shown = shown.astype(object).where(shown.notna(), None)
-    head = f"Methods at {100 * share:g} % of vanilla's utility.\n\n{NOTE}"
-    return f"{head}\n{shown.to_markdown(index=False, floatfmt='.3f', missingval='–')}\n"
+def note(share: float) -> str:
+    """What stands above the ranking in ranking.md; ``share`` as for :func:`trade_off`."""
+    return f"Methods at {100 * share:g} % of vanilla's utility.\n\n{NOTE}"
 
 
-def reached(utility: np.ndarray, forgetting: np.ndarray, level: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The most forgetting on a curve where utility is at least ``level``, and how far along the curve that is.
+def most_forgetting(
+    utility: np.ndarray, forgetting: np.ndarray, level: float | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The most forgetting on curves where utility is at least ``level``.
 
     Args:
-        utility, forgetting: (n, points) of n curves, straight between points.
-        level: of utility; one, or one a curve.
+        utility, forgetting: (n, points) of n curves, with straight lines between points.
+        level: of utility, for all curves or (n,).
 
     Returns:
-        (n,) forgetting and (n,) places, 0 at the first point and ``points - 1`` at the last; NaN where a curve is nowhere so high.
+        (n,) forgetting, and (n,) positions on the curves, from 0 at the first point to ``points - 1`` at the last. Both are NaN where
+        a curve is below the level everywhere.
     """
     gap = utility - np.reshape(level, (-1, 1))
     start, end = gap[:, :-1], gap[:, 1:]
@@ -124,84 +133,85 @@ def reached(utility: np.ndarray, forgetting: np.ndarray, level: float | np.ndarr
     crossing = forgetting[:, :-1] + part * np.diff(forgetting, axis=1)
     values = np.concatenate([np.where(gap >= 0, forgetting, -np.inf), np.where(crosses, crossing, -np.inf)], axis=1)
     places = np.concatenate([np.broadcast_to(np.arange(gap.shape[1]), gap.shape), np.arange(part.shape[1]) + part], 1)
-    best = values.argmax(axis=1)[:, None]  # the first of equals: the smallest scale
+    best = values.argmax(axis=1)[:, None]  # of equal values the first, at the smallest scale
     most = np.take_along_axis(values, best, 1)[:, 0]
     nowhere = np.isneginf(most)
     return np.where(nowhere, np.nan, most), np.where(nowhere, np.nan, np.take_along_axis(places, best, 1)[:, 0])
 
 
 def _with_scaled(
-    items: pd.DataFrame, scaled: Mapping[Run, pd.DataFrame]
+    items: pd.DataFrame, scaled: Mapping[RunKey, pd.DataFrame]
 ) -> tuple[pd.DataFrame, dict[str, tuple[str, float]]]:
-    """The items of the questions asked at every scale, each scaled model as a method, and what these are called."""
-    names = {name: (name, 1.0) for name in items["method"].unique() if name not in BASELINES}
-    asked = {percent: table["question_id"].unique() for (percent, _, _), table in scaled.items()}
+    """The items with each scaled model as a method of its own, and the method and scale behind each name.
+
+    Where a ratio was evaluated at several scales, only the questions asked there are left.
+    """
+    places = {name: (name, 1.0) for name in items["method"].unique() if name not in REFERENCES}
+    question_ids = {percent: table["question_id"].unique() for (percent, _, _), table in scaled.items()}
     parts = []
     for key, part in items.astype({"method": str}).groupby(["forget_percent", "method", "seed"], sort=False):
         percent, method, seed = int(str(key[0])), str(key[1]), int(str(key[2]))
-        if percent in asked:
-            part = part[part["question_id"].isin(asked[percent])]
+        if percent in question_ids:
+            part = part[part["question_id"].isin(question_ids[percent])]
         parts.append(part)
         if (percent, method, seed) not in scaled:
             continue
         for scale, values in scaled[percent, method, seed].groupby("scale"):
             name = f"{method} at {scale}"
-            names[name] = (method, float(str(scale)))
-            known = part.drop(columns="value").astype({"question_id": str, "metric": str})
-            found = known.merge(values[["question_id", "metric", "value"]], on=["question_id", "metric"])
-            parts.append(found.assign(method=name))
-    return pd.concat(parts, ignore_index=True), names
+            places[name] = (method, float(str(scale)))
+            without_values = part.drop(columns="value").astype({"question_id": str, "metric": str})
+            at_scale = without_values.merge(values[["question_id", "metric", "value"]], on=["question_id", "metric"])
+            parts.append(at_scale.assign(method=name))
+    return pd.concat(parts, ignore_index=True), places
 
 
-def _kept(found: jackknife.Measured, vanilla: int) -> np.ndarray:
-    return jackknife.ratio(found.utility, found.utility[:, [vanilla]])
+def _utility_kept(measured: jackknife.Measured, vanilla: int) -> np.ndarray:
+    return jackknife.ratio(measured.utility, measured.utility[:, [vanilla]])
 
 
-def _ends(found: jackknife.Measured, column: int) -> dict[str, float]:
+def _with_ends(measured: jackknife.Measured, column: int) -> dict[str, float]:
     row: dict[str, float] = {}
-    for name, values in (("forgetting", found.forgetting), ("utility", found.utility)):
-        low, high = jackknife.interval(values[:, column], found.groups)
+    for name, values in (("forgetting", measured.forgetting), ("utility", measured.utility)):
+        low, high = jackknife.interval(values[:, column], measured.groups)
         row |= {name: float(values[0, column]), f"{name}_low": low, f"{name}_high": high}
     return row
 
 
 def _rank(
-    model: str,
-    percent: int,
-    found: jackknife.Measured,
-    paths: Mapping[str, Sequence[tuple[float, int]]],
-    share: float,
-    vanilla: int,
+    measured: jackknife.Measured, paths: Mapping[str, Sequence[tuple[float, int]]], share: float, vanilla: int
 ) -> Iterator[dict[str, object]]:
+    """The rows of the ranking at one ratio.
+
+    Args:
+        measured: every point of every curve.
+        paths: the scales and columns of each method's curve.
+        share: as for :func:`trade_off`.
+        vanilla: the column of vanilla.
+    """
     if not paths:
         return
-    kept = _kept(found, vanilla)
-    at_share, area, where = [], [], {}
+    kept = _utility_kept(measured, vanilla)
+    at_share, area, reached = [], [], {}
     for method, path in paths.items():
         columns = [column for _, column in path]
-        curve = kept[:, columns], found.forgetting[:, columns]
-        most, place = reached(*curve, share)
+        curve = kept[:, columns], measured.forgetting[:, columns]
+        most, place = most_forgetting(*curve, share)
         at_share.append(most)
-        area.append(np.mean([reached(*curve, level)[0] for level in _SHARES], axis=0))
+        area.append(np.mean([most_forgetting(*curve, level)[0] for level in _SHARES], axis=0))
         steps = np.arange(len(path))
-        where[method] = (
-            float(np.interp(place[0], steps, [scale for scale, _ in path])),
-            float(np.interp(place[0], steps, curve[0][0])),
-        )
+        reached[method] = {
+            "scale": float(np.interp(place[0], steps, [scale for scale, _ in path])),
+            "utility_kept": float(np.interp(place[0], steps, curve[0][0])),
+        }
     values = {"forgetting": np.stack(at_share, axis=1), "area": np.stack(area, axis=1)}
-    p = {name: jackknife.p_against_best(both, range(len(paths)), found.groups) for name, both in values.items()}
+    p = {name: jackknife.p_against_best(value, range(len(paths)), measured.groups) for name, value in values.items()}
     for i in np.argsort(-values["forgetting"][0], kind="stable").tolist():
         method = list(paths)[i]
-        row: dict[str, object] = {"model": model, "forget_percent": percent, "method": method}
-        for name, both in values.items():
-            row[name], (row[f"{name}_low"], row[f"{name}_high"]) = (
-                both[0, i],
-                jackknife.interval(both[:, i], found.groups),
-            )
-        scale, at = where[method]
+        row: dict[str, object] = {"method": method, **reached[method]}
+        for name, value in values.items():
+            low, high = jackknife.interval(value[:, i], measured.groups)
+            row |= {name: value[0, i], f"{name}_low": low, f"{name}_high": high}
         yield row | {
             "p_against_best": p["forgetting"].get(i, np.nan),
             "area_p_against_best": p["area"].get(i, np.nan),
-            "scale": scale,
-            "utility_kept": at,
         }

@@ -1,47 +1,61 @@
-"""What each run cost: Snakemake's benchmark files and the loop's own counters, side by side."""
+"""The costs (costs.csv): time and memory of each training job, from Snakemake's benchmark files, and its counters, from its manifest."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-LABELS = ("model", "forget_percent", "method", "seed")
+from unsee.results.columns import REFERENCES, RUN
+
 COUNTERS = ("steps", "examples_seen", "forward_passes", "backward_passes", "adapter_bytes")
-COLUMNS = [*LABELS, "stage", "seconds", "peak_memory_mb", *COUNTERS]
+COLUMNS = [*RUN, "stage", "seconds", "peak_memory_mb", *COUNTERS]
 
 
-def collect(runs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """costs.csv: one row a job.
+@dataclass(frozen=True)
+class TrainedRun:
+    """One model of the table and what its training left behind.
 
-    ``seconds`` is wall-clock time and ``peak_memory_mb`` the most memory held, as Snakemake measured them (over
-    repeats: the mean and the most). A counter that the manifest does not have is missing, not 0; so is the memory
-    of a job too short to be measured.
+    Attributes:
+        model, forget_percent, method, seed: as in the tables.
+        measurement: Snakemake's benchmark file of the job; None for the base model, which was not trained here.
+        manifest: the run's manifest.json; None for the base model.
+    """
 
-    Args:
-        runs: of each job ``model``, ``forget_percent``, ``method``, ``seed``; ``benchmark``, the path of
-            Snakemake's measurement; ``manifest``, the path of the run's, or None; and, if it is not what made the
-            adapter (``finetune`` or ``unlearn``), its ``stage``.
+    model: str
+    forget_percent: int
+    method: str
+    seed: int
+    measurement: Path | None = None
+    manifest: Path | None = None
+
+
+def collect(runs: Sequence[TrainedRun]) -> pd.DataFrame:
+    """The rows of costs.csv.
+
+    Returns:
+        One row for each run, with :data:`COLUMNS`: ``stage`` is ``finetune`` or ``unlearn``; ``seconds`` of wall-clock time and
+        ``peak_memory_mb`` are Snakemake's (with repeats the mean of the times and the largest memory). A counter that the manifest
+        does not have is missing, not 0; so is the memory of a job that was too short to be measured, and everything of the base
+        model.
 
     Raises:
-        ValueError: a file that is not what it should be.
-        FileNotFoundError: a file that is not there.
+        ValueError: a file does not have the expected content.
+        FileNotFoundError: a file is missing.
     """
     rows = [
-        {**{key: run[key] for key in LABELS}, "stage": _stage(run), **_measured(run), **_counters(run)} for run in runs
+        {"model": run.model, "forget_percent": run.forget_percent, "method": run.method, "seed": run.seed}
+        | (_measurement(run.measurement, run.method) if run.measurement else {})
+        | (_counters(run.manifest) if run.manifest else {})
+        for run in runs
     ]
     return pd.DataFrame(rows, columns=COLUMNS).astype({name: "Int64" for name in COUNTERS})
 
 
-def _stage(run: Mapping[str, Any]) -> str:
-    return str(run.get("stage") or ("finetune" if run["method"] in ("vanilla", "retain") else "unlearn"))
-
-
-def _measured(run: Mapping[str, Any]) -> dict[str, float]:
-    path = Path(run["benchmark"])
+def _measurement(path: Path, method: str) -> dict[str, str | float]:
     table = pd.read_csv(path, sep="\t", na_values=["-"])
     absent = [name for name in ("s", "max_rss") if name not in table]
     if absent or table.empty:
@@ -49,13 +63,11 @@ def _measured(run: Mapping[str, Any]) -> dict[str, float]:
             f"{path}: {len(table)} rows of {list(table.columns)}; expected a row with s and max_rss, as Snakemake "
             "measures a job; delete the file and run the job again"
         )
-    return {"seconds": float(table["s"].mean()), "peak_memory_mb": float(table["max_rss"].max())}
+    stage = "finetune" if method in REFERENCES else "unlearn"
+    return {"stage": stage, "seconds": float(table["s"].mean()), "peak_memory_mb": float(table["max_rss"].max())}
 
 
-def _counters(run: Mapping[str, Any]) -> dict[str, int | None]:
-    if run.get("manifest") is None:
-        return dict.fromkeys(COUNTERS)
-    path = Path(run["manifest"])
+def _counters(path: Path) -> dict[str, int | None]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:

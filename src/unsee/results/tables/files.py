@@ -1,7 +1,8 @@
-"""Tables as files: CSV with the same bytes on every machine."""
+"""Tables as files: CSV with the same bytes on every machine, and Markdown to read."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -22,3 +23,27 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     rounded = {name: table[name].astype("float64").round(6) + 0.0 for name in numbers}  # adding 0 turns -0 into 0
     with atomic_write(path) as part:
         table.assign(**rounded).to_csv(part, index=False, float_format="%.6f", lineterminator="\n", encoding="utf-8")
+
+
+def to_markdown(table: pd.DataFrame, note: str, decimals: str | Sequence[str] = ".3f") -> str:
+    """A table in Markdown below a note, with a dash for a missing value.
+
+    Args:
+        table: where columns ``x_low`` and ``x_high`` stand beside ``x``, they are shown with it, to two decimals:
+            ``0.28 (0.21 to 0.35)``.
+        note: what the columns mean.
+        decimals: the number format of all columns or of each.
+    """
+    shown = table[[name for name in table.columns if not name.endswith(("_low", "_high"))]].copy()
+    for name in shown.columns:
+        if f"{name}_low" in table:
+            ends = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
+            shown[name] = [_with_interval(*row) for row in ends]
+    shown = shown.astype(object).where(shown.notna(), None)
+    return f"{note}\n{shown.to_markdown(index=False, floatfmt=decimals, missingval='–')}\n"
+
+
+def _with_interval(value: float, low: float, high: float) -> str | None:
+    if pd.isna(value):
+        return None
+    return f"{value:.2f}" if pd.isna(low) else f"{value:.2f} ({low:.2f} to {high:.2f})"

@@ -1,104 +1,106 @@
-"""The table as LaTeX, with what the paired tests say of its best cells."""
+"""The results table in LaTeX (table3.tex), with marks where the paired tests support them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from jinja2 import Environment, StrictUndefined
 
 from unsee.benchmarks.schema import SETS
-from unsee.results.columns import label
-from unsee.results.statistics.differences import BASELINES, FORGOTTEN, LEVEL, holm, one_column_per_method, paired
+from unsee.results.columns import FORGOTTEN, REFERENCES, SCORE, TABLE_ROW, Metric, table_metrics
+from unsee.results.statistics.differences import LEVEL, holm, one_column_per_method, paired_interval
+from unsee.results.styles import label_of
 
-#: (task, metric) of a column of the table, its name there and its heading here.
-_KINDS = {
-    ("classification", "accuracy"): ("classification", "Class."),
-    ("generation", "rouge_l"): ("rouge_l", "ROUGE-L"),
-    ("cloze", "accuracy"): ("cloze", "Cloze"),
-}
-_CELL = ["set", "modality", "task", "metric"]
-_KEYS = ["model", "forget_percent", "modality", "method"]
+#: A cell of the table: model, ratio, modality, method and column.
+Cell = tuple[str, int, str, str, str]
+
 _MARKED = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "over": r"%s$^\dagger$", "": "%s"}
-_NOTE = r"""% Needs booktabs and multirow. Accuracies in percent, ROUGE-L 0 to 1, means over seeds. Arrows: where better is.
+_HEADINGS = {"model": "Model", "forget_percent": "Ratio", "modality": "Modality", "method": "Method"}
+#: Statements are written <% %> and values << >>, because braces and percent signs belong to LaTeX.
+_TEMPLATE = r"""% Needs booktabs and multirow. Accuracies in percent, ROUGE-L 0 to 1, means over seeds. Arrows: where better is.
 % Bold: better than every other method; underlined: than every other but the best; by paired tests clustered by
 % person, Holm-corrected, at 5 %. Dagger: below the retain-only model by the same test (over-unlearned), and no
 % candidate for best. Cells without a mark: no difference shown.
+\begin{tabular}{<< alignment >>}
+\toprule
+<< sets | join(" & ") >> \\
+<< headings | join(" & ") >> \\
+\midrule
+<% for cells, rule in rows %>
+<< cells | join(" & ") >> \\
+<% if rule %>
+<< rule >>
+<% endif %>
+<% endfor %>
+\bottomrule
+\end{tabular}
 """
 
 
-def marks(items: pd.DataFrame, differences: pd.DataFrame) -> dict[tuple[str, int, str, str, str], str]:
-    """``best``, ``second``, ``over`` or nothing, by (model, ratio, modality, method, column of table3).
+def marks(items: pd.DataFrame, differences: pd.DataFrame) -> dict[Cell, str]:
+    """Mark the cells in which a method is the best (``best``), the second best (``second``) or over-unlearned (``over``).
 
-    Lower is better in ``forget`` and ``test``, among the methods that are not below the retain-only model there
-    (``over``); higher is better elsewhere. The best is marked if paired tests against all other candidates, Holm-corrected,
-    find it better than each; the second likewise against those behind it.
+    In ``forget`` and ``test`` lower is better, among the methods that are not below the retain-only model there (``over``); elsewhere
+    higher is better. The best method is marked if paired tests against all other candidates, Holm-corrected, find it better than
+    each of them; the second best likewise, against those behind it.
 
     Args:
-        items: as :func:`unsee.results.tables.scores.gather` gives them.
-        differences: as :func:`unsee.results.statistics.differences.differences` gives them.
+        items: the table of :func:`unsee.results.tables.scores.gather`.
+        differences: the table of :func:`unsee.results.statistics.differences.differences`.
     """
-    found: dict[tuple[str, int, str, str, str], str] = {}
+    marked: dict[Cell, str] = {}
     over = differences[differences["over_unlearned"]]
-    below = set(over[["model", "forget_percent", "method", *_CELL]].astype(object).itertuples(index=False, name=None))
+    below = set(over[["model", "forget_percent", "method", *SCORE]].astype(object).itertuples(index=False, name=None))
+    metrics = {(metric.task, metric.name): metric for metric in table_metrics()}
     for model, percent, table in one_column_per_method(items):
-        methods = [name for name in items["method"].unique() if name in table and name not in BASELINES]
-        for cell, part in table.groupby(_CELL, observed=True):
-            group, modality, *kind = map(str, cell)
-            if tuple(kind) not in _KINDS:
+        methods = [name for name in items["method"].unique() if name in table and name not in REFERENCES]
+        for score, part in table.groupby(list(SCORE), observed=True):
+            group, modality, *key = map(str, score)
+            if (key[0], key[1]) not in metrics:
                 continue
-            column = f"{group}_{_KINDS[kind[0], kind[1]][0]}"
-            there = {name for name in methods if (model, percent, name, *cell) in below}
-            found |= {(model, percent, modality, name, column): "over" for name in there}
-            sign = -1.0 if group in FORGOTTEN else 1.0
-            left = sorted((name for name in methods if name not in there), key=lambda name: -sign * part[name].mean())
+            metric = metrics[key[0], key[1]]
+            column = f"{group}_{metric.column}"
+            over_here = {name for name in methods if (model, percent, name, *score) in below}
+            marked |= {(model, percent, modality, name, column): "over" for name in over_here}
+            sign = _sign(group, metric)
+            left = sorted((name for name in methods if name not in over_here), key=lambda m: -sign * part[m].mean())
             for mark in ("best", "second"):
                 if len(left) > 1 and _first_is_better(part, left, sign):
-                    found[model, percent, modality, left[0], column] = mark
+                    marked[model, percent, modality, left[0], column] = mark
                 left = left[1:]
-    return found
+    return marked
 
 
-def _first_is_better(part: pd.DataFrame, methods: Sequence[str], sign: float) -> bool:
-    tests = [paired(part, methods[0], other) for other in methods[1:]]
-    p = holm(np.array([test.p_value for test in tests]))
-    return bool((p < LEVEL).all() and all(sign * test.mean > 0 for test in tests))
-
-
-def to_latex(table: pd.DataFrame, marks: dict[tuple[str, int, str, str, str], str]) -> str:
-    """table3.tex: a tabular in the booktabs style, under a comment on how to read it.
+def to_latex(table: pd.DataFrame, marks: Mapping[Cell, str]) -> str:
+    """A tabular in the style of booktabs, under a comment on how to read it.
 
     Args:
-        table: as :func:`unsee.results.tables.table3.table3` gives it.
-        marks: as :func:`marks` gives them.
+        table: the table of :func:`unsee.results.tables.table3.table3`.
+        marks: as from :func:`marks`.
     """
     one_model = table["model"].nunique() == 1
-    head = ["forget_percent", "modality", "method"] if one_model else _KEYS
-    cells = {}
-    for group in SETS:
-        arrow = r"$\downarrow$" if group in FORGOTTEN else r"$\uparrow$"
-        for name, heading in _KINDS.values():
-            column = f"{group}_{name}"
-            keys = table[_KEYS].itertuples(index=False, name=None)
-            shown = [
-                _cell(value, name, marks.get((*key, column), ""))
-                for key, value in zip(keys, table[column], strict=True)
-            ]
-            cells[f"{group.capitalize()} {arrow}", heading] = shown
-    index = pd.MultiIndex.from_frame(_heads(table)[head], names=[None] * len(head))
-    text: str = pd.DataFrame(cells, index=index).style.to_latex(
-        hrules=True,
-        clines="skip-last;index",
-        multicol_align="c",
-        multirow_align="t",
-        column_format="l" * len(head) + "rrr" * len(SETS),
+    keys = [name for name in TABLE_ROW if name != "model" or not one_model]
+    metrics = table_metrics()
+    environment = Environment(
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
     )
-    # The headings stand in the second row of the head; thin rules, and none before the last.
-    headings = " & ".join(_HEADINGS[name] for name in head)
-    text = text.replace("\n" + " & " * len(head), f"\n{headings} & ", 2).replace(headings, " & " * (len(head) - 1), 1)
-    text = re.sub(r"(\\cline\{[-0-9]+\} ?)+\n\\bottomrule", r"\\bottomrule", text)
-    return _NOTE + re.sub(r"\\cline\{1-\d+\}.*", r"\\midrule", text).replace(r"\cline", r"\cmidrule")
+    return environment.from_string(_TEMPLATE).render(
+        alignment="l" * len(keys) + "r" * len(metrics) * len(SETS),
+        sets=[""] * len(keys) + [_set_heading(group, metrics) for group in SETS],
+        headings=[_HEADINGS[name] for name in keys]
+        + [_metric_heading(group, metric) for group in SETS for metric in metrics],
+        rows=list(_rows(table, keys, marks)),
+    )
 
 
 _ESCAPED = str.maketrans(
@@ -114,25 +116,70 @@ _ESCAPED = str.maketrans(
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX prints as it stands, on one line."""
+    """Text that LaTeX prints as it is, on one line."""
     return " ".join(text.translate(_ESCAPED).split())
 
 
-_HEADINGS = {"model": "Model", "forget_percent": "Ratio", "modality": "Modality", "method": "Method"}
+def _sign(group: str, metric: Metric) -> float:
+    """1 where a higher value is better, -1 where a lower one is."""
+    knows = 1.0 if metric.higher_is_better else -1.0
+    return -knows if group in FORGOTTEN else knows
 
 
-def _heads(table: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "model": [escape(name) for name in table["model"]],
-            "forget_percent": [rf"{percent}\,\%" for percent in table["forget_percent"]],
-            "modality": table["modality"].to_numpy(),
-            "method": [escape(label(name)) for name in table["method"]],
-        }
-    )
+def _first_is_better(part: pd.DataFrame, methods: Sequence[str], sign: float) -> bool:
+    tests = [paired_interval(part, methods[0], other) for other in methods[1:]]
+    p = holm(np.array([test.p_value for test in tests]))
+    return bool((p < LEVEL).all() and all(sign * test.mean > 0 for test in tests))
 
 
-def _cell(value: float, name: str, mark: str) -> str:
-    if np.isnan(value):
-        return "--"
-    return _MARKED[mark] % (f"{value:.3f}" if name == "rouge_l" else f"{value:.1f}")
+def _set_heading(group: str, metrics: Sequence[Metric]) -> str:
+    arrow = r"$\downarrow$" if group in FORGOTTEN else r"$\uparrow$"
+    return rf"\multicolumn{{{len(metrics)}}}{{c}}{{{group.capitalize()} {arrow}}}"
+
+
+def _metric_heading(group: str, metric: Metric) -> str:
+    """The heading, with an arrow of its own where the set's arrow points the wrong way for this metric."""
+    if metric.higher_is_better:
+        return metric.heading
+    return metric.heading + (r" $\uparrow$" if group in FORGOTTEN else r" $\downarrow$")
+
+
+def _rows(table: pd.DataFrame, keys: Sequence[str], marks: Mapping[Cell, str]) -> Iterator[tuple[list[str], str]]:
+    """The cells of each row, and the rule below it: a key that repeats is printed once, over all its rows."""
+    rows = table.to_dict("records")
+    # For each row the values of the first key, of the first two, ..., which say where a group of rows ends.
+    groups = [[tuple(row[name] for name in keys[: i + 1]) for i in range(len(keys) - 1)] for row in rows]
+    for at, row in enumerate(rows):
+        before = groups[at - 1] if at else None
+        behind = groups[at + 1] if at + 1 < len(rows) else None
+        cells = []
+        for i, name in enumerate(keys[:-1]):
+            size = sum(other[i] == groups[at][i] for other in groups)
+            text = _key(name, row[name])
+            first = before is None or before[i] != groups[at][i]
+            cells.append((rf"\multirow[t]{{{size}}}{{*}}{{{text}}}" if size > 1 else text) if first else "")
+        cells.append(_key("method", row["method"]))
+        place = tuple(row[name] for name in TABLE_ROW)
+        for group in SETS:
+            for metric in table_metrics():
+                column = f"{group}_{metric.column}"
+                cells.append(_value(row[column], metric, marks.get((*place, column), "")))
+        yield cells, _rule(groups[at], behind)
+
+
+def _rule(here: Sequence[tuple[object, ...]], behind: Sequence[tuple[object, ...]] | None) -> str:
+    """The rule below a row: across the table where the outermost group ends, else from the key that changes to the last key."""
+    if behind is None or here == behind:
+        return ""
+    changed = next(i for i, group in enumerate(here) if group != behind[i])
+    return rf"\cmidrule{{{changed + 1}-{len(here) + 1}}}" if changed else r"\midrule"
+
+
+def _key(name: str, value: object) -> str:
+    if name == "forget_percent":
+        return rf"{value}\,\%"
+    return escape(label_of(str(value)) if name == "method" else str(value))
+
+
+def _value(value: float, metric: Metric, mark: str) -> str:
+    return "--" if np.isnan(value) else _MARKED[mark] % f"{value:.{metric.decimals}f}"

@@ -1,30 +1,35 @@
-"""All runs' scores in one tidy table, and the single answers' in another."""
+"""The scores of all runs: of single answers (scores.parquet), of runs (scores.csv), over seeds (scores_over_seeds.csv)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from unsee.benchmarks.schema import SETS
 from unsee.benchmarks.splits import assign_sets
-from unsee.evaluation.protocols import Protocol, load_protocol
+from unsee.evaluation.protocol import Protocol
+from unsee.evaluation.protocols.load import load_protocol
+from unsee.results.columns import RUN, SCORE, metric_of
 from unsee.results.statistics.intervals import INTERVALS, clustered_interval
 
-_RUN = ["model", "forget_percent", "method", "seed"]
-_CELL = ["set", "modality", "task", "metric"]
-_SCORE = ["value", "low", "high", "n_questions", "n_people"]
-COLUMNS = [*_RUN, *_CELL, *_SCORE]
-OVER_SEEDS_COLUMNS = [*_RUN[:-1], *_CELL, "value", "low", "high", "n_seeds", "n_questions", "n_people"]
-ITEM_COLUMNS = [*_RUN, *_CELL, "person_id", "question_id", "value"]
+COLUMNS = [*RUN, *SCORE, "value", "low", "high", "n_questions", "n_people"]
+OVER_SEEDS_COLUMNS = [*RUN[:-1], *SCORE, "value", "low", "high", "n_seeds", "n_questions", "n_people"]
+ITEM_COLUMNS = [*RUN, *SCORE, "person_id", "question_id", "value"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One model run; vanilla has ``forget_percent`` 0 and counts at every ratio."""
+    """One model of the table and its scored answers.
+
+    Attributes:
+        model, method, seed: as in the tables.
+        forget_percent: the ratio; 0 for the base model and vanilla, which count at every ratio.
+        item_scores: path of the run's item_scores.parquet.
+    """
 
     model: str
     forget_percent: int
@@ -43,19 +48,21 @@ def gather(
     forget_percents: Sequence[int],
     protocol: Protocol | None = None,
 ) -> pd.DataFrame:
-    """scores.parquet: one row a run, ratio, question and metric; ``value`` is 0 to 1.
-
-    Vanilla's answers stand at every ratio, in the sets that they count for there.
+    """The rows of scores.parquet.
 
     Args:
-        runs: in the order in which their rows shall stand.
+        runs: in the order of their rows.
         questions: the questions table.
         splits: the splits table.
-        forget_percents: the ratios at which vanilla's rows stand, in order.
-        protocol: the protocol; by default ours.
+        forget_percents: the ratios at which the rows of the base model and vanilla are repeated, in order.
+        protocol: the protocol; by default this project's own.
+
+    Returns:
+        One row for each run, ratio, question and metric, with :data:`ITEM_COLUMNS`; ``value`` is 0 to 1. A run of ratio 0 stands at
+        every ratio, with the questions that are asked there.
 
     Raises:
-        ValueError: a run has no score, or two, for a question and metric of its sets.
+        ValueError: a run has no score, or two, for a question and metric.
         BenchmarkError: a ratio is not in the splits table.
     """
     percents = {*forget_percents, *(run.forget_percent for run in runs if run.forget_percent)}
@@ -63,79 +70,86 @@ def gather(
     expected = {percent: _expected(questions, splits, percent, protocol) for percent in sorted(percents)}
     frames = []
     for run in runs:
-        items = pd.read_parquet(run.item_scores)
+        item_scores = pd.read_parquet(run.item_scores)
         for percent in forget_percents if run.forget_percent == 0 else [run.forget_percent]:
-            joined = _join(run, percent, expected[percent], items)
-            frames.append(_label(joined, (run.model, percent, run.method, run.seed))[ITEM_COLUMNS])
-    texts = ["model", "method", *_CELL, "person_id", "question_id"]
+            items = _join(run, percent, expected[percent], item_scores)
+            items = items.assign(model=run.model, forget_percent=percent, method=run.method, seed=run.seed)
+            frames.append(items[ITEM_COLUMNS])
+    texts = ["model", "method", *SCORE, "person_id", "question_id"]
     return pd.concat(frames, ignore_index=True).astype(dict.fromkeys(texts, "category"))
 
 
 def summarise(items: pd.DataFrame, interval: str = "cluster_t") -> pd.DataFrame:
-    """scores.csv: one row a run, ratio, set, modality, task and metric.
-
-    Accuracies are in percent, the others 0 to 1. ``low`` and ``high`` are the ends of a 95 % interval for ``value``,
-    clustered by person; NaN where a set has one person.
+    """The rows of scores.csv: means over questions with 95 % intervals, clustered by person.
 
     Args:
-        items: as :func:`gather` gives them.
+        items: the table of :func:`gather`.
         interval: ``cluster_t`` or ``bootstrap_t``.
+
+    Returns:
+        One row for each run, ratio, set, modality, task and metric, with :data:`COLUMNS`: ``value``, ``low`` and ``high`` in the
+        metric's unit; the ends are NaN where a set has one person.
     """
-    items = items.assign(person=pd.factorize(items["person_id"])[0])  # numbers sort faster
-    frames = []
-    for key, part in items.groupby(_RUN, sort=False, observed=True):
-        frames.append(_label(_summary(part, interval), list(key))[COLUMNS])
-    return pd.concat(frames, ignore_index=True)
+    compute = INTERVALS[interval]
+    rows = []
+    for keys, part in _cells(items, RUN):
+        result = compute(_values(part, keys), part["person"].to_numpy())
+        rows.append((*keys, result.mean, result.low, result.high, len(part), result.n_clusters))
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def over_seeds(items: pd.DataFrame) -> pd.DataFrame:
-    """scores_over_seeds.csv: the same over all seeds of a run, whose intervals are of people and seeds crossed.
-
-    With one seed these are the scores of that seed.
+    """The rows of scores_over_seeds.csv: means over questions and seeds, with intervals of people and seeds crossed.
 
     Args:
-        items: as :func:`gather` gives them.
+        items: the table of :func:`gather`.
+
+    Returns:
+        As for :func:`summarise`, over all seeds of a run, with :data:`OVER_SEEDS_COLUMNS`. With one seed the values are that seed's.
     """
-    items = items.assign(person=pd.factorize(items["person_id"])[0])
     rows = []
-    for run, own in items.groupby(_RUN[:-1], sort=False, observed=True):
-        cells = sorted(own.groupby(_CELL, observed=True), key=lambda cell: SETS.index(str(cell[0][0])))
-        for cell, part in cells:
-            scale = 100.0 if cell[-1] == "accuracy" else 1.0
-            seeds = part["seed"].to_numpy()
-            found = clustered_interval(part["value"].to_numpy() * scale, part["person"].to_numpy(), seeds=seeds)
-            n = (part["seed"].nunique(), part["question_id"].nunique(), found.n_clusters)
-            rows.append((*run, *cell, found.mean, found.low, found.high, *n))
+    for keys, part in _cells(items, RUN[:-1]):
+        result = clustered_interval(_values(part, keys), part["person"].to_numpy(), seeds=part["seed"].to_numpy())
+        counts = (part["seed"].nunique(), part["question_id"].nunique(), result.n_clusters)
+        rows.append((*keys, result.mean, result.low, result.high, *counts))
     return pd.DataFrame(rows, columns=OVER_SEEDS_COLUMNS)
 
 
-def collect(
-    runs: Sequence[Run], questions: pd.DataFrame, splits: pd.DataFrame, forget_percents: Sequence[int]
-) -> pd.DataFrame:
-    """:func:`summarise` of :func:`gather`."""
-    return summarise(gather(runs, questions, splits, forget_percents))
+def _cells(items: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[tuple[object, ...], pd.DataFrame]]:
+    """The items of each run and score, with ``person`` as a number, by run and then by set."""
+    items = items.assign(person=pd.factorize(items["person_id"])[0])  # numbers sort faster than names
+    for run, of_run in items.groupby(list(keys), sort=False, observed=True):
+        cells = of_run.groupby(list(SCORE), observed=True)
+        for score, part in sorted(cells, key=lambda cell: SETS.index(str(cell[0][0]))):
+            yield (*run, *score), part
+
+
+def _values(part: pd.DataFrame, keys: Sequence[object]) -> np.ndarray:
+    """The values of a cell in its metric's unit."""
+    return part["value"].to_numpy() * metric_of(str(keys[-2]), str(keys[-1])).scale
 
 
 def _expected(questions: pd.DataFrame, splits: pd.DataFrame, percent: int, protocol: Protocol) -> pd.DataFrame:
-    """Every question and metric that a run at a ratio is scored by."""
+    """Every question and metric by which a run of this ratio is scored."""
     keys = questions[["question_id", "person_id", "origin", "modality", "task"]]
-    left = keys["question_id"].isin(protocol.excluded(keys, splits, percent))
-    asked = keys[~left].assign(set=assign_sets(keys[~left], splits, percent)).dropna(subset="set")
+    excluded = keys["question_id"].isin(protocol.excluded(keys, splits, percent))
+    included = keys[~excluded].assign(set=assign_sets(keys[~excluded], splits, percent)).dropna(subset="set")
     metrics = pd.DataFrame(
         [(task, metric) for task, names in protocol.metrics.items() for metric in names], columns=["task", "metric"]
     )
-    return asked.merge(metrics, on="task")
+    return included.merge(metrics, on="task")
 
 
-def _join(run: Run, percent: int, expected: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+def _join(run: Run, percent: int, expected: pd.DataFrame, item_scores: pd.DataFrame) -> pd.DataFrame:
+    """The expected questions and metrics with their values."""
     key = ["question_id", "metric"]
-    repeated = items[items.duplicated(key)]
+    repeated = item_scores[item_scores.duplicated(key)]
     if len(repeated):
         raise ValueError(
             f"{run.item_scores}, run {run}: {repeated['question_id'].iloc[0]!r} has more than one "
             f"{repeated['metric'].iloc[0]} ({len(repeated)} such); expected one, delete the file and run again"
         )
-    scored = expected.merge(items, on=key, how="left")
+    scored = expected.merge(item_scores, on=key, how="left")
     missing = scored.loc[scored["value"].isna(), "question_id"].unique()
     if len(missing):
         raise ValueError(
@@ -144,19 +158,3 @@ def _join(run: Run, percent: int, expected: pd.DataFrame, items: pd.DataFrame) -
             "predictions.parquet and run again"
         )
     return scored
-
-
-def _label(table: pd.DataFrame, run: Sequence[Any]) -> pd.DataFrame:
-    for name, value in zip(_RUN, run, strict=True):
-        table[name] = value
-    return table
-
-
-def _summary(scored: pd.DataFrame, kind: str) -> pd.DataFrame:
-    rows, find = [], INTERVALS[kind]
-    for cell, part in scored.groupby(_CELL, observed=True):
-        scale = 100.0 if cell[-1] == "accuracy" else 1.0
-        interval = find(part["value"].to_numpy() * scale, part["person"].to_numpy())
-        rows.append((*cell, interval.mean, interval.low, interval.high, len(part), interval.n_clusters))
-    rows.sort(key=lambda row: SETS.index(str(row[0])))
-    return pd.DataFrame(rows, columns=[*_CELL, *_SCORE])

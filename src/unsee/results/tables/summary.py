@@ -1,4 +1,4 @@
-"""A few numbers a method: how well it forgot, what it kept, and both in one."""
+"""The summary (summary.csv): a few numbers for each method. How well did it forget, what did it keep, and both in one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from unsee.results.columns import FORGOTTEN, REFERENCES, in_order, is_metric
 from unsee.results.statistics import jackknife
-from unsee.results.statistics.differences import BASELINES, FORGOTTEN, one_column_per_method
+from unsee.results.statistics.differences import one_column_per_method
 from unsee.results.statistics.forget_quality import forget_quality
 
 COLUMNS = [
@@ -19,79 +20,85 @@ COLUMNS = [
     *("still_known", "over_unlearned", "truth_ratio", "ks", "ks_p"),
 ]
 NOTE = """\
-`combined` (0 to 1) is the harmonic mean of `forgetting` and `utility_kept`: 1 for a model that cannot be told from the
-retain-only one, 0 for one that forgot nothing or kept nothing. `p_against_best`: p-value of being as good as the best method,
-Holm-corrected over methods.
-`forgetting` (0 to 1): 1 - sum |method - retain| / sum |vanilla - retain|, over classification, ROUGE-L and cloze in image and
-text, of `forget` and `test`. Falling below the retain-only model counts against a method as much as staying above.
-`utility` (0 to 1): harmonic mean, over `retain` and `celebrity` in image and text, of the right option's probability, of
-1 - truth ratio R (0 where R > 1) and of ROUGE-L; 0 if any part collapses. `utility_kept` is its share of the retain-only
-model's, at most 1.
-`still_known` and `over_unlearned`: in how many of those cells of `forget` and `test` the method is above, or below, the retain-only
-model by the paired test (Holm-corrected over methods); none of either is the aim, though few people show few differences.
-`truth_ratio` (0 to 1) is R / (1 + R) on `forget`: 0 sure of the truth, 0.5 as sure of falsehoods. `ks` (0 to 1): largest gap between the
-distributions of truth ratios of method and retain-only model; `ks_p` its p-value by permuting people: small says that they differ.
-Intervals are 95 %, by leaving out one person at a time (jackknife); they know nothing of the spread between seeds.
+`combined` (0 to 1) is the harmonic mean of `forgetting` and `utility_kept`: 1 for a model that scores like the retain-only model, 0
+for one that forgot nothing or kept nothing. `p_against_best` is the p-value of being as good as the best method, Holm-corrected over
+methods.
+`forgetting` (0 to 1) is 1 - sum |method - retain| / sum |vanilla - retain|, over classification, ROUGE-L and cloze with image and
+with text, in `forget` and `test`. Scores below the retain-only model's count against a method as much as scores above.
+`utility` (0 to 1) is a harmonic mean, over `retain` and `celebrity` with image and with text, of the right option's probability, of
+1 - truth ratio R (0 where R > 1) and of ROUGE-L; it is 0 if one of them is 0. `utility_kept` is its share of the retain-only model's
+utility, at most 1.
+`still_known` and `over_unlearned` count the scores in `forget` and `test` in which the method is above, or below, the retain-only
+model by the paired test (Holm-corrected over methods). The aim is 0 of both, though few people show few differences.
+`truth_ratio` (0 to 1) is R / (1 + R) on `forget`: 0 where the model is sure of the truth, 0.5 where it is as sure of falsehoods. `ks`
+(0 to 1) is the largest gap between the distributions of truth ratios of the method and of the retain-only model, `ks_p` its p-value
+by permuting people: a small one says that they differ.
+Intervals are 95 %, from the jackknife over people; they do not include the spread between seeds.
 """
 
 
 def summary(items: pd.DataFrame, differences: pd.DataFrame, methods: Sequence[str] = ()) -> pd.DataFrame:
-    """summary.csv: one row a ratio and method; what the columns are is said in ``NOTE``.
+    """Sum each method up; :data:`NOTE` defines the columns.
 
     Args:
-        items: as :func:`unsee.results.tables.scores.gather` gives them, with ``vanilla`` and ``retain``.
-        differences: as :func:`unsee.results.statistics.differences.differences` gives them.
-        methods: in the order of the rows, after ``vanilla`` and ``retain``; others stand behind.
+        items: one row for each run, question and metric, ``vanilla`` and ``retain`` among the methods, see
+            :func:`unsee.results.tables.scores.gather`.
+        differences: the table of :func:`unsee.results.statistics.differences.differences`.
+        methods: the entries of the configuration, in order.
+
+    Returns:
+        One row for each ratio and method, with :data:`COLUMNS`. The reference models have no p-value against the best method and
+        count neither as still knowing nor as over-unlearned.
 
     Raises:
-        ValueError: a method that was not asked what another was.
+        ValueError: a method lacks a question that another one answered.
     """
-    order = list(dict.fromkeys([*BASELINES, *methods, *items["method"].unique()]))
-    rows = [row for place in one_column_per_method(items) for row in _place(*place, differences, order)]
+    order = in_order(items["method"].unique().tolist(), methods)
+    rows = [row for place in one_column_per_method(items) for row in _summarise(*place, differences, order)]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"still_known": "Int64", "over_unlearned": "Int64"})
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """The table to read, with its definitions."""
-    shown = table[[name for name in COLUMNS if not name.endswith(("_low", "_high"))]].copy()
-    for name in ("combined", "forgetting", "utility"):
-        ends = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
-        shown[name] = [f"{v:.2f}" if np.isnan(low) else f"{v:.2f} ({low:.2f} to {high:.2f})" for v, low, high in ends]
-    shown = shown.astype(object).where(shown.notna(), None)
-    return f"{NOTE}\n{shown.to_markdown(index=False, floatfmt='.3f', missingval='–')}\n"
+def compared_scores() -> int:
+    """The number of scores that ``still_known`` and ``over_unlearned`` count: metrics, sets and two modalities."""
+    return len(jackknife.forgetting_metrics()) * len(FORGOTTEN) * 2
 
 
-def _place(
+def _summarise(
     model: str, percent: int, table: pd.DataFrame, differences: pd.DataFrame, order: Sequence[str]
 ) -> Iterator[dict[str, object]]:
+    """The rows of one ratio."""
     methods = [name for name in order if name in table]
-    found = jackknife.measure(table, methods)
-    kept = found.utility[:, [methods.index("retain")]]
-    utility_kept = np.minimum(1.0, jackknife.ratio(found.utility, kept))
-    combined = jackknife.harmonic(np.stack([found.forgetting, utility_kept], axis=1))
-
-    own = [i for i, name in enumerate(methods) if name not in BASELINES]
-    p_against_best = jackknife.p_against_best(combined, own, found.groups)
-    here = differences[
+    measured = jackknife.measure(table, methods)
+    utility_of_retain = measured.utility[:, [methods.index("retain")]]
+    utility_kept = np.minimum(1.0, jackknife.ratio(measured.utility, utility_of_retain))
+    combined = jackknife.harmonic_mean(np.stack([measured.forgetting, utility_kept], axis=1))
+    unlearned = [i for i, name in enumerate(methods) if name not in REFERENCES]
+    p_values = jackknife.p_against_best(combined, unlearned, measured.groups)
+    against_retain = differences[
         (differences["model"].astype(str) == model)
         & (differences["forget_percent"] == percent)
         & (differences["against"] == "retain")
-        & jackknife.chosen(differences, FORGOTTEN, jackknife.SHOWN)
+        & differences["set"].isin(FORGOTTEN)
+        & is_metric(differences, jackknife.forgetting_metrics())
     ]
     ratios = table[(table["set"] == "forget") & (table["metric"] == "truth_ratio")]
     for i, method in enumerate(methods):
         row: dict[str, object] = {"model": model, "forget_percent": percent, "method": method}
-        for name, values in (("combined", combined), ("forgetting", found.forgetting), ("utility", found.utility)):
-            ends = jackknife.interval(values[:, i], found.groups)
-            row[name], (row[f"{name}_low"], row[f"{name}_high"]) = values[0, i], ends
-        verdicts = here.loc[here["method"] == method, "verdict"]
-        known = method not in BASELINES
+        for name, values in (
+            ("combined", combined),
+            ("forgetting", measured.forgetting),
+            ("utility", measured.utility),
+        ):
+            low, high = jackknife.interval(values[:, i], measured.groups)
+            row |= {name: values[0, i], f"{name}_low": low, f"{name}_high": high}
+        verdicts = against_retain.loc[against_retain["method"] == method, "verdict"]
+        is_unlearned = i in unlearned
         ks, ks_p = forget_quality(ratios[method].to_numpy(), ratios["retain"].to_numpy(), ratios["person"].to_numpy())
         yield row | {
-            "p_against_best": p_against_best.get(i, np.nan),
+            "p_against_best": p_values.get(i, np.nan),
             "utility_kept": utility_kept[0, i],
-            "still_known": int((verdicts == "higher").sum()) if known else None,
-            "over_unlearned": int((verdicts == "lower").sum()) if known else None,
+            "still_known": int((verdicts == "higher").sum()) if is_unlearned else None,
+            "over_unlearned": int((verdicts == "lower").sum()) if is_unlearned else None,
             "truth_ratio": ratios[method].mean(),
             "ks": ks,
             "ks_p": ks_p,

@@ -1,4 +1,7 @@
-"""The table that the papers of this field print."""
+"""The results table (table3.csv): the scores that the papers of this field print, one row for each model, ratio, modality and method.
+
+It keeps the name of its file. The source paper's own Table 3, the statistics of its benchmark, is dataset_statistics.csv.
+"""
 
 from __future__ import annotations
 
@@ -7,38 +10,38 @@ from collections.abc import Sequence
 import pandas as pd
 
 from unsee.benchmarks.schema import SETS
+from unsee.results.columns import TABLE_ROW, column_of, in_order, table_metrics
+from unsee.results.tables import files
 
-#: (task, metric) of a column, and the column's name.
-_COLUMNS = {
-    ("classification", "accuracy"): "classification",
-    ("generation", "rouge_l"): "rouge_l",
-    ("cloze", "accuracy"): "cloze",
-}
-_KEYS = ["model", "forget_percent", "modality", "method"]
-_NOTE = """\
+NOTE = """\
 Accuracies in percent (classification: 25 is chance with four options), ROUGE-L 0 to 1; means over seeds.
-`forget` and `test` ask about the forgotten people (`test` in another picture and other words): lower is better,
-down to the `retain` row, a model that never met them. `retain` and `celebrity` ask about everyone else: higher is
-better. 95 % intervals, clustered by person, are in scores.csv.
+`forget` and `test` ask about the forgotten people (`test` with another picture and in other words): lower is better, down to the
+`retain` row, a model that never met them. `retain` and `celebrity` ask about everybody else: higher is better.
+95 % intervals, clustered by person, are in scores.csv.
 """
 
 
-def table3(scores: pd.DataFrame, methods: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row a model, ratio, modality and method; columns ``{set}_{classification,rouge_l,cloze}``.
-
-    Accuracies in percent, ROUGE-L 0 to 1, each the mean over seeds; NaN where nothing was asked.
+def table3(scores: pd.DataFrame, methods: Sequence[str] = ()) -> pd.DataFrame:
+    """Lay the scores of the results table out.
 
     Args:
-        scores: as :func:`unsee.results.tables.scores.collect` gives them.
-        methods: in the order of the rows, after ``vanilla`` and ``retain``; others, and all if not given, stand
-            behind in the order of ``scores``.
+        scores: the table of :func:`unsee.results.tables.scores.summarise`.
+        methods: the entries of the configuration, in order. The reference models stand before them; methods that are not listed
+            stand behind, in the order of ``scores``.
+
+    Returns:
+        One row for each model, ratio, modality and method, with a column ``{set}_{column}`` for each set and each metric of
+        :func:`unsee.results.columns.table_metrics`. Each cell is the mean over seeds, in the metric's unit; NaN where no question
+        was asked.
 
     Raises:
-        ValueError: a score twice for one run, which a mean would hide.
+        ValueError: one run has two values of a score, which a mean would hide.
     """
-    kinds = pd.DataFrame([(*key, kind) for key, kind in _COLUMNS.items()], columns=["task", "metric", "kind"])
-    chosen = scores.merge(kinds, on=["task", "metric"])
-    repeated = chosen[chosen.duplicated([*_KEYS, "seed", "set", "kind"])]
+    keys = list(TABLE_ROW)
+    columns = {(metric.task, metric.name): metric.column for metric in table_metrics()}
+    kinds = pd.DataFrame([(*key, column) for key, column in columns.items()], columns=["task", "metric", "kind"])
+    rows = scores.merge(kinds, on=["task", "metric"])
+    repeated = rows[rows.duplicated([*keys, "seed", "set", "kind"])]
     if len(repeated):
         row = repeated.iloc[0]
         raise ValueError(
@@ -46,26 +49,20 @@ def table3(scores: pd.DataFrame, methods: Sequence[str] | None = None) -> pd.Dat
             f"of {row['set']}, {row['modality']}, {row['kind']} ({len(repeated)} such); expected one, make "
             "scores.csv again"
         )
-    table = chosen.assign(column=chosen["set"] + "_" + chosen["kind"]).pivot_table(
-        index=_KEYS, columns="column", values="value", aggfunc="mean"
+    table = rows.assign(column=rows["set"] + "_" + rows["kind"]).pivot_table(
+        index=keys, columns="column", values="value", aggfunc="mean"
     )
-    order = {
-        "method": _ranks(["vanilla", "retain", *(methods or []), *scores["method"]]),
-        "model": _ranks(scores["model"]),
+    ranks = {
+        "method": {name: i for i, name in enumerate(in_order(scores["method"].tolist(), methods))},
+        "model": {name: i for i, name in enumerate(scores["model"].unique())},
     }
     table = table.reset_index().sort_values(
-        _KEYS, key=lambda column: column.map(order[column.name]) if column.name in order else column
+        keys, key=lambda column: column.map(ranks[column.name]) if column.name in ranks else column
     )
-    columns = [f"{name}_{kind}" for name in SETS for kind in _COLUMNS.values()]
-    return table.reindex(columns=[*_KEYS, *columns]).rename_axis(columns=None).reset_index(drop=True)
+    names = [f"{group}_{column}" for group in SETS for column in columns.values()]
+    return table.reindex(columns=[*keys, *names]).rename_axis(columns=None).reset_index(drop=True)
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """The table to read, under a note on how: accuracies to a tenth, ROUGE-L to a thousandth, a dash for none."""
-    formats = tuple(".3f" if name.endswith("rouge_l") else ".1f" for name in table.columns)
-    shown = table.astype(object).where(table.notna(), None)
-    return f"{_NOTE}\n{shown.to_markdown(index=False, floatfmt=formats, missingval='–')}\n"
-
-
-def _ranks(names: Sequence[str] | pd.Series) -> dict[str, int]:
-    return {name: i for i, name in enumerate(dict.fromkeys(names))}
+    """The table in Markdown, each metric with its own number of decimals."""
+    return files.to_markdown(table, NOTE, [f".{column_of(name).decimals}f" for name in table.columns])

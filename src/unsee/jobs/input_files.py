@@ -1,0 +1,218 @@
+"""Where the benchmark and the base model come from, and which files jobs read of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from unsee.benchmarks import published
+from unsee.benchmarks.shards import find_shards
+
+FOLDER = "results/benchmark"
+#: The synthetic benchmark in MLLMU-Bench's published layout.
+RAW = [
+    f"{FOLDER}/raw/{name}.parquet"
+    for name in (
+        "ft_Data/train-00000-of-00001",
+        "Full_Set/train-00000-of-00001",
+        "Test_Set/train-00000-of-00002",
+        "Test_Set/train-00001-of-00002",
+        "Retain_Set/train-00000-of-00001",
+    )
+]
+#: The canonical tables without the splits.
+TABLES = [f"{FOLDER}/{table}.parquet" for table in ("people", "images", "questions", "training_pairs")]
+QUESTIONS = f"{FOLDER}/questions.parquet"
+#: The tables that tell whether a split can be evaluated.
+SPLIT_TABLES = [f"{FOLDER}/{table}.parquet" for table in ("people", "questions", "training_pairs")]
+#: A package's pretrained decoder as a checkpoint.
+LANGUAGE_MODEL = [f"results/language_model/{name}" for name in ("config.json", "model.safetensors", "tokenizer.json")]
+#: The files of the checkpoint whose vision tower a base model on a pretrained decoder takes.
+TOWER = [f"src/unsee/data/tiny-llava/{name}" for name in ("config.json", "model.safetensors", "processor_config.json")]
+
+
+def split_files(forget_percents: Sequence[int]) -> list[str]:
+    """The splits of these ratios, one file each."""
+    return [f"{FOLDER}/splits/forget{percent}.parquet" for percent in forget_percents]
+
+
+@dataclass(frozen=True)
+class BenchmarkFiles:
+    """The files of the configured benchmark.
+
+    Attributes:
+        section: the section ``benchmark`` of the configuration.
+        root: the project's folder, from which relative paths are read.
+    """
+
+    section: Mapping[str, Any]
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """The benchmark's name."""
+        return str(self.section["name"])
+
+    @property
+    def rule(self) -> str | None:
+        """The rule that writes or fetches the published files; None for a folder that is read as it is."""
+        if self.name == "synthetic":
+            return "write_benchmark"
+        return "fetch_benchmark" if self.section["path"] is None else None
+
+    @property
+    def forget_percents(self) -> list[int]:
+        """The forget ratios in percent, ascending."""
+        return sorted(self.section["forget_percents"])
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits of all ratios."""
+        return split_files(self.forget_percents)
+
+    @property
+    def ratios_of_tables(self) -> list[int]:
+        """The ratios that people, images and questions depend on; none where they are the same at every ratio."""
+        return [] if published.same_at_every_ratio(self.name) else self.forget_percents
+
+    @property
+    def folder(self) -> str | None:
+        """The folder with the benchmark's published layout; None if it is fetched."""
+        if self.name == "synthetic":
+            return f"{FOLDER}/raw"
+        path = self.section["path"]
+        return os.path.normpath(self.root / path) if path else None
+
+    def published_files(self, forget_percent: int | None = None) -> list[str]:
+        """The published files that the tables are read from, or those that the splits of one ratio are read from.
+
+        Args:
+            forget_percent: the ratio of the splits in percent; None for the tables.
+
+        Returns:
+            The files; the record of the download for a fetched benchmark; none for the splits of the synthetic
+            benchmark, which are drawn.
+        """
+        if self.name == "synthetic":
+            return [] if forget_percent else RAW
+        if self.folder is None:
+            return [self.record]
+        if forget_percent:
+            folders = published.folders(self.name, [forget_percent])
+            names = [name for name, percent in folders.items() if percent]
+        else:
+            names = list(published.folders(self.name, self.ratios_of_tables))
+        return [str(path) for name in names for path in find_shards(Path(self.folder) / name)]
+
+    @property
+    def record(self) -> str:
+        """The record of the download, which says what was fetched."""
+        return f"{FOLDER}/published.json"
+
+    @property
+    def patterns(self) -> list[str]:
+        """Patterns of the files to fetch: those of every published ratio, so that another ratio fetches nothing anew."""
+        folders = published.folders(self.name, published.PERCENTS.get(self.name, []))
+        return [f"{folder}/train-*" for folder in folders]
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The files of the configured base model.
+
+    Attributes:
+        section: the section ``model`` of the configuration.
+        pretraining: the section ``pretraining``.
+        root: the project's folder, from which relative paths are read.
+    """
+
+    section: Mapping[str, Any]
+    pretraining: Mapping[str, Any]
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """The model's name in result paths."""
+        return str(self.section["name"])
+
+    @property
+    def folder(self) -> str:
+        """The folder of the base model's files that jobs make: a pretrained checkpoint, or the record of the download."""
+        return f"results/base/{self.name}"
+
+    @property
+    def record(self) -> str:
+        """The record of the download, which says which commit was fetched."""
+        return f"{self.folder}/published.json"
+
+    @property
+    def built_files(self) -> list[str]:
+        """The files of a base model that is pretrained here."""
+        return [f"{self.folder}/config.json", f"{self.folder}/model.safetensors"]
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the base model is pretrained here."""
+        return bool(self.section["build"])
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """What a job needs to load the model: name, family, dtype and path.
+
+        ``path`` is a folder, or the name of a published checkpoint. A published one has also its ``revision`` and the
+        ``record`` of the download, which holds the commit if the revision is null.
+        """
+        spec = {key: self.section[key] for key in ("name", "family", "dtype")}
+        if self.is_built:
+            return spec | {"path": self.folder}
+        local = os.path.normpath(self.root / self.section["path"])
+        if os.path.isdir(local):
+            return spec | {"path": local}
+        return spec | {
+            "path": self.section["path"],
+            "revision": self.section["revision"],
+            "record": self.record,
+        }
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether the base model is a published checkpoint that is fetched."""
+        return "record" in self.spec
+
+    @cached_property
+    def files(self) -> list[str]:
+        """The checkpoint's files, or the record of the download."""
+        if self.is_built:
+            return self.built_files
+        if self.is_fetched:
+            return [self.record]
+        # A model card changes no result.
+        paths = (path for path in Path(self.spec["path"]).glob("*") if path.is_file() and path.suffix != ".md")
+        return sorted(map(str, paths))
+
+    @property
+    def rules(self) -> list[str]:
+        """The rules that make or fetch the base model."""
+        if self.is_built:
+            return ["convert_language_model", "pretrain_base"] if self.language_model else ["pretrain_base"]
+        return ["fetch_model"] if self.is_fetched else []
+
+    @property
+    def bystanders(self) -> list[str]:
+        """The file of portraits that the base model is pretrained on, if there is one."""
+        file = self.pretraining["bystanders"]
+        return [os.path.normpath(self.root / file)] if self.is_built and file else []
+
+    @property
+    def language_model(self) -> list[str]:
+        """The pretrained decoder that the base model is built on, if there is one."""
+        return LANGUAGE_MODEL if self.is_built and self.pretraining["language_model"] else []
+
+    @property
+    def tower(self) -> list[str]:
+        """The checkpoint whose vision tower a base model on a pretrained decoder takes."""
+        return [str(self.root / file) for file in TOWER] if self.language_model else []

@@ -1,0 +1,199 @@
+"""The runs of the table and the files of each: what they read, where their results lie, what the tables are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from unsee.jobs import input_files
+from unsee.jobs.config import Entry
+from unsee.jobs.input_files import BenchmarkFiles, ModelFiles
+from unsee.jobs.runs import RUN, Run, evaluated_runs, table_runs
+
+#: The figures of the report, see :mod:`unsee.results.page.write_report`.
+FIGURES = ("agreement", "costs", "modalities", "portraits", "ratios", "trade_off", "training")
+#: The tables that the report shows.
+REPORT_TABLES = [
+    f"results/{name}.csv"
+    for name in (
+        *("scores", "scores_over_seeds", "summary", "table3", "differences"),
+        *("costs", "dataset_statistics", "ranking"),
+    )
+]
+ADAPTER = ("adapter/adapter_config.json", "adapter/adapter_model.safetensors")
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The runs and files of one configuration.
+
+    Attributes:
+        config: a configuration that :func:`unsee.jobs.config_checks.check` has passed.
+        entries: its unlearning rows by name, see :func:`unsee.jobs.config.resolve`.
+        root: the project's folder as seen from the working directory.
+        config_files: the files that were merged, the project's own first.
+    """
+
+    config: Mapping[str, Any]
+    entries: Mapping[str, Entry]
+    root: Path
+    config_files: Sequence[Path] = ()
+
+    @property
+    def protocol(self) -> str:
+        """The name of the evaluation's protocol."""
+        return str(self.config["evaluation"]["protocol"])
+
+    # Files
+
+    @cached_property
+    def benchmark(self) -> BenchmarkFiles:
+        """The files of the benchmark."""
+        return BenchmarkFiles(self.config["benchmark"], self.root)
+
+    @cached_property
+    def model(self) -> ModelFiles:
+        """The files of the base model."""
+        return ModelFiles(self.config["model"], self.config["pretraining"], self.root)
+
+    @property
+    def portraits(self) -> str:
+        """The portraits of the synthetic benchmark's people."""
+        return str(self.root / "src/unsee/data/portraits.parquet")
+
+    @property
+    def page_files(self) -> list[str]:
+        """The template, styles and scripts of the report."""
+        folder = self.root / "src/unsee/data/report"
+        return sorted(str(path) for path in folder.rglob("*") if path.is_file())
+
+    def files(self, runs: Iterable[Run], *names: str) -> list[str]:
+        """The files of these names of every run, below ``results/models``."""
+        return [f"results/models/{self.run_path(run)}/{name}" for run in runs for name in names]
+
+    def run_path(self, run: Run) -> str:
+        """A run's folder below ``results/models`` and ``results/jobs/{rule}``."""
+        return RUN.format(**run.wildcards(self.model.name))
+
+    # Runs
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """Every model of the table."""
+        return table_runs(self.config["benchmark"]["forget_percents"], list(self.entries), self.config["seeds"])
+
+    @property
+    def trained_runs(self) -> list[Run]:
+        """Every run but those of the base model."""
+        return [run for run in self.runs if run.training_rule]
+
+    @cached_property
+    def evaluated_runs(self) -> list[Run]:
+        """Every run as it is evaluated, see :func:`unsee.jobs.runs.evaluated_runs`."""
+        percents = self.config["benchmark"]["forget_percents"]
+        return evaluated_runs(self.runs, percents, prompts_depend_on_ratio=self.protocol != "unsee")
+
+    @property
+    def rescaled_runs(self) -> list[Run]:
+        """The unlearned models that are evaluated at other scales than 1 too."""
+        return [run for run in self.runs if run.method in self.entries and self.config["trade_off"]["scales"]]
+
+    @property
+    def anchor_predictions(self) -> str:
+        """The answers of the base model whose score is compared with a known figure."""
+        run = Run(self.config["anchor"]["forget_percent"], "base", self.config["seeds"][0])
+        return self.files([run], "predictions.parquet")[0]
+
+    @property
+    def method_pattern(self) -> str:
+        """A regular expression of the names of the unlearning rows."""
+        return "|".join(self.entries) or "no method"
+
+    # What a run needs of other runs
+
+    def training_splits(self, run: Run) -> list[str]:
+        """The splits that a run is trained by: none for vanilla, which learns everyone."""
+        return input_files.split_files([run.forget_percent] if run.forget_percent else [])
+
+    def evaluated_percents(self, run: Run) -> list[int]:
+        """The ratios whose questions a run answers: its own, or all for base and vanilla."""
+        return [run.forget_percent] if run.forget_percent else self.benchmark.forget_percents
+
+    def evaluation_splits(self, run: Run) -> list[str]:
+        """The splits of these ratios."""
+        return input_files.split_files(self.evaluated_percents(run))
+
+    def adapter(self, run: Run) -> str:
+        """The folder of a run's adapter."""
+        return f"results/models/{self.run_path(run)}/adapter"
+
+    def vanilla(self, run: Run) -> str:
+        """The adapter that a run's unlearning starts from."""
+        return self.adapter(Run(0, "vanilla", run.seed))
+
+    def reference(self, run: Run) -> str | None:
+        """The adapter of the model that a run's method is compared with while it trains; None if it needs none."""
+        entry = self.entries[run.method]
+        if entry.method.needs.reference != "retain_only":
+            return None
+        if entry.settings.get("reference_model") == "vanilla":
+            return self.vanilla(run)
+        return self.adapter(Run(run.forget_percent, "retain", run.seed))
+
+    def adapters(self, run: Run) -> list[str]:
+        """The adapters that make a run's model, in the order in which they are put on the base."""
+        if run.method == "base":
+            return []
+        if run.method == "vanilla":
+            return [self.vanilla(run)]
+        return [self.vanilla(run), self.adapter(run)] if run.method in self.entries else [self.adapter(run)]
+
+    def vanilla_files(self, run: Run) -> list[str]:
+        """The files of the adapter that a run's unlearning starts from."""
+        return _adapter_files([self.vanilla(run)])
+
+    def reference_files(self, run: Run) -> list[str]:
+        """The files of the reference's adapter."""
+        folder = self.reference(run)
+        return _adapter_files([folder] if folder else [])
+
+    def adapter_files(self, run: Run) -> list[str]:
+        """The files of the adapters that make a run's model."""
+        return _adapter_files(self.adapters(run))
+
+    # What the tables are made of
+
+    @property
+    def training_times(self) -> list[str]:
+        """Snakemake's measurement of every training job."""
+        return [f"results/jobs/{run.training_rule}/{self.run_path(run)}.tsv" for run in self.trained_runs]
+
+    @cached_property
+    def parts(self) -> list[str]:
+        """Every file that the scores rest on, from the benchmark to the scores of single questions."""
+        trained = self.files(self.trained_runs, *ADAPTER, "metrics.parquet", "manifest.json")
+        evaluated = self.files(self.evaluated_runs, "predictions.parquet", "item_scores.parquet")
+        return [*input_files.TABLES, *self.benchmark.splits, *trained, *evaluated]
+
+    def rests_on(self, rule: str) -> list[str]:
+        """The files without which the results of a rule that gathers are worth nothing; none for other rules."""
+        more = {
+            "scores": [],
+            "tables": ["results/scores.csv", *self.training_times],
+            "summary": ["results/scores.csv", "results/scores.parquet"],
+            "trade_off": ["results/scores.parquet"],
+            "report": ["results/scores.parquet", *REPORT_TABLES],
+        }
+        return [*self.parts, *more[rule]] if rule in more else []
+
+
+def figure_files(names: Iterable[str]) -> list[str]:
+    """The files of the figures of these names."""
+    return [f"results/figures/{name}.{suffix}" for name in names for suffix in ("pdf", "svg", "png")]
+
+
+def _adapter_files(folders: Iterable[str]) -> list[str]:
+    return [str(Path(folder).parent / name) for folder in folders for name in ADAPTER]

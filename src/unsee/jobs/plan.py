@@ -1,0 +1,307 @@
+"""The parameters, receipts and resources of every rule's jobs under one configuration.
+
+The rules (``workflow/rules/*.smk``) name what is computed here. Nothing here imports Snakemake or torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unsee.benchmarks.published import REPOSITORIES
+from unsee.core.sources import digests
+from unsee.evaluation import protocols
+from unsee.jobs import config_checks, receipts
+from unsee.jobs.config import ConfigError, plain, resources_of
+from unsee.jobs.job_hash import job_hash
+from unsee.jobs.layout import Layout
+from unsee.jobs.runs import Run
+
+#: A parameter: its value, or a function of the run that a job's wildcards name.
+Parameter = Any | Callable[[Run], Any]
+Wildcards = Mapping[str, str]
+
+#: Rules whose jobs run the script of another rule.
+SCRIPTS = {"train_reference": "finetune"}
+#: Sections of the configuration that depend on the machine and change no result.
+MACHINE = ("checkpoint", "cluster", "resources")
+#: Rules whose results compare the likelihoods of options, which only the protocol ``unsee`` measures.
+NEED_LIKELIHOODS = ("summary", "trade_off")
+#: The protocol that the known figures of the section ``anchor`` were measured by.
+ANCHOR_PROTOCOL = "mllmu-official"
+
+
+class Plan(Layout):
+    """The workflow under one configuration."""
+
+    def params(self, rule: str) -> dict[str, Callable[[Wildcards], Any]]:
+        """The parameters of a rule's jobs by name, each a function of the wildcards, and the ``job_hash`` of them all.
+
+        Snakemake runs a job again when its parameters differ from those that its outputs were made with. So everything in
+        configuration and code that decides the outputs is a parameter.
+        """
+
+        def function(name: str) -> Callable[[Wildcards], Any]:
+            return lambda wildcards: self._values(rule, _mapping(wildcards))[name]
+
+        functions = {name: function(name) for name in ["code", *PARAMETERS[rule](self)]}
+        return functions | {"job_hash": lambda wildcards: self.job_hash(rule, _mapping(wildcards))}
+
+    def job_hash(self, rule: str, wildcards: Wildcards) -> str:
+        """The hash of the job of these wildcards, see :func:`unsee.jobs.job_hash.job_hash`."""
+        return job_hash(rule, wildcards, self._values(rule, wildcards))
+
+    def _values(self, rule: str, wildcards: Wildcards) -> dict[str, Any]:
+        """The parameters of the job of these wildcards."""
+        script = self.root / f"workflow/scripts/{SCRIPTS.get(rule, rule)}.py"
+        parameters = {"code": _code(script, self.root / "src/unsee")} | PARAMETERS[rule](self)
+        return {name: value(Run.of(wildcards)) if callable(value) else value for name, value in parameters.items()}
+
+    def method_code(self, run: Run) -> list[str]:
+        """The file of a run's method and what it imports of the library, each with the digest of its code."""
+        return _code(self.entries[run.method].method.source, self.root / "src/unsee")
+
+    def protocol_settings(self, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+        """The evaluation's protocol and its settings, without some of them."""
+        keys = [key for key in protocols.SETTINGS[self.protocol] if key not in leave_out]
+        return {key: self.config["evaluation"][key] for key in ("protocol", *keys)}
+
+    def pretraining_settings(self) -> dict[str, Any]:
+        """The settings of the base model's pretraining; the files that it reads are inputs."""
+        settings: dict[str, Any] = plain(self.config["pretraining"])
+        return {key: value for key, value in settings.items() if key not in ("bystanders", "language_model")}
+
+    def table_configuration(self) -> Any:
+        """The part of the configuration that decides the table, for the table's manifest."""
+        keys = ["benchmark", "model", "seeds", "finetune", "evaluation"]
+        keys += ["pretraining"] if self.model.is_built else []
+        methods = {
+            name: {"method": entry.method.name, "settings": entry.settings} for name, entry in self.entries.items()
+        }
+        shown = plain({key: self.config[key] for key in keys} | {"methods": methods})
+        del shown["evaluation"]["batch_size"]
+        return receipts.portable(shown)
+
+    def report_configuration(self) -> str:
+        """The configuration as YAML, without what depends on the machine."""
+        kept = {key: value for key, value in self.config.items() if key not in MACHINE}
+        return yaml.safe_dump(receipts.portable(plain(kept)), sort_keys=True, allow_unicode=True)
+
+    # Receipts
+
+    @staticmethod
+    def receipt(rule: str, name: str = "") -> str:
+        """The receipt of a job, which lies beside its log; ``name`` is the log's below the rule's folder."""
+        return f"results/jobs/{'/'.join(filter(None, [rule, name]))}.json"
+
+    def receipt_of(self, rule: str, wildcards: Wildcards) -> str:
+        """The receipt of the job of these wildcards."""
+        if "method" in wildcards:
+            return self.receipt(rule, self.run_path(Run.of(wildcards)))
+        percent = wildcards.get("forget_percent")
+        return self.receipt(rule, f"forget{percent}" if percent else "")
+
+    @cached_property
+    def receipts(self) -> dict[str, str]:
+        """The receipt of every job that the scores rest on, and the hash that the job has today."""
+        return {self.receipt_of(rule, wildcards): self.job_hash(rule, wildcards) for rule, wildcards in self._jobs()}
+
+    def _jobs(self) -> Iterator[tuple[str, dict[str, str]]]:
+        """Rule and wildcards of every job that the scores rest on."""
+        for rule in [self.benchmark.rule, "load_benchmark", *self.model.rules]:
+            if rule:
+                yield rule, {}
+        for percent in self.benchmark.forget_percents:
+            yield "split_benchmark", {"forget_percent": str(percent)}
+        for run in self.trained_runs:
+            yield str(run.training_rule), run.wildcards(self.model.name)
+        for run in self.evaluated_runs:
+            for rule in ("predict", "score"):
+                yield rule, run.wildcards(self.model.name)
+
+    def table_receipts(self) -> dict[str, str]:
+        """The same with the receipt of the scores, for the table."""
+        return self.receipts | {self.receipt("scores"): self.job_hash("scores", {})}
+
+    # Resources
+
+    def threads_of(self, rule: str) -> int:
+        """The number of threads of a rule's jobs."""
+        return int(resources_of(self.config, rule)["threads"])
+
+    def resources_of(self, rule: str) -> dict[str, Any]:
+        """The other resources of a rule's jobs, by the names that Snakemake and its executors for Slurm and LSF know.
+
+        The time grows with every attempt: a job that was stopped for taking too long gets more. A value of null is left
+        out.
+        """
+        entry = {**self.config["cluster"], **resources_of(self.config, rule)}
+        gpu, model, minutes = entry["gpu"], entry["gpu_model"], entry["runtime"]
+        resources = {
+            "mem_mb": entry["mem_mb"],
+            "gpu": gpu,
+            "runtime": lambda wildcards, attempt: minutes * attempt,
+            "gpu_model": model if gpu else None,
+            "slurm_partition": entry["partition"],
+            "slurm_account": entry["account"],
+            "qos": entry["qos"],
+            "lsf_queue": entry["partition"],
+            "lsf_project": entry["account"],
+            "lsf_extra": f"-gpu num={gpu}{f':gmodel={model}' if model else ''}" if gpu else None,
+        }
+        return {name: value for name, value in resources.items() if value is not None}
+
+    # Refusals of what is run on request only
+
+    def check_request(self, rule: str) -> None:
+        """Refuse a rule that this configuration has no use for or no memory for.
+
+        Raises:
+            ConfigError: the reason, with the key and what to set.
+        """
+        if rule in NEED_LIKELIHOODS and self.protocol != "unsee":
+            raise ConfigError(
+                f"config.yaml: evaluation.protocol is '{self.protocol}', and the summary (and what is made of it) "
+                "compares likelihoods of options; expected unsee, or results/table3.csv as the target"
+            )
+        if rule == "anchor_check":
+            self._check_anchor()
+        if rule == "rescale":
+            config_checks.check_memory(rule, self.config, self.entries, self.root, self.config_files)
+
+    def _check_anchor(self) -> None:
+        if self.protocol != ANCHOR_PROTOCOL:
+            raise ConfigError(
+                f"config.yaml: evaluation.protocol is '{self.protocol}', and the figures of the section anchor were measured "
+                f"by {ANCHOR_PROTOCOL}; expected evaluation.protocol: {ANCHOR_PROTOCOL}"
+            )
+        percent, percents = self.config["anchor"]["forget_percent"], self.config["benchmark"]["forget_percents"]
+        if percent not in percents:
+            raise ConfigError(
+                f"config.yaml: anchor.forget_percent is {percent}; expected one of benchmark.forget_percents, {percents}"
+            )
+
+    def check_model_name(self, wildcards: Wildcards) -> None:
+        """Refuse a target under the name of another model, whose answers it would not have.
+
+        Raises:
+            ConfigError: the name is not that of the configuration.
+        """
+        requested = wildcards.get("model", self.model.name)
+        if requested != self.model.name:
+            raise ConfigError(
+                f"results/models/{requested}: model.name is '{self.model.name}', and a file under another name would have its "
+                f"answers; expected results/models/{self.model.name}, or the configuration of {requested}"
+            )
+
+
+@cache
+def _code(script: Path, library: Path) -> list[str]:
+    """A script and what it imports of the library, each with the digest of its code; computed once a plan."""
+    return digests(script, library)
+
+
+def _mapping(wildcards: Any) -> dict[str, str]:
+    """Snakemake's wildcards, a list with names, as a dictionary."""
+    return dict(wildcards.items())
+
+
+def _training(plan: Plan) -> dict[str, Parameter]:
+    return {"model": plan.model.spec, "settings": plain(plan.config["finetune"])}
+
+
+#: What the jobs of each rule are made of, besides their code and their inputs.
+PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
+    "write_benchmark": lambda plan: {
+        "settings": {key: plan.config["benchmark"][key] for key in ("people", "celebrities", "seed")},
+    },
+    "fetch_benchmark": lambda plan: {
+        "repository": REPOSITORIES.get(plan.benchmark.name),
+        "revision": plan.config["benchmark"]["revision"],
+        "patterns": plan.benchmark.patterns,
+    },
+    "load_benchmark": lambda plan: {
+        "name": plan.benchmark.name,
+        "folder": plan.benchmark.folder,
+        "forget_percents": plan.benchmark.ratios_of_tables,
+    },
+    "split_benchmark": lambda plan: {
+        "name": plan.benchmark.name,
+        "folder": plan.benchmark.folder,
+        "seed": plan.config["benchmark"]["seed"] if plan.benchmark.name == "synthetic" else None,
+    },
+    "convert_language_model": lambda plan: {},
+    "pretrain_base": lambda plan: {
+        "family": plan.config["model"]["family"],
+        "settings": plan.pretraining_settings(),
+    },
+    "fetch_model": lambda plan: {
+        "repository": plan.config["model"]["path"],
+        "revision": plan.config["model"]["revision"],
+        "family": plan.config["model"]["family"],
+    },
+    "finetune": _training,
+    "train_reference": _training,
+    "unlearn": lambda plan: {
+        "method_code": plan.method_code,
+        "model": plan.model.spec,
+        "vanilla": plan.vanilla,
+        "reference": plan.reference,
+        "method": lambda run: plan.entries[run.method].method.name,
+        "settings": lambda run: plan.entries[run.method].settings,
+    },
+    "predict": lambda plan: {
+        "model": plan.model.spec,
+        "adapters": plan.adapters,
+        "forget_percents": plan.evaluated_percents,
+        "settings": plan.protocol_settings(leave_out=protocols.ONLY_SCORES),
+    },
+    "score": lambda plan: {
+        "settings": plan.protocol_settings(leave_out=protocols.ONLY_ANSWERS),
+    },
+    "anchor_check": lambda plan: {
+        "figures": plain(plan.config["anchor"]),
+    },
+    "rescale": lambda plan: {
+        "model": plan.model.spec,
+        "adapters": plan.adapters,
+        "scales": sorted(plan.config["trade_off"]["scales"]),
+        "others": plan.config["trade_off"]["others"],
+        "settings": plan.protocol_settings(leave_out=protocols.ONLY_SCORES),
+    },
+    "trade_off": lambda plan: {
+        "runs": [tuple(run) for run in plan.rescaled_runs],
+        "methods": list(plan.entries),
+        "utility": plan.config["trade_off"]["utility"],
+        "settings": plan.protocol_settings(leave_out=protocols.ONLY_ANSWERS),
+    },
+    "scores": lambda plan: {
+        "receipts": plan.receipts,
+        "model": plan.model.name,
+        "runs": [tuple(run) for run in plan.evaluated_runs],
+        "forget_percents": plan.benchmark.forget_percents,
+        "interval": plan.config["interval"],
+        "settings": plan.protocol_settings(),
+    },
+    "tables": lambda plan: {
+        "receipts": plan.table_receipts(),
+        "model": plan.model.name,
+        "runs": [tuple(run) for run in plan.trained_runs],
+        "methods": list(plan.entries),
+        "forget_percents": plan.benchmark.forget_percents,
+        "configuration": plan.table_configuration(),
+    },
+    "summary": lambda plan: {
+        "methods": list(plan.entries),
+    },
+    "report": lambda plan: {
+        "runs": [tuple(run) for run in plan.runs],
+        "trained_runs": [tuple(run) for run in plan.trained_runs],
+        "configuration": plan.report_configuration(),
+        "utility": plan.config["trade_off"]["utility"],
+    },
+}

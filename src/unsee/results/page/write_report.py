@@ -1,0 +1,77 @@
+"""Write the report: every figure as PDF, SVG and PNG, the agreement of the metrics, and the page with everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from unsee.core.files import write_text
+from unsee.results.columns import RunKey
+from unsee.results.page import figures, figures_trade_off, report
+from unsee.results.page.drawing import save
+from unsee.results.page.explorer import explorer
+from unsee.results.page.people import forgotten_people, one_person
+from unsee.results.statistics.agreement import agreement
+from unsee.results.tables.files import write_csv
+
+
+def write_report(
+    folder: Path,
+    *,
+    benchmark: Mapping[str, pd.DataFrame],
+    tables: Mapping[str, pd.DataFrame],
+    answers: pd.DataFrame,
+    metrics: Mapping[RunKey, pd.DataFrame],
+    predictions: Mapping[RunKey, pd.DataFrame],
+    item_scores: Mapping[RunKey, pd.DataFrame],
+    manifests: Mapping[RunKey, Mapping[str, Any]],
+    utility: float,
+    configuration: str,
+) -> None:
+    """Write ``figures/*``, ``agreement.csv`` and ``report.html``.
+
+    Args:
+        folder: the folder of the results; ``figures/equal_utility.svg`` is there already, see
+            :func:`unsee.results.page.write_trade_off.write_trade_off`.
+        benchmark: ``people``, ``images``, ``questions`` and ``splits``.
+        tables: ``scores``, ``scores_over_seeds``, ``summary``, ``table3``, ``differences``, ``costs``, ``dataset_statistics`` and
+            ``ranking``, as they are in ``{name}.csv``.
+        answers: scores.parquet.
+        metrics, manifests: metrics.parquet and manifest.json of each run that was trained here.
+        predictions, item_scores: predictions.parquet and item_scores.parquet of each run.
+        utility: the share of vanilla's utility at which the ranking compares methods.
+        configuration: the configuration as YAML.
+    """
+    summary = tables["summary"]
+    percent, seed = int(summary["forget_percent"].iloc[0]), next(iter(predictions))[-1]
+    people = forgotten_people(benchmark, predictions, percent, seed)
+    agreed = agreement(tables["scores"])
+    write_csv(agreed, folder / "agreement.csv")
+    drawn = {
+        "trade_off": figures_trade_off.trade_off(summary),
+        "portraits": figures.portraits(people, list(summary["method"].unique())),
+        "ratios": figures.ratios(answers),
+        "modalities": figures.modalities(answers),
+        "agreement": figures.agreement(agreed),
+        "training": figures.training(metrics),
+        "costs": figures.costs(tables["costs"]),
+    }
+    for name, figure in drawn.items():
+        save(figure, folder / "figures", name)
+    page = report.render(
+        tables={
+            **{name: tables[name] for name in ("summary", "table3", "differences", "costs", "ranking")},
+            "scores": tables["scores_over_seeds"],
+            "statistics": tables["dataset_statistics"],
+        },
+        utility=utility,
+        explorer=explorer(benchmark, predictions, item_scores),
+        person=one_person(benchmark, predictions, item_scores, tables["ranking"]),
+        figures={name: folder / "figures" / f"{name}.svg" for name in ("equal_utility", *drawn)},
+        configuration=configuration,
+        manifests={f"forget{run[0]}/{run[1]}/seed{run[2]}": manifest for run, manifest in manifests.items()},
+    )
+    write_text(folder / "report.html", page)

@@ -1,0 +1,61 @@
+"""The labels, colours and markers of models, the same in every table and figure.
+
+A method declares its label and colour in its file, see :mod:`unsee.unlearning.method`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from unsee.unlearning import catalogue
+
+
+@dataclass(frozen=True)
+class _Style:
+    label: str
+    colour: str
+    marker: str
+
+
+#: The reference models, which have no file, in greys and black.
+_REFERENCES = {
+    "base": _Style("base", "#c4c4c4", "d"),
+    "vanilla": _Style("vanilla", "#999999", "s"),
+    "retain": _Style("retain-only", "#000000", "*"),
+}
+#: The markers of the methods in the order of the catalogue, then those of other entries of the configuration.
+_MARKERS = "oD^PvXhp<>H8"
+
+
+def label_of(method: str) -> str:
+    """The method's name in its paper; an entry of the configuration with another name keeps that name."""
+    styles = _styles()
+    return styles[method].label if method in styles else method
+
+
+def colours_of(methods: Sequence[str]) -> dict[str, str]:
+    """A colour for each method: the same in every figure and run; entries with other names take spare colours, in order."""
+    colours = {name: style.colour for name, style in _styles().items() if name in methods}
+    spare = [colour for colour in catalogue.SPARE_COLOURS if colour not in colours.values()] or catalogue.SPARE_COLOURS
+    others = [name for name in methods if name not in colours]
+    return colours | {name: spare[i % len(spare)] for i, name in enumerate(others)}
+
+
+def markers_of(methods: Sequence[str]) -> dict[str, str]:
+    """A marker for each method, for print without colours."""
+    markers = {name: style.marker for name, style in _styles().items() if name in methods}
+    spare = [marker for marker in _MARKERS if marker not in markers.values()] or _MARKERS
+    others = [name for name in methods if name not in markers]
+    return markers | {name: spare[i % len(spare)] for i, name in enumerate(others)}
+
+
+@cache
+def _styles() -> dict[str, _Style]:
+    """The style of each reference model and each method of the catalogue."""
+    methods = enumerate(catalogue.read().items())
+    return _REFERENCES | {
+        name: _Style(description.label, description.colour, _MARKERS[i % len(_MARKERS)])
+        for i, (name, description) in methods
+    }

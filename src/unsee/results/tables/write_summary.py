@@ -1,0 +1,34 @@
+"""Write the comparisons of methods: differences, scores over seeds, summary and the results table in LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from unsee.core.files import write_text
+from unsee.results.statistics.differences import differences
+from unsee.results.tables import latex, summary
+from unsee.results.tables.files import to_markdown, write_csv
+from unsee.results.tables.scores import over_seeds
+from unsee.results.tables.table3 import table3
+
+
+def write_summary(folder: Path, *, scores: pd.DataFrame, items: pd.DataFrame, methods: Sequence[str]) -> None:
+    """Write differences.csv, scores_over_seeds.csv, summary.csv, summary.md and table3.tex.
+
+    Args:
+        folder: where they are written.
+        scores: scores.csv.
+        items: scores.parquet, with the likelihoods of options.
+        methods: the entries of the configuration, in order.
+    """
+    compared = differences(items)
+    table = summary.summary(items, compared, methods)
+    write_csv(over_seeds(items), folder / "scores_over_seeds.csv")
+    write_csv(compared, folder / "differences.csv")
+    write_csv(table, folder / "summary.csv")
+    write_text(folder / "summary.md", to_markdown(table, summary.NOTE))
+    tex = latex.to_latex(table3(scores, methods), latex.marks(items, compared))
+    write_text(folder / "table3.tex", tex)

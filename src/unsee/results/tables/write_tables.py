@@ -1,0 +1,39 @@
+"""Write the tables that are made of scores.csv and of what training cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from unsee.core.files import write_text
+from unsee.results.tables.ablation import ablation
+from unsee.results.tables.costs import TrainedRun, collect
+from unsee.results.tables.files import write_csv
+from unsee.results.tables.table3 import table3, to_markdown
+
+
+def write_tables(
+    folder: Path,
+    *,
+    scores: pd.DataFrame,
+    methods: Sequence[str],
+    runs: Sequence[TrainedRun],
+    statistics: pd.DataFrame,
+) -> None:
+    """Write table3.csv, table3.md, ablation.csv, costs.csv and dataset_statistics.csv.
+
+    Args:
+        folder: where they are written.
+        scores: scores.csv.
+        methods: the entries of the configuration, in order.
+        runs: the rows of costs.csv.
+        statistics: the counts of :func:`unsee.benchmarks.statistics.count`.
+    """
+    table = table3(scores, methods)
+    write_csv(table, folder / "table3.csv")
+    write_text(folder / "table3.md", to_markdown(table))
+    write_csv(ablation(scores, methods), folder / "ablation.csv")
+    write_csv(collect(runs), folder / "costs.csv")
+    write_csv(statistics, folder / "dataset_statistics.csv")
