@@ -71,55 +71,24 @@ def training(
         on_gpu: a CPU keeps dropout's masks in four bytes an element and does not repeat grouped keys.
     """
     needs, options = needs or Needs(), options or {}
-    pairs = lengths.pairs if settings.get("packing") == "person" else 1
-    processes = settings.get("num_processes", 1)
-    accumulation = settings.get("gradient_accumulation", 1)
-    rows = math.ceil(math.ceil(settings["batch_size"] / processes) / accumulation)
-    tokens = rows * (shapes.picture_tokens + pairs * lengths.words)
-    scored = rows * pairs * (lengths.words if settings.get("loss_tokens") == "all" else lengths.answer)
-    joint = settings.get("alternation", "joint") == "joint"
-    groups = 1 + (needs.retain_examples and joint)
-    checkpointing = settings.get("gradient_checkpointing", False)
-    lora = {"rank": 8, "dropout": 0.05, "scope": "language", **settings.get("lora", {})}
-    eraser = method == "vl_eraser"
-    scope = "feed_forward" if eraser else lora["scope"]
-    distances = eraser and options.get("distil", True)
-    block = Block(shapes, scope, lora["rank"], lora["dropout"], on_gpu, distances)
-    first = scope in ("language", "feed_forward") and not checkpointing  # the first block's input asks for no gradient
-    if checkpointing:
-        blocks, again = shapes.layers * tokens * shapes.width * FLOAT, block.saved(tokens)
-    else:
-        blocks, again = (shapes.layers - first) * block.saved(tokens) + first * block.saved(tokens, first=True), 0
-    # Besides the blocks: the last norm's input, sines and cosines.
-    kept = groups * (blocks + tokens * (shapes.width + 2 * shapes.head_width) * FLOAT)
-    kept += groups * tower_bytes(shapes, rows, lora, scope, checkpointing=checkpointing, on_gpu=on_gpu)
-    if settings.get("packing") == "person":  # who sees whom, as booleans and as numbers
-        kept += groups * tokens * (tokens / rows) * (1 + FLOAT)
-    logits, piece = scored * shapes.vocabulary * FLOAT, upcast(shapes)
-    others = (groups - 1) * logits  # the probabilities that another group's loss keeps until the backward pass
-    head = others + max(3 * logits, 2 * logits if shapes.stored == FLOAT else logits + piece)
-    momentary, copied = block.moment(tokens, piece, checkpointing=checkpointing)
-    moments = {"blocks": (kept + again + momentary, copied, others), "head": (kept, 0, head)}
-    if needs.vocabulary and joint:
-        # Of the retained: log-probabilities, the reference's, their exponential, difference and product.
-        moments["head"] = (kept, 0, 6 * logits)
-        moments["reference"] = (kept + momentary, copied, 2 * logits)
-    if eraser and options.get("vacuum", True):
+    step = _Step.of(shapes, lengths, settings, needs, method, options, on_gpu)
+    moments = step.moments(needs)
+    vacuum = method == "vl_eraser" and options.get("vacuum", True)
+    if vacuum:
         moments["decomposition"] = (_decomposition(shapes, retained), 0, 0)
     activations, copied, vocabulary = max(moments.values(), key=sum)
 
-    trained = adapter_weights(shapes, scope, lora["rank"])
-    if options.get("parameters") == "full":  # MMUnlearner's: copies of the weights themselves
-        trained = sum(n * a * b for n, a, b in linear_layers(shapes, scope))
-    # The optimizer's moments; gradients, while a further part of the step is computed.
-    more = (0 if settings.get("optimizer", "adam") == "sgd" else 2) + (
-        accumulation > 1 and rows < settings["batch_size"]
-    )
-    adapters: float = trained * FLOAT * (1 + more)
+    trained = adapter_weights(shapes, step.scope, step.lora["rank"])
+    if options.get("parameters") == "full":  # MMUnlearner trains copies of the weights themselves
+        trained = sum(n * a * b for n, a, b in linear_layers(shapes, step.scope))
+    # The optimizer's moments, and gradients while another part of the step is computed.
+    copies = 0 if settings.get("optimizer", "adam") == "sgd" else 2
+    copies += step.in_parts
+    adapters: float = trained * FLOAT * (1 + copies)
     if method == "mmunlearner":
-        adapters += trained * (1 + FLOAT)  # a mask of a byte, and the masked gradient in the loss
-        # Before training, squared gradients are gathered: two sums of them, no gradients and no moments, and random matrices for B.
-        of_saliency = _saliency(shapes, lengths, rows, block, scope, checkpointing=checkpointing)
+        adapters += trained * (1 + FLOAT)  # a mask of one byte, and the masked gradient in the loss
+        # Before training: two sums of squared gradients and random matrices for B, but no gradients and no moments.
+        of_saliency = _saliency(step, lengths)
         if 3.5 * trained * FLOAT + sum(of_saliency) > adapters + activations + copied + vocabulary:
             adapters = 3.5 * trained * FLOAT
             activations, copied, vocabulary = of_saliency
@@ -131,23 +100,126 @@ def training(
             "float32 copies": copied,
             "activations": activations,
             "vocabulary": vocabulary,
-            "bases": bases(shapes, retained) if eraser and options.get("vacuum", True) else 0,
+            "bases": bases(shapes, retained) if vacuum else 0,
         }
     )
 
 
-def _saliency(
-    shapes: Shapes, lengths: Lengths, rows: int, block: Block, scope: str, *, checkpointing: bool
-) -> tuple[float, float, float]:
-    """What MMUnlearner's squared gradients take: activations, float32 copies, vocabulary."""
-    # As many examples as a part of a step has of both groups; one by one where the tower is trained.
-    examples = 2 * rows if scope == "language" else 1
+#: Bytes at one moment: activations, float32 copies of weights, and values over the vocabulary.
+Moment = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The part of a training step that is computed at once.
+
+    Attributes:
+        rows: examples, or packs, of each group.
+        tokens, scored: tokens of each group; those of them whose loss is computed.
+        groups: 2 where the loss has forget and retain examples, else 1.
+        in_parts: whether a further part of the step follows.
+        by_person: whether a person's pairs are packed.
+        joint: whether both groups are in one step.
+        lora, scope, block: the adapters; the layers that they are on; a decoder block.
+    """
+
+    shapes: Shapes
+    rows: int
+    tokens: int
+    scored: int
+    groups: int
+    in_parts: bool
+    by_person: bool
+    joint: bool
+    checkpointing: bool
+    on_gpu: bool
+    lora: Mapping[str, Any]
+    scope: str
+    block: Block
+
+    @classmethod
+    def of(
+        cls,
+        shapes: Shapes,
+        lengths: Lengths,
+        settings: Mapping[str, Any],
+        needs: Needs,
+        method: str,
+        options: Mapping[str, Any],
+        on_gpu: bool,
+    ) -> _Step:
+        by_person = settings.get("packing") == "person"
+        pairs = lengths.pairs if by_person else 1
+        accumulation = settings.get("gradient_accumulation", 1)
+        rows = math.ceil(math.ceil(settings["batch_size"] / settings.get("num_processes", 1)) / accumulation)
+        joint = settings.get("alternation", "joint") == "joint"
+        lora = {"rank": 8, "dropout": 0.05, "scope": "language", **settings.get("lora", {})}
+        eraser = method == "vl_eraser"
+        scope = "feed_forward" if eraser else lora["scope"]
+        distances = eraser and options.get("distil", True)
+        return cls(
+            shapes=shapes,
+            rows=rows,
+            tokens=rows * (shapes.picture_tokens + pairs * lengths.words),
+            scored=rows * pairs * (lengths.words if settings.get("loss_tokens") == "all" else lengths.answer),
+            groups=1 + (needs.retain_examples and joint),
+            in_parts=accumulation > 1 and rows < settings["batch_size"],
+            by_person=by_person,
+            joint=joint,
+            checkpointing=settings.get("gradient_checkpointing", False),
+            on_gpu=on_gpu,
+            lora=lora,
+            scope=scope,
+            block=Block(shapes, scope, lora["rank"], lora["dropout"], on_gpu, distances),
+        )
+
+    def moments(self, needs: Needs) -> dict[str, Moment]:
+        """The moments of a step at which it may hold the most."""
+        shapes, kept = self.shapes, self._kept()
+        logits, piece = self.scored * shapes.vocabulary * FLOAT, upcast(shapes)
+        others = (
+            self.groups - 1
+        ) * logits  # the probabilities that the loss of the other group keeps for the backward pass
+        head = others + max(3 * logits, 2 * logits if shapes.stored == FLOAT else logits + piece)
+        momentary, copied = self.block.moment(self.tokens, piece, checkpointing=self.checkpointing)
+        again = self.block.saved(self.tokens) if self.checkpointing else 0
+        moments: dict[str, Moment] = {"blocks": (kept + again + momentary, copied, others), "head": (kept, 0, head)}
+        if needs.vocabulary and self.joint:
+            # Of the retain examples: log-probabilities, the reference's, their exponential, difference and product.
+            moments["head"] = (kept, 0, 6 * logits)
+            moments["reference"] = (kept + momentary, copied, 2 * logits)
+        return moments
+
+    def _kept(self) -> float:
+        """Activations that autograd keeps for the backward pass."""
+        shapes, tokens = self.shapes, self.tokens
+        if self.checkpointing:
+            blocks = float(shapes.layers * tokens * shapes.width * FLOAT)
+        else:
+            first = self.scope in ("language", "feed_forward")  # the input of the first block needs no gradient
+            blocks = (shapes.layers - first) * self.block.saved(tokens)
+            blocks += first * self.block.saved(tokens, first=True)
+        # Besides the blocks: the input of the last norm, sines and cosines.
+        kept = self.groups * (blocks + tokens * (shapes.width + 2 * shapes.head_width) * FLOAT)
+        kept += self.groups * tower_bytes(
+            shapes, self.rows, self.lora, self.scope, checkpointing=self.checkpointing, on_gpu=self.on_gpu
+        )
+        if self.by_person:  # the mask, as booleans and as numbers
+            kept += self.groups * tokens * (tokens / self.rows) * (1 + FLOAT)
+        return kept
+
+
+def _saliency(step: _Step, lengths: Lengths) -> Moment:
+    """The largest moment while MMUnlearner sums squared gradients."""
+    shapes = step.shapes
+    # As many examples as one part of a step has of both groups; one by one if the tower is trained.
+    examples = 2 * step.rows if step.scope == "language" else 1
     tokens = examples * (shapes.picture_tokens + lengths.words)
     logits, piece = examples * lengths.answer * shapes.vocabulary * FLOAT, upcast(shapes)
-    again = block.tapped(tokens)
-    blocks = shapes.layers * tokens * shapes.width * FLOAT if checkpointing else shapes.layers * again
+    again = step.block.tapped(tokens)
+    blocks = shapes.layers * tokens * shapes.width * FLOAT if step.checkpointing else shapes.layers * again
     moment = tokens * (2 * shapes.feed_forward + shapes.width) * FLOAT
-    in_block = (blocks + checkpointing * again + moment, piece, 0.0)
+    in_block = (blocks + step.checkpointing * again + moment, piece, 0.0)
     return max(in_block, (blocks, 0.0, max(3 * logits, logits + piece)), key=sum)
 
 
