@@ -1,18 +1,19 @@
-# make table   the environment, then the table: results/table3.csv
-# make report  the page with everything: results/report.html
-# make test    the environment and the packages for testing, then every check and test
-# make test-cluster  the same environment, then the workflow through a Slurm of its own (root installs that with apt-get)
-# make chaos   the environment, then kills, damage and a full disk: does the table come out the same? (ten minutes)
-# make bench   the environment, then how fast it is: a table, and results/bench.csv (ten minutes)
+# make table         create the environment and compute results/table3.csv (the default)
+# make report        create the environment and write results/report.html
+# make test          create the environment with the packages for development, and run every check and test
+# make test-cluster  create the same environment and run the workflow on a Slurm that the tests start (needs root: apt-get installs it)
+# make chaos         create the environment, kill jobs, damage files and fill the disk: the table must stay the same (ten minutes)
+# make bench         create the environment, measure the speed, print a table and write results/bench.csv (ten minutes)
+# make lock          resolve pyproject.toml into the two locks and envs/unsee.yaml
 PYTHON ?= python3
-# How many tests run at once: one per core, at least two.
+# Number of tests that run at once.
 WORKERS ?= 2
 BIN := .venv/bin
 
 .DEFAULT_GOAL := table
 .PHONY: setup setup-dev table report test test-cluster chaos bench lock
 
-# Looks at contents, so that neither a fresh clone's times nor a switch of branches makes it anew.
+# Compares contents, not times: a fresh clone or a switch of branches does not create the environment again.
 setup:
 	@"$(PYTHON)" tools/environment.py
 
@@ -42,6 +43,6 @@ chaos: setup
 bench: setup
 	$(BIN)/python -m bench
 
-# New pins: the newest versions that pyproject.toml allows, into the two locks and envs/unsee.yaml.
+# Pins the newest versions that pyproject.toml allows.
 lock:
 	"$(PYTHON)" tools/lock.py

@@ -1,1 +1,1 @@
-"""What the engine is worth: `make bench`, and `python -m bench.gpu` where there is a GPU. Nothing here is imported by the library."""
+"""Speed measurements: `make bench`, and `python -m bench.gpu` on a GPU. The library imports nothing from here."""

@@ -1,4 +1,4 @@
-"""`make bench`: every number of docs/performance.md in one run, a table on the screen and results/bench.csv."""
+"""`make bench`: measure every number of docs/performance.md in one run, print a table and write results/bench.csv."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from bench.table import Table, exponent
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
-# One thread, said before any library reads it: times are of the processor, not of the clock.
+# One thread, set before any library reads it: all times are processor time.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
 
 
 def measure(what: str, **settings: Any) -> dict[str, Any]:
-    """A measurement in a child process, see :mod:`bench.measure`.
+    """Run one measurement of :mod:`bench.measure` in a child process.
 
     Raises:
-        RuntimeError: it failed; the message has the end of what it said.
+        RuntimeError: the process failed; the message holds the end of its error output.
     """
     command = [sys.executable, "-m", "bench.measure", json.dumps({"what": what, **settings})]
     done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
@@ -36,10 +36,10 @@ def measure(what: str, **settings: Any) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def quickest(what: str, ways: Iterable[str], times: int = 3, **settings: Any) -> dict[str, dict[str, Any]]:
-    """The quickest of so many measurements of each way, taken in turn: another process's work falls on all ways alike."""
+def fastest(what: str, ways: Iterable[str], times: int = 3, **settings: Any) -> dict[str, dict[str, Any]]:
+    """The fastest measurement of each way; the ways take turns, so that other load on the machine affects all of them."""
     rounds = [{way: measure(what, way=way, **settings) for way in ways} for _ in range(times)]
-    return {way: min((found[way] for found in rounds), key=itemgetter("seconds")) for way in rounds[0]}
+    return {way: min((results[way] for results in rounds), key=itemgetter("seconds")) for way in rounds[0]}
 
 
 def benchmark(folder: Path, people: int, percent: int) -> str:
@@ -52,19 +52,19 @@ def benchmark(folder: Path, people: int, percent: int) -> str:
 
 
 def evaluation(table: Table, model: dict[str, Any], tables: str, people: int) -> None:
-    """Questions a second and peak memory, three ways over the same questions, and how far their answers agree."""
-    found = quickest("evaluate", WAYS, model=model, benchmark=tables, people=people)
+    """Questions per second and peak memory of three ways over the same questions, and the share of equal answers."""
+    results = fastest("evaluate", WAYS, model=model, benchmark=tables, people=people)
     exact = measure("evaluate", model=model, benchmark=tables, way="batched", people=people, batch_size=1)
     for way, name in WAYS.items():
         over = {"shared": WAYS["official"], "batched": WAYS["official"]}.get(way, "")
-        table.add(name, found[way]["n"] / found[way]["seconds"], "questions/s", over=over)
+        table.add(name, results[way]["n"] / results[way]["seconds"], "questions/s", over=over)
     table.add(OVER_BATCHED, table[WAYS["shared"]].value, "questions/s", over=WAYS["batched"])
     for way, name in WAYS.items():
-        table.add(f"{name}, peak memory", found[way]["peak_mb"], "MB")
-    ours = found["shared"]["answers"]
+        table.add(f"{name}, peak memory", results[way]["peak_mb"], "MB")
+    ours = results["shared"]["answers"]
     both = list(zip(ours, exact["answers"], strict=True))
-    for label, chosen in (("choices", True), ("texts", False)):
-        pairs = [(a, b) for a, b in both if (a["choice"] >= 0) == chosen]
+    for label, is_choice in (("choices", True), ("texts", False)):
+        pairs = [(a, b) for a, b in both if (a["choice"] >= 0) == is_choice]
         same = sum(a["output"] == b["output"] for a, b in pairs)
         table.add(f"evaluation, {label} equal to one at a time, of {len(pairs)}", 100 * same / len(pairs), "%")
 
@@ -78,27 +78,27 @@ OVER_BATCHED = "evaluation, shared prefix (again)"
 
 
 def training(table: Table, model: dict[str, Any], tables: str, people: int) -> None:
-    """Pairs a second and peak memory, packed and not, and the largest difference between the losses of matched steps."""
+    """Pairs per second and peak memory with and without packing, and the largest difference between losses of equal steps."""
     names = {
         "small": "training, one pair a sequence, 4 a step",
         "unpacked": "training, one pair a sequence, 5 people a step",
         "packed": "training, one person a sequence, 5 a step",
     }
-    found = quickest("train", names, model=model, benchmark=tables, people=people)
+    results = fastest("train", names, model=model, benchmark=tables, people=people)
     for way, name in names.items():
         over = "" if way == "small" else names["small"]
-        table.add(name, found[way]["n"] / found[way]["seconds"], "pairs/s", over=over)
+        table.add(name, results[way]["n"] / results[way]["seconds"], "pairs/s", over=over)
     table.add(
         "training, packed over unpacked, matched", table[names["packed"]].value, "pairs/s", over=names["unpacked"]
     )
     for way, name in names.items():
-        table.add(f"{name}, peak memory", found[way]["peak_mb"], "MB")
-    matched = zip(found["packed"]["losses"], found["unpacked"]["losses"], strict=True)
+        table.add(f"{name}, peak memory", results[way]["peak_mb"], "MB")
+    matched = zip(results["packed"]["losses"], results["unpacked"]["losses"], strict=True)
     table.add("training, packed to unpacked, largest difference of a loss", max(abs(a - b) for a, b in matched), "nats")
 
 
 def methods(table: Table, model: dict[str, Any], tables: str, folder: Path, percent: int) -> None:
-    """Seconds of every method in config.yaml, on a small benchmark, as one job has them."""
+    """Seconds of one job of every method in config.yaml, on a small benchmark."""
     import yaml
 
     from unsee.jobs import config
@@ -109,7 +109,7 @@ def methods(table: Table, model: dict[str, Any], tables: str, folder: Path, perc
     measure("vanilla", model=model, benchmark=tables, output=str(folder), settings=short)
     first = ""
     for name, entry in config.resolve(settings, catalogue.read()).items():
-        found = measure(
+        result = measure(
             "unlearn",
             model=model,
             benchmark=tables,
@@ -118,12 +118,12 @@ def methods(table: Table, model: dict[str, Any], tables: str, folder: Path, perc
             percent=percent,
             settings=entry.settings,
         )
-        row = table.add(f"unlearning, {name}", found["seconds"], "s", over=first)
+        row = table.add(f"unlearning, {name}", result["seconds"], "s", over=first)
         first = first or row.name
 
 
 def planning(table: Table, seeds: Sequence[int]) -> None:
-    """Seconds in which Snakemake plans the default run for so many seeds."""
+    """Seconds in which Snakemake plans the default run with each number of seeds."""
     first = ""
     for n in seeds:
         with tempfile.TemporaryDirectory() as folder:
@@ -139,27 +139,29 @@ def planning(table: Table, seeds: Sequence[int]) -> None:
 
 
 def growth(table: Table, model: dict[str, Any], folder: Path, sizes: Sequence[int]) -> None:
-    """Cost as the benchmark grows, and the exponent of its growth (1: linear)."""
-    found: dict[str, list[dict[str, Any]]] = {"evaluation": [], "training": []}
+    """Cost at several benchmark sizes, and the exponent of its growth (1 is linear)."""
+    results: dict[str, list[dict[str, Any]]] = {"evaluation": [], "training": []}
     for n in sizes:
         tables = benchmark(folder / str(n), n, 10)
-        found["evaluation"].append(measure("evaluate", model=model, benchmark=tables, way="shared"))
-        found["training"].append(measure("train", model=model, benchmark=tables, way="packed", people=n))
-    for what, results in found.items():
+        results["evaluation"].append(measure("evaluate", model=model, benchmark=tables, way="shared"))
+        results["training"].append(measure("train", model=model, benchmark=tables, way="packed", people=n))
+    for what, measured in results.items():
         for quantity, unit in (("seconds", "s"), ("peak_mb", "MB")):
             first = ""
-            for n, result in zip(sizes, results, strict=True):
+            for n, result in zip(sizes, measured, strict=True):
                 label = "" if quantity == "seconds" else ", peak memory"
                 row = table.add(f"{what}, {n} people{label}", result[quantity], unit, over=first)
                 first = first or row.name
-            slope = exponent(sizes, [result[quantity] for result in results])
+            slope = exponent(sizes, [result[quantity] for result in measured])
             table.add(f"{what}, exponent of {'time' if quantity == 'seconds' else 'memory'} over people", slope, "")
 
 
 def main() -> None:
-    """Measure everything; ``--quick`` takes a hundredth of the work, to see that it runs."""
+    """Measure everything; ``--quick`` does a hundredth of the work, as a test that it runs."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few people only: shows that it runs, measures nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few people only: tests that it runs, the numbers mean nothing"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "results/bench.csv")
     arguments = parser.parse_args()
     quick = arguments.quick
@@ -168,8 +170,8 @@ def main() -> None:
     table = Table()
     load = os.getloadavg()[0]
     print(
-        f"{date.today()}, load of the machine {load:.1f}; seconds are of the processor, on one thread; of evaluation and training "
-        "rates the best of three\n",
+        f"{date.today()}, load of the machine {load:.1f}; seconds are processor time on one thread; evaluation and training "
+        "rates are the best of three\n",
         flush=True,
     )
     with tempfile.TemporaryDirectory() as name:

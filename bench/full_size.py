@@ -1,4 +1,4 @@
-"""Models of full size with random weights, nothing downloaded, and questions and pairs of the published shape to try them on."""
+"""Full-size models with random weights (nothing is downloaded), and questions and pairs as many and as long as the published ones."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from transformers import (
 from unsee.base_model import tiny_llava, tiny_qwen2_vl
 from unsee.benchmarks.tables import Pair
 from unsee.evaluation import prompts
-from unsee.models.families.base import family
+from unsee.models.families import load_family
 from unsee.models.half import compute_in_float32
 from unsee.models.model import VisionLanguageModel
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of a model: its picture, its tower, its decoder; ``rope`` are the frequencies of Qwen2-VL's three axes."""
+    """The sizes of a model's pictures, vision tower and decoder; ``rope`` holds the frequencies of Qwen2-VL's three axes."""
 
     name: str
     family: str
@@ -82,12 +82,12 @@ WORDS = [
 ]
 
 
-#: Of a chat template; a real tokenizer has them as words.
+#: Words of the chat templates, which a real tokenizer also has.
 SYSTEM = ["You are a helpful assistant.", "system", "user", "assistant"]
 
 
 def build(shape: Shape, device: str, dtype: torch.dtype) -> VisionLanguageModel:
-    """A model of that shape with random weights, in evaluation mode."""
+    """Build a model of a shape with random weights, in evaluation mode."""
     question = " ".join(WORDS)
     texts = [f" {text}" for text in (*WORDS, prompts.cloze("__"), prompts.generation(question))]
     texts += [prompts.classification(question, WORDS[:4], "letter"), *SYSTEM]
@@ -100,9 +100,9 @@ def build(shape: Shape, device: str, dtype: torch.dtype) -> VisionLanguageModel:
     finally:
         torch.set_default_dtype(before)
     if dtype != torch.float32:
-        compute_in_float32(model)  # as loading does
+        compute_in_float32(model)  # as models.model.load does
     model.eval().requires_grad_(False)
-    return VisionLanguageModel(family(shape.family), model, processor)
+    return VisionLanguageModel(load_family(shape.family), model, processor)
 
 
 def _decoder(shape: Shape, tokenizer: Any) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def _qwen2_vl(shape: Shape, texts: list[str]) -> tuple[PreTrainedModel, Any]:
 
 
 def questions(n_people: int, shape: Shape) -> tuple[list[dict[str, Any]], list[tuple[str, bytes]]]:
-    """18 questions a person as MLLMU-Bench has them (10 choices, 4 blanks, 4 open; half with the picture), of random words."""
+    """18 questions per person as in MLLMU-Bench (10 choices, 4 blanks, 4 open; half with the picture), of random words."""
     draw = random.Random(0)
     rows: list[dict[str, Any]] = []
     images = []
@@ -204,7 +204,7 @@ def questions(n_people: int, shape: Shape) -> tuple[list[dict[str, Any]], list[t
 
 
 def pairs(n_people: int) -> list[Pair]:
-    """20 training pairs a person, all with the picture."""
+    """20 training pairs per person, all with the picture."""
     draw = random.Random(1)
     return [
         Pair(

@@ -1,8 +1,8 @@
-"""LLaVA-1.5-7B and Qwen2-VL-7B on a GPU, with random weights (nothing is downloaded): `python -m bench.gpu`.
+"""Measure LLaVA-1.5-7B and Qwen2-VL-7B on a GPU, with random weights (nothing is downloaded): `python -m bench.gpu`.
 
-Of each: evaluation, shared and plain, and LoRA training at batch 4 and 16, with peak memory, and how far they are from what the GPU
-could do: its measured rate of bf16 matrix products, and its measured bandwidth. In eight minutes at most; what they do not
-suffice for is left out and said, and so is what does not fit the card's memory.
+For each model: shared and plain evaluation, LoRA training at batch sizes 4 and 16, and peak memory, compared with the limits of the
+GPU (its measured rate of bf16 matrix products and its measured bandwidth). The run takes at most eight minutes. Measurements for which
+the time or the memory does not suffice are skipped with a message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import torch  # noqa: E402
 from bench import plain  # noqa: E402
 from bench.full_size import LLAVA_7B, QWEN2_VL_7B, Shape, build, pairs, questions  # noqa: E402
 from bench.table import Table  # noqa: E402
-from unsee.evaluation import engine, prompts  # noqa: E402
+from unsee.evaluation import prompts  # noqa: E402
+from unsee.evaluation.predict import answer_questions  # noqa: E402
 from unsee.models.likelihood import score  # noqa: E402
 from unsee.models.model import VisionLanguageModel  # noqa: E402
 from unsee.models.packing import Request, pack  # noqa: E402
@@ -36,16 +37,16 @@ from unsee.training.settings import LoraSettings  # noqa: E402
 
 @dataclass(frozen=True)
 class Work:
-    """How much is measured.
+    """The amount of work.
 
     Attributes:
-        people: asked by the shared path.
-        plain_people: of them, asked by the plain path as well.
-        batch_size: people at a time.
-        new_tokens: of an open answer; random weights never end by themselves.
-        batches: pairs of a training step.
-        repeats: of a training step; the fastest counts.
-        minutes: in which all must be done.
+        people: number of people whose questions the shared path answers.
+        plain_people: number of these people whose questions the plain path answers too.
+        batch_size: number of people at a time.
+        new_tokens: length of an open answer; a model with random weights never ends one.
+        batches: numbers of pairs in a training step.
+        repeats: number of times that a training step is measured; the fastest counts.
+        minutes: time limit of the whole run.
     """
 
     people: int = 32
@@ -58,7 +59,7 @@ class Work:
 
 
 def seconds(work: Callable[[], Any], device: str, repeats: int = 1) -> float:
-    """The fastest of some runs by the clock, all of its kernels done."""
+    """Wall-clock seconds of the fastest of some runs, until all of its kernels have ended."""
     best = float("inf")
     for _ in range(repeats):
         _wait(device)
@@ -75,7 +76,7 @@ def _wait(device: str) -> None:
 
 
 def peak(device: str) -> float:
-    """GB that tensors held at most since the last call; 0 on a CPU, whose allocator does not say."""
+    """The most GB that tensors have held since the last call; 0 on a CPU, whose allocator keeps no record."""
     if device != "cuda":
         return 0.0
     held = torch.cuda.max_memory_allocated() / 1e9
@@ -84,7 +85,7 @@ def peak(device: str) -> float:
 
 
 def rates(device: str, dtype: torch.dtype, n: int) -> tuple[float, float]:
-    """Measured matrix products (FLOP/s) and bandwidth (bytes/s, a copy's reads and writes)."""
+    """Measured rate of matrix products (FLOP/s) and bandwidth (bytes/s, reads and writes of a copy)."""
     a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
     long = torch.empty(n * n * 8, device=device, dtype=dtype)
     target = torch.empty_like(long)
@@ -95,7 +96,7 @@ def rates(device: str, dtype: torch.dtype, n: int) -> tuple[float, float]:
 
 
 class Run:
-    """The rows of one run, within its minutes and the card's memory."""
+    """The rows of one run, which skips measurements beyond its time or the GPU's memory."""
 
     def __init__(self, device: str, dtype: torch.dtype, work: Work) -> None:
         self.table, self.device, self.work = Table(), device, work
@@ -105,21 +106,21 @@ class Run:
         self.table.add("bandwidth", self.bandwidth / 1e9, "GB/s")
 
     def part(self, name: str, measured: Callable[[], Any]) -> None:
-        """Measure something, or say why not."""
+        """Take a measurement, or print why it is skipped."""
         if time.monotonic() > self._end:
-            print(f"{name}: left out, the {self.work.minutes:g} minutes are over", flush=True)
+            print(f"{name}: skipped, the {self.work.minutes:g} minutes are over", flush=True)
             return
         peak(self.device)
         try:
             measured()
         except torch.cuda.OutOfMemoryError:
-            print(f"{name}: does not fit the memory", flush=True)
+            print(f"{name}: skipped, does not fit the memory", flush=True)
         if self.device == "cuda":
             torch.cuda.empty_cache()
 
 
 def measure(shapes: Sequence[Shape], device: str, dtype: torch.dtype, work: Work) -> Table:
-    """All rows."""
+    """Measure every shape."""
     run = Run(device, dtype, work)
     for shape in shapes:
         run.part(shape.name, lambda shape=shape: model(run, shape, build(shape, device, dtype)))  # type: ignore[misc]
@@ -127,7 +128,7 @@ def measure(shapes: Sequence[Shape], device: str, dtype: torch.dtype, work: Work
 
 
 def model(run: Run, shape: Shape, vlm: VisionLanguageModel) -> None:
-    """The rows of one model."""
+    """Measure one model."""
     decoder = sum(p.numel() for p in vlm.family.language_model(vlm.base).layers.parameters())
     run.table.add(f"{shape.name}, decoder weights", decoder / 1e9, "billions")
     evaluation(run, shape, vlm, decoder)
@@ -135,7 +136,7 @@ def model(run: Run, shape: Shape, vlm: VisionLanguageModel) -> None:
 
 
 def evaluation(run: Run, shape: Shape, vlm: VisionLanguageModel, decoder: int) -> None:
-    """Questions a second shared and plain, and the shared path against its floor."""
+    """Questions per second of the shared and the plain path, and the shared path's time over its lower bound."""
     work, name = run.work, f"{shape.name}, evaluation"
     rows, images = questions(work.people, shape)
     settings = {"classification": "likelihood", "batch_size": work.batch_size, "max_new_tokens": work.new_tokens}
@@ -154,9 +155,9 @@ def evaluation(run: Run, shape: Shape, vlm: VisionLanguageModel, decoder: int) -
         run.table.add(f"{name}, plain, peak memory", peak(run.device), "GB")
 
     def shared() -> None:
-        engine.answer_questions(vlm, fresh(), few[:18], settings)
+        answer_questions(vlm, fresh(), few[:18], settings)
         peak(run.device)
-        took = seconds(lambda: engine.answer_questions(vlm, fresh(), rows, settings), run.device)
+        took = seconds(lambda: answer_questions(vlm, fresh(), rows, settings), run.device)
         over = f"{name}, plain"
         over = over if any(row.name == over for row in run.table.rows) else ""
         run.table.add(f"{name}, shared", len(rows) / took, "questions/s", over=over)
@@ -171,10 +172,10 @@ def evaluation(run: Run, shape: Shape, vlm: VisionLanguageModel, decoder: int) -
 def floor(
     run: Run, shape: Shape, vlm: VisionLanguageModel, pictures: Pictures, rows: list[dict[str, Any]], decoder: int
 ) -> float:
-    """Seconds below which the shared path cannot be.
+    """Lower bound of the shared path's seconds.
 
-    Every token of the packs once through the decoder's weights at the matrix rate, and for each batch's every step all the
-    weights, and the keys and values of its packs, once through memory.
+    Every token of the packs passes the decoder's weights once at the matrix rate, and every decoding step of every batch reads
+    all weights, and the keys and values of its packs, once from memory.
     """
     work = run.work
     opened: dict[str, list[Request]] = {}
@@ -183,11 +184,11 @@ def floor(
         words = prompts.render(row["task"], row["question"], row["options"])
         prompt = vlm.prompt(words, with_image=row["image_id"] is not None)
         answers = row["options"] or [None]
-        asked = [vlm.request(prompt, answer, pictures, row["image_id"], end=False) for answer in answers]
+        requests = [vlm.request(prompt, answer, pictures, row["image_id"], end=False) for answer in answers]
         for kind in (everything, opened) if row["task"] != "classification" else (everything,):
-            kind.setdefault(row["person_id"], []).extend(asked)
+            kind.setdefault(row["person_id"], []).extend(requests)
     tokens, kept = (
-        sum(len(pack(requests, vlm.image_token)) for requests in people.values()) for people in (everything, opened)
+        sum(len(pack(of_person, vlm.image_token)) for of_person in people.values()) for people in (everything, opened)
     )
     size = next(vlm.base.parameters()).element_size()
     steps = -(-work.people // work.batch_size) * (work.new_tokens - 1)
@@ -197,20 +198,21 @@ def floor(
 
 
 def training(run: Run, shape: Shape, vlm: VisionLanguageModel, decoder: int) -> None:
-    """One step, forward, backward and Adam, at each batch size and packed, and its share of the matrix rate.
+    """Measure a training step (forward, backward and Adam) at each batch size and packed, and its share of the matrix rate.
 
-    The model's work is two operations a weight and token forward, and two for the gradient of what goes in; that of the
-    frozen weights is never made. Attention's products and the adapter's are not counted, nor what checkpointing does again.
+    The model's work is two operations per weight and token in the forward pass, and two for the gradient of the input; the
+    gradient of frozen weights is not computed. The products of attention and of the adapter are not counted, nor is the
+    recomputation of checkpointing.
     """
     n = -(-max(run.work.batches) // 20) + 1
     _, images = questions(n, shape)
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
     add_lora(vlm, LoraSettings(rank=8, alpha=8, dropout=0.0), 0)
     vlm.model.train()
-    chosen = pairs(n)
-    alone = units(vlm, pictures, chosen, "none")
+    examples = pairs(n)
+    alone = units(vlm, pictures, examples, "none")
     kinds: dict[str, list[Unit]] = {f"batch {size}": alone[:size] for size in run.work.batches}
-    kinds["two people packed"] = units(vlm, pictures, chosen, "person")[:2]
+    kinds["two people packed"] = units(vlm, pictures, examples, "person")[:2]
     weights = [p for p in vlm.model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(weights, lr=1e-6)
     for checkpointing in (False, True):
@@ -240,19 +242,21 @@ def training(run: Run, shape: Shape, vlm: VisionLanguageModel, decoder: int) -> 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure on the GPU; without one, say so and return 1."""
+    """Measure on the GPU; without one, print a message and return 1."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__)
-    parser.add_argument("--people", type=int, default=32, help="pictures of 18 questions each; 1,153 are extrapolated")
-    parser.add_argument("--batch-size", type=int, default=16, help="people at a time")
-    parser.add_argument("--minutes", type=float, default=8.0, help="in which all must be done")
+    parser.add_argument(
+        "--people", type=int, default=32, help="number of people with 18 questions each; 1,153 are extrapolated"
+    )
+    parser.add_argument("--batch-size", type=int, default=16, help="number of people at a time")
+    parser.add_argument("--minutes", type=float, default=8.0, help="time limit of the whole run")
     parser.add_argument("--output", type=Path, default=ROOT / "results/bench-gpu.csv")
-    chosen = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     if not torch.cuda.is_available():
-        print("bench.gpu: no CUDA GPU here; expected one with 24 GB of memory or more", file=sys.stderr)
+        print("bench.gpu: no CUDA GPU on this machine; expected one with 24 GB of memory or more", file=sys.stderr)
         return 1
     print(f"{date.today()}, {torch.cuda.get_device_name()}, torch {torch.__version__}\n", flush=True)
-    work = Work(people=chosen.people, batch_size=chosen.batch_size, minutes=chosen.minutes)
-    measure([LLAVA_7B, QWEN2_VL_7B], "cuda", torch.bfloat16, work).write(chosen.output)
+    work = Work(people=options.people, batch_size=options.batch_size, minutes=options.minutes)
+    measure([LLAVA_7B, QWEN2_VL_7B], "cuda", torch.bfloat16, work).write(options.output)
     return 0
 
 

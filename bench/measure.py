@@ -1,7 +1,7 @@
-"""One measurement, in a process of its own, so that its peak memory is its own: `python -m bench.measure '{"what": ...}'`.
+"""Take one measurement in a separate process, so that its peak memory counts nothing else: `python -m bench.measure '{"what": ...}'`.
 
-Seconds are of the process's own time on its one thread: what a clock shows on a machine with nothing else to do, and nearly
-that on one with. The last line printed is a JSON object.
+Seconds are processor time of the process's one thread: wall-clock time on an idle machine, and nearly the same on a busy one. The last
+line printed is a JSON object.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Result = dict[str, Any]
 
 @contextmanager
 def _timed() -> Iterator[Callable[[], float]]:
-    """Call what it gives for the seconds since, or, afterwards, of the whole."""
+    """Yield a function that returns the seconds so far, and after the block the seconds of the block."""
     started = time.process_time()
     stopped: list[float] = []
     yield lambda: (stopped[0] if stopped else time.process_time()) - started
@@ -34,24 +34,27 @@ def _timed() -> Iterator[Callable[[], float]]:
 def evaluate(
     model: dict[str, Any], benchmark: str, *, way: str, people: int | None = None, batch_size: int = 16, **_: Any
 ) -> Result:
-    """Answer questions: ``way`` is ``shared`` (the engine), ``batched`` or ``official`` (see :mod:`bench.plain`).
+    """Measure answering questions.
 
     Args:
-        model: the ``model`` section.
+        model: the configuration's section ``model``.
         benchmark: folder of canonical tables.
-        people: how many are asked about, evenly from all; everyone by default.
+        way: ``shared`` (the engine), ``batched`` or ``official`` (see :mod:`bench.plain`).
+        people: number of people, taken evenly from all; everyone by default.
+        batch_size: number of people or sequences at a time.
     """
     from bench import plain
     from unsee.benchmarks.tables import read_images
-    from unsee.evaluation.engine import answer_questions, read_questions
+    from unsee.evaluation.predict import answer_questions
+    from unsee.evaluation.questions import read_questions
     from unsee.models.model import load
     from unsee.models.pictures import Pictures
 
     vlm = load(model)
     questions = read_questions(Path(benchmark), [])
     everyone = sorted({row["person_id"] for row in questions})
-    chosen = set(everyone if people is None else everyone[:: max(1, len(everyone) // people)][:people])
-    questions = [row for row in questions if row["person_id"] in chosen]
+    selected = set(everyone if people is None else everyone[:: max(1, len(everyone) // people)][:people])
+    questions = [row for row in questions if row["person_id"] in selected]
     images = read_images(Path(benchmark), {row["image_id"] for row in questions if row["image_id"]})
 
     def ask(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -63,7 +66,7 @@ def evaluate(
             return plain.answer(vlm, pictures, rows, batch_size=1, choose="write")
         return plain.answer(vlm, pictures, rows, batch_size=batch_size)
 
-    ask(questions[:2])  # what is only done once
+    ask(questions[:2])  # warm up
     with _timed() as seconds:
         answers = ask(questions)
     kept = [{key: a[key] for key in ("question_id", "output", "choice")} for a in answers]
@@ -73,43 +76,51 @@ def evaluate(
 def train(
     model: dict[str, Any], benchmark: str, *, way: str, people: int, batch_people: int = 5, epochs: int = 1, **_: Any
 ) -> Result:
-    """Fine-tune on the pairs of the first people; a step's pairs and their order are the same whatever the ``way``.
+    """Measure fine-tuning on the pairs of the first people.
 
-    ``packed`` has a sequence a person, ``unpacked`` a sequence a pair, ``small`` a sequence a pair and four pairs a step.
+    Args:
+        model: the configuration's section ``model``.
+        benchmark: folder of canonical tables.
+        way: ``packed`` (one sequence per person), ``unpacked`` (the same steps, one sequence per pair) or ``small`` (one sequence
+            per pair, four pairs per step).
+        people: number of people.
+        batch_people: number of people per step.
+        epochs: number of passes.
     """
+    from unsee.benchmarks.tables import person_ids, read_images, read_pairs
     from unsee.models.likelihood import score
     from unsee.models.model import load
     from unsee.models.packing import collate, pack
     from unsee.models.pictures import Pictures
-    from unsee.training import batches as p
+    from unsee.training.batches import batch, units
     from unsee.training.loop import train
     from unsee.training.lora import add_lora
     from unsee.training.settings import LoraSettings, TrainingSettings
 
     vlm = load(model)
-    pairs = p.read_pairs(Path(benchmark), p.people(Path(benchmark), 0, "all")[:people])
-    images = p.read_images(Path(benchmark), {pair.image_id for pair in pairs if pair.image_id})
+    pairs = read_pairs(Path(benchmark), person_ids(Path(benchmark), 0, "all")[:people])
+    images = read_images(Path(benchmark), {pair.image_id for pair in pairs if pair.image_id})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
     add_lora(vlm, LoraSettings(dropout=0.0), 0)
     settings = TrainingSettings(
         learning_rate=1e-3, epochs=epochs, batch_size=4 if way == "small" else batch_people, packing="person"
     )
-    units = p.units(vlm, pictures, pairs, "none" if way == "small" else "person")
+    examples = units(vlm, pictures, pairs, "none" if way == "small" else "person")
 
     def objective(step: Any, counters: Any, n_in_step: Any) -> Any:
         if way != "unpacked":
-            return score(vlm, p.batch(vlm, step["train"]), pictures).nll()
+            return score(vlm, batch(vlm, step["train"]), pictures).nll()
         packs = [pack([request], vlm.image_token) for unit in step["train"] for request in unit.requests]
         return score(vlm, collate(packs, pad_token=vlm.pad_token), pictures).nll()
 
     pictures.features(list(dict.fromkeys(pair.image_id for pair in pairs if pair.image_id)))
     with _timed() as seconds:
-        progress = train(vlm, pictures, {"train": units}, objective, settings, seed=0, description=way)
+        progress = train(vlm, pictures, {"train": examples}, objective, settings, seed=0, description=way)
     return {"seconds": seconds(), "n": epochs * len(pairs), "losses": [row["loss"] for row in progress.rows]}
 
 
 def vanilla(model: dict[str, Any], benchmark: str, *, output: str, settings: Any, **_: Any) -> Result:
-    """Fine-tune on everyone and leave the adapter in ``output``, for others to start from."""
+    """Measure fine-tuning on everyone, and write the adapter to ``output``, from which the methods start."""
     from unsee.training.finetune import finetune
 
     with _timed() as seconds:
@@ -129,7 +140,7 @@ def vanilla(model: dict[str, Any], benchmark: str, *, output: str, settings: Any
 def unlearn(
     model: dict[str, Any], benchmark: str, *, method: str, adapter: str, percent: int, settings: Any, **_: Any
 ) -> Result:
-    """One method with its settings of config.yaml, from loading the model to the saved adapter."""
+    """Measure one method with its settings of config.yaml, from loading the model to saving the adapter."""
     from unsee.unlearning.run import unlearn
 
     with tempfile.TemporaryDirectory() as folder, _timed() as seconds:
@@ -149,9 +160,9 @@ def unlearn(
 
 
 def peak_mb() -> float:
-    """The most memory that this process has held, in MB.
+    """Peak memory of this process in MB.
 
-    From the kernel's own record of it: ``ru_maxrss`` counts what the parent held when it started this process as well.
+    Read from ``VmHWM``, because ``ru_maxrss`` also counts the memory of the parent when it started this process.
     """
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.split("VmHWM:")[1].split()[0]) / 1024

@@ -1,7 +1,7 @@
-"""How long the report's page takes to open: `python -m bench.page`, made-up answers of 8 models to the full synthetic benchmark.
+"""Measure how long the report takes to open, with made-up answers of 8 models to the full synthetic benchmark: `python -m bench.page`.
 
-Opens it in a Chromium without a window and prints seconds from the start of the navigation until its first screen is drawn, and from
-jumping to the explorer until its table is. With a file, that page is opened instead: `python -m bench.page results/report.html`.
+Opens the page in a headless Chromium and prints the seconds from the start of the navigation until the first screen is drawn, and from
+the jump to the explorer until its table is drawn. `python -m bench.page results/report.html` opens an existing page instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
-#: How much of everything each model says right.
+#: Share of answers that each made-up model gets right.
 RIGHT = {
     "vanilla": 0.9,
     "retain": 0.85,
@@ -40,20 +40,20 @@ TIMES = 5
 
 
 def main(arguments: list[str]) -> None:
-    """Print the page's size and the median of the times to open it."""
+    """Print the size of the page and the median of the times to open it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         text = Path(arguments[0]).read_text(encoding="utf-8") if arguments else made_up(folder)
         page = folder / "page.html"
         head, foot = text.rsplit("</body>", 1)
         page.write_text(f"{head}{SHOWN}</body>{foot}", encoding="utf-8")
-        found = [opened(page, folder / f"profile-{i}") for i in range(TIMES)]
-    for what, times in zip(("opens", "explorer"), zip(*found, strict=True), strict=True):
+        seconds = [opened(page, folder / f"profile-{i}") for i in range(TIMES)]
+    for what, times in zip(("opens", "explorer"), zip(*seconds, strict=True), strict=True):
         print(f"{len(text.encode()) / 1e6:.1f} MB, {what}: {statistics.median(times):.2f} s, median of {sorted(times)}")
 
 
 def opened(page: Path, profile: Path) -> tuple[float, float]:
-    """Seconds to the first screen and to the explorer, in a browser that has never seen the page."""
+    """Seconds to the first screen and to the explorer, in a browser with an empty cache."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or "google-chrome"
     quiet = [
         "--disable-background-networking",
@@ -77,15 +77,15 @@ def opened(page: Path, profile: Path) -> tuple[float, float]:
         assert browser.stderr is not None
         try:
             for line in browser.stderr:
-                if found := re.search(r"SHOWN ([0-9.]+) ([0-9.]+)", line):
-                    return round(float(found[1]) / 1000, 2), round(float(found[2]) / 1000, 2)
+                if match := re.search(r"SHOWN ([0-9.]+) ([0-9.]+)", line):
+                    return round(float(match[1]) / 1000, 2), round(float(match[2]) / 1000, 2)
         finally:
             browser.kill()
     raise RuntimeError(f"{page}: the browser ended before the page was drawn")
 
 
 def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: int = 5) -> str:
-    """The page of made-up answers: right as often as the model is good, else somebody else's."""
+    """The page of made-up answers: correct at the model's rate, otherwise the answer about another person."""
     import numpy as np
     import pandas as pd
 

@@ -1,7 +1,7 @@
-"""The plain way to ask: every question a sequence of its own, its picture encoded again, through transformers' own generate.
+"""Plain evaluation: every question is a separate sequence with its picture encoded again, answered by transformers' ``generate``.
 
-With ``batch_size=1`` and ``choose="write"`` it is how the published evaluation asks: lettered options, and the letter is written.
-It shares nothing with the engine but the words of the prompts, and so is what the engine's answers are held against.
+With ``batch_size=1`` and ``choose="write"`` it is the published evaluation: options have letters, and the model writes a letter.
+It shares only the wording of the prompts with the engine, and the tests compare the engine's answers with it.
 """
 
 from __future__ import annotations
@@ -28,16 +28,20 @@ def answer(
     max_new_tokens: int = 50,
     choose: Choose = "likelihood",
 ) -> list[dict[str, Any]]:
-    """``question_id``, ``output``, ``choice`` and ``option_log_likelihoods`` of every question, in the order of ids.
+    """Answer questions one by one or in padded batches.
 
     Args:
-        vlm, pictures: the model and what it looks at.
+        vlm: the model.
+        pictures: the pictures of the questions.
         questions: rows of the questions table.
-        batch_size: sequences side by side, padded on the left, of one modality, longest first.
-        max_new_tokens: of a written answer.
-        choose: write the letter of an option, or score each option's text.
+        batch_size: number of sequences at a time, padded on the left, of one modality, longest first.
+        max_new_tokens: length of a written answer.
+        choose: ``write`` the letter of an option, or compare the ``likelihood`` of each option's text.
+
+    Returns:
+        ``question_id``, ``output``, ``choice`` and ``option_log_likelihoods`` of every question, sorted by ``question_id``.
     """
-    found: dict[str, dict[str, Any]] = {}
+    answers: dict[str, dict[str, Any]] = {}
     for image in (True, False):
         rows = [row for row in questions if (row["image_id"] is not None) == image]
         written = [row for row in rows if row["task"] != "classification" or choose == "write"]
@@ -46,7 +50,7 @@ def answer(
             texts = [_prompt(vlm, row, "letter") for row in part]
             for row, output in zip(part, _generate(vlm, pictures, part, texts, max_new_tokens), strict=True):
                 choice = prompts.LETTERS.find(output[:1]) if output and row["task"] == "classification" else -1
-                found[row["question_id"]] = {"output": output, "choice": choice, "option_log_likelihoods": []}
+                answers[row["question_id"]] = {"output": output, "choice": choice, "option_log_likelihoods": []}
         options = [(row, option) for row in scored for option in row["options"]]
         sums: dict[str, list[tuple[float, int]]] = {}
         for start in range(0, len(options), batch_size):
@@ -56,12 +60,12 @@ def answer(
         for row in scored:
             means = [total / count for total, count in sums[row["question_id"]]]
             choice = means.index(max(means))
-            found[row["question_id"]] = {
+            answers[row["question_id"]] = {
                 "output": row["options"][choice],
                 "choice": choice,
                 "option_log_likelihoods": [total for total, _ in sums[row["question_id"]]],
             }
-    return [{"question_id": question_id, **found[question_id]} for question_id in sorted(found)]
+    return [{"question_id": question_id, **answers[question_id]} for question_id in sorted(answers)]
 
 
 def _batches(rows: Sequence[dict[str, Any]], size: int) -> Iterator[Sequence[dict[str, Any]]]:
@@ -100,7 +104,7 @@ def _generate(
 def _score(
     vlm: VisionLanguageModel, pictures: Pictures, pairs: Sequence[tuple[dict[str, Any], str]]
 ) -> list[tuple[float, int]]:
-    """The summed log-probability of each option's tokens, and how many they are."""
+    """The sum of the log-probabilities of each option's tokens, and the number of tokens."""
     rows = [row for row, _ in pairs]
     starts = [_prompt(vlm, row, "likelihood") for row in rows]
     texts = [f"{start} {option}" for start, (_, option) in zip(starts, pairs, strict=True)]
@@ -113,8 +117,8 @@ def _score(
     mask = inputs["attention_mask"]
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     logits = vlm.base(**inputs, position_ids=positions, logits_to_keep=max(counts) + 1).logits.float().log_softmax(-1)
-    found = []
+    scores = []
     for i, count in enumerate(counts):
         tokens = inputs["input_ids"][i, -count:]
-        found.append((logits[i, -count - 1 : -1].gather(1, tokens[:, None]).sum().item(), count))
-    return found
+        scores.append((logits[i, -count - 1 : -1].gather(1, tokens[:, None]).sum().item(), count))
+    return scores

@@ -1,8 +1,8 @@
-"""How much of an unlearning update each way of storing and computing keeps: `python -m bench.precision RESULTS`.
+"""Measure how much of an unlearning update each way of storing and computing keeps: `python -m bench.precision RESULTS`.
 
-RESULTS is the results folder of a finished default run; its vanilla and retain-only adapters are the start. Each method is trained
-at the rate that the source gives (2e-6) once in float32 and once from weights stored in bfloat16. The number is the mean change of the
-negative log-likelihood of the forgotten people's answers, in nats a token; what it is in float32 is 100 %.
+RESULTS is the results folder of a finished default run; training starts from its vanilla and retain-only adapters. Each method is
+trained at the published rate (2e-6), once in float32 and once from weights stored in bfloat16. The number is the mean change of the
+negative log-likelihood of the forgotten people's answers, in nats per token; the change in float32 is 100 %.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from unsee.benchmarks.tables import person_ids, read_images, read_pairs
 from unsee.models import attention
-from unsee.models.families.base import family
+from unsee.models.families import load_family
 from unsee.models.half import HalfLinear, compute_in_float32
 from unsee.models.likelihood import score
 from unsee.models.model import DTYPES, VisionLanguageModel, load, merge
@@ -34,15 +34,15 @@ ROOT = Path(__file__).parents[1]
 MODEL = {"name": "tiny-llava", "family": "llava", "path": str(ROOT / "src/unsee/data/tiny-llava"), "dtype": "float32"}
 SETTINGS = {"learning_rate": 2e-6, "steps": 176, "batch_size": 4}
 PERCENT = 10
-#: Parts of an update that a model is asked at.
+#: Parts of an update at which the likelihood is measured.
 SCALES = (0.25, 0.5, 0.75, 1.0)
 
-#: From the stored dtype, vanilla's adapter, the unlearned one and a part of it to the model that is asked.
+#: Builds a model from the stored dtype, vanilla's adapter, the unlearned adapter and the part of it to apply.
 Build = Callable[[str, Path, Path, float], VisionLanguageModel]
 
 
 def main(results: Path, dtype: str, methods: list[str]) -> None:
-    """Train the methods twice, ask each in every way, and print the table."""
+    """Train each method twice, measure it in every way, and print the tables."""
     start = results / "models/tiny-llava"
     vanilla = start / "forget0/vanilla/seed0/adapter"
     reference = start / f"forget{PERCENT}/retain/seed0/adapter"
@@ -65,7 +65,7 @@ def main(results: Path, dtype: str, methods: list[str]) -> None:
         curves.append(
             {"method": name} | {way: "yes" if _is_monotone(change) else "no" for way, change in changes.items()}
         )
-    print(f"What is kept of the change of NLL, in percent of float32's ({dtype}):\n")
+    print(f"Part of the change of NLL that is kept, in percent of the change in float32 ({dtype}):\n")
     print(pd.DataFrame(rows).to_markdown(index=False))
     print(f"\nIs the change monotone over {', '.join(map(str, SCALES))} of the update?\n")
     print(pd.DataFrame(curves).to_markdown(index=False))
@@ -107,7 +107,7 @@ def _ours(dtype: str, vanilla: Path, adapter: Path, part: float) -> VisionLangua
 
 
 class _Rounded(torch.nn.Module):
-    """A linear layer whose products are taken as TF32 takes them: factors of 11 significant bits, sums in float32."""
+    """A linear layer with products as in TF32: factors of 11 significant bits, sums in float32."""
 
     def __init__(self, layer: HalfLinear) -> None:
         super().__init__()
@@ -125,13 +125,13 @@ class _Rounded(torch.nn.Module):
 
 
 def _tf32_bits(x: Tensor) -> Tensor:
-    """Float32 numbers rounded to ten bits behind the point, to the nearest."""
+    """Round float32 numbers to the nearest with ten bits after the binary point."""
     bits = x.contiguous().view(torch.int32)
     return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
 
 
 def _in_tf32(dtype: str, vanilla: Path, adapter: Path, part: float) -> VisionLanguageModel:
-    """Ours as a GPU computes it, but for the order of its sums."""
+    """As :func:`_ours`, with the products of a GPU except for the order of their sums."""
     vlm = _ours(dtype, vanilla, adapter, part)
     head = vlm.base.get_output_embeddings()
     for name, module in list(vlm.base.named_modules()):
@@ -143,7 +143,7 @@ def _in_tf32(dtype: str, vanilla: Path, adapter: Path, part: float) -> VisionLan
 
 def _half(dtype: str, vanilla: Path, adapter: Path, part: float, *, merged: bool) -> VisionLanguageModel:
     """A model that is computed in half precision, by transformers and PEFT alone."""
-    kind = family(MODEL["family"])
+    kind = load_family(MODEL["family"])
     model: Any = PeftModel.from_pretrained(kind.load(MODEL["path"], DTYPES[dtype]), str(vanilla)).merge_and_unload()
     if part:
         model = PeftModel.from_pretrained(model, str(adapter))
@@ -172,7 +172,7 @@ def _merged(dtype: str, vanilla: Path, adapter: Path, part: float) -> VisionLang
     return vlm
 
 
-#: Each way to store and compute an unlearned model, and whether its adapter is the one trained in float32.
+#: Ways to store and compute an unlearned model, and whether the adapter trained in float32 is used.
 WAYS: dict[str, tuple[Build, bool]] = {
     "all in float32": (_float32, True),
     "ours: half stored, float32 computed, adapters beside": (_ours, False),
@@ -184,7 +184,7 @@ WAYS: dict[str, tuple[Build, bool]] = {
 
 
 def _changes(benchmark: Path, build: Build, dtype: str, vanilla: Path, adapter: Path) -> list[float]:
-    """The change of the mean NLL of the forgotten people's answers at each of :data:`SCALES`, in nats."""
+    """Change of the mean NLL of the forgotten people's answers at each of :data:`SCALES`, in nats per token."""
     start, *others = (_nll(benchmark, build(dtype, vanilla, adapter, part)) for part in (0.0, *SCALES))
     return [nll - start for nll in others]
 

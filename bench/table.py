@@ -1,4 +1,4 @@
-"""The rows of a benchmark: printed as a table, written as CSV."""
+"""The rows of a measurement, printed as a table and written as CSV."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ class Row:
     """One measured number.
 
     Attributes:
-        name, value, unit: of the number.
-        baseline: name of the row it is compared with, measured in the same run; empty for none.
-        ratio: its value over the baseline's; ``None`` for none.
+        name: what was measured.
+        value: the number.
+        unit: its unit.
+        baseline: name of the row that it is compared with, measured in the same run; empty without one.
+        ratio: its value divided by the baseline's; ``None`` without one.
     """
 
     name: str
@@ -26,7 +28,7 @@ class Row:
 
 
 class Table:
-    """Rows in the order in which they are measured; each is printed as it comes."""
+    """Rows in the order of measurement; each is printed at once."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -38,7 +40,7 @@ class Table:
             over: name of the row to compare with.
 
         Raises:
-            KeyError: there is no such row.
+            KeyError: no row has the name ``over``.
         """
         ratio = value / self[over].value if over else None
         row = Row(name, value, unit, over, ratio)
@@ -51,7 +53,7 @@ class Table:
         return {row.name: row for row in self.rows}[name]
 
     def write(self, path: Path) -> None:
-        """``name, value, unit, baseline, ratio``, a row each."""
+        """Write the columns ``name, value, unit, baseline, ratio``."""
         write(self.rows, path)
 
 
@@ -65,7 +67,7 @@ def write(rows: Iterable[Row], path: Path) -> None:
 
 
 def exponent(sizes: Iterable[float], costs: Iterable[float]) -> float:
-    """The least-squares slope of log cost over log size: 1 where cost grows as size does, 2 as its square."""
+    """The least-squares slope of log cost over log size: 1 for linear growth, 2 for quadratic growth."""
     import numpy as np
 
     return float(np.polyfit(np.log(list(sizes)), np.log(list(costs)), 1)[0])

@@ -28,7 +28,7 @@ CALLS = [(page.relative_to(ROOT).as_posix(), call) for page in PAGES for call in
 
 def test_they_are_found() -> None:
     assert len(CALLS) > 20
-    assert {"README.md", "config.yaml", "docs/cluster.md", "presets/search.yaml"} <= {page for page, _ in CALLS}
+    assert {"README.md", "config.yaml", "docs/cluster.md", "presets/run-search.yaml"} <= {page for page, _ in CALLS}
 
 
 @pytest.mark.parametrize(("page", "call"), CALLS)
@@ -42,6 +42,6 @@ def test_a_call_is_what_it_looks_like(page: str, call: str) -> None:
 
 
 def test_a_swallowed_target_would_be_seen() -> None:
-    call = "snakemake --configfile presets/seeds.yaml results/table3.csv"
+    call = "snakemake --configfile presets/overlay-seeds.yaml results/table3.csv"
     with pytest.raises(AssertionError, match="--configfile takes results/table3.csv"):
         test_a_call_is_what_it_looks_like("page", call)

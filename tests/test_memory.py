@@ -20,13 +20,11 @@ import yaml
 from huggingface_hub import try_to_load_from_cache
 from PIL import Image
 from safetensors.torch import save_file
-from transformers.cache_utils import DynamicLayer
 
 from tests import error_page
 from tools import memory_page
 from unsee import memory
 from unsee.core import disk
-from unsee.evaluation import engine
 from unsee.jobs.config import ConfigError, resolve
 from unsee.jobs.config_checks import check, check_memory
 from unsee.memory.blocks import Block
@@ -43,7 +41,7 @@ from unsee.unlearning.method import Needs
 ROOT = Path(__file__).parents[1]
 SQUARE = (1024, 1024)
 LLAVA, QWEN = "llava-hf/llava-1.5-7b-hf", "Qwen/Qwen2-VL-7B-Instruct"
-PAPERS = ("paper-llava-1.5-7b", "paper-qwen2-vl-7b", "clear-llava-1.5-7b")
+PAPERS = ("run-paper-llava-1.5-7b", "overlay-qwen2-vl-7b", "overlay-clear")
 
 
 def published(path: str, dtype: str = "bfloat16") -> memory.Shapes:
@@ -259,15 +257,6 @@ def test_more_examples_of_a_part_and_less_is_computed_again() -> None:
     assert found == sorted(found, reverse=True) and len(found) == 6
 
 
-def test_a_pack_is_taken_out_of_the_cache_layer_by_layer() -> None:
-    layer = DynamicLayer()
-    keys, values = torch.randn(1, 2, 5, 3), torch.randn(1, 2, 5, 3)
-    layer.update(keys, values)
-    taken = engine._take(layer, torch.tensor([0, 3]))
-    assert torch.equal(taken[0], keys[:, :, [0, 3]]) and torch.equal(taken[1], values[:, :, [0, 3]])
-    assert layer.keys is None and layer.values is None
-
-
 # --- what is refused ---------------------------------------------------------------------------------------------
 
 
@@ -291,12 +280,12 @@ def complaints(config: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("preset", PAPERS)
 @pytest.mark.parametrize("card", memory_page.CARDS)
 def test_a_preset_fits_its_card(preset: str, card: int) -> None:
-    assert complaints(laid_over(preset, f"gpu-{card}gb")) == []
+    assert complaints(laid_over(preset, f"overlay-gpu-{card}gb")) == []
 
 
 def test_a_method_that_does_not_fit_is_refused_with_what_to_set() -> None:
     whole = {"gradient_accumulation": 1, "gradient_checkpointing": False}
-    config = laid_over("paper-qwen2-vl-7b", cluster={"gpu_gb": 40}, finetune=whole, unlearning=whole)
+    config = laid_over("overlay-qwen2-vl-7b", cluster={"gpu_gb": 40}, finetune=whole, unlearning=whole)
     lines = complaints(config)
     assert [line.split()[1].rstrip(":") for line in lines] == [
         "finetune",
@@ -316,9 +305,9 @@ def test_a_method_that_does_not_fit_is_refused_with_what_to_set() -> None:
 
 
 OFFICIAL = (
-    ("paper-llava-1.5-7b", "official-mllmu"),
-    ("paper-llava-1.5-7b", "official-mmunlearner"),
-    ("paper-qwen2-vl-7b", "official-mmunlearner"),
+    ("run-paper-llava-1.5-7b", "overlay-official-mllmu"),
+    ("run-paper-llava-1.5-7b", "overlay-official-mmunlearner"),
+    ("overlay-qwen2-vl-7b", "overlay-official-mmunlearner"),
 )
 
 
@@ -326,16 +315,16 @@ OFFICIAL = (
 @pytest.mark.parametrize("card", memory_page.CARDS)
 def test_an_official_preset_fits_a_card_in_either_order(paper: str, official: str, card: int) -> None:
     """All but NPO with Qwen2-VL on 24 GB, whose loss of the whole step needs all of its activations at once."""
-    overlay = f"gpu-{card}gb"
+    overlay = f"overlay-gpu-{card}gb"
     for presets in ((paper, official, overlay), (paper, overlay, official)):
         config = laid_over(*presets)
         assert resolve(config, catalogue.read())["npo"].settings["gradient_accumulation"] == 1
         lines = complaints(config)
-        assert [line.split()[1] for line in lines] == ["methods.npo"] * ((paper, card) == ("paper-qwen2-vl-7b", 24))
+        assert [line.split()[1] for line in lines] == ["methods.npo"] * ((paper, card) == ("overlay-qwen2-vl-7b", 24))
 
 
 def test_a_loss_of_the_whole_step_that_does_not_fit_is_refused_with_what_to_set() -> None:
-    config = laid_over("paper-qwen2-vl-7b", "gpu-24gb", "official-mmunlearner")
+    config = laid_over("overlay-qwen2-vl-7b", "overlay-gpu-24gb", "overlay-official-mmunlearner")
     (line,) = complaints(config)
     error_page.check("a loss of the whole step that does not fit a GPU", "planning", line)
     smallest = int(re.findall(r"at least (\d+) GB", line)[0])
@@ -350,7 +339,7 @@ def test_a_loss_of_the_whole_step_that_does_not_fit_is_refused_with_what_to_set(
 
 
 def test_a_loss_of_the_whole_step_is_never_told_to_take_parts() -> None:
-    config = laid_over("paper-qwen2-vl-7b", "gpu-80gb", "official-mmunlearner")
+    config = laid_over("overlay-qwen2-vl-7b", "overlay-gpu-80gb", "overlay-official-mmunlearner")
     npo = {**config["methods"]["npo"], "gradient_checkpointing": False}
     (line,) = complaints({**config, "methods": {**config["methods"], "npo": npo}})
     assert line.endswith("expected gradient_accumulation: 1 and gradient_checkpointing: true")
@@ -364,7 +353,7 @@ def refused_memory(rule: str, config: dict[str, Any]) -> str:
 
 
 def test_the_rules_that_run_on_request_are_checked_when_they_are_requested() -> None:
-    config = laid_over("paper-llava-1.5-7b", "gpu-24gb")
+    config = laid_over("run-paper-llava-1.5-7b", "overlay-gpu-24gb")
     entries = resolve(config, catalogue.read())
     for rule in memory.ON_REQUEST:
         check_memory(rule, config, entries, ROOT)
@@ -379,24 +368,29 @@ def test_the_rules_that_run_on_request_are_checked_when_they_are_requested() -> 
 
 def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does() -> None:
     asked = {"protocol": "mllmu-official"}
-    config = laid_over("paper-llava-1.5-7b", "gpu-40gb", evaluation={**asked, "batch_size": 9})
+    config = laid_over("run-paper-llava-1.5-7b", "overlay-gpu-40gb", evaluation={**asked, "batch_size": 9})
     (line,) = complaints(config)
     error_page.check("an evaluation.batch_size that does not fit a GPU", "planning", line)
     largest = int(line.rsplit(" ", 1)[1])
-    assert complaints(laid_over("paper-llava-1.5-7b", "gpu-40gb", evaluation={**asked, "batch_size": largest})) == []
-    assert complaints(laid_over("paper-llava-1.5-7b", "gpu-40gb", evaluation={**asked, "batch_size": largest + 1}))
+    assert (
+        complaints(laid_over("run-paper-llava-1.5-7b", "overlay-gpu-40gb", evaluation={**asked, "batch_size": largest}))
+        == []
+    )
+    assert complaints(
+        laid_over("run-paper-llava-1.5-7b", "overlay-gpu-40gb", evaluation={**asked, "batch_size": largest + 1})
+    )
 
 
 def test_a_card_that_holds_no_settings_is_refused_with_the_smallest_that_does() -> None:
-    lines = complaints(laid_over("paper-qwen2-vl-7b", cluster={"gpu_gb": 16}))
+    lines = complaints(laid_over("overlay-qwen2-vl-7b", cluster={"gpu_gb": 16}))
     line = next(line for line in lines if "vl_eraser" in line)
     error_page.check("a model that no settings fit into a GPU", "planning", line)
     smallest = max(int(re.findall(r"at least (\d+) GB", line)[0]) for line in lines)
-    assert complaints(laid_over("paper-qwen2-vl-7b", "gpu-24gb", cluster={"gpu_gb": smallest})) == []
+    assert complaints(laid_over("overlay-qwen2-vl-7b", "overlay-gpu-24gb", cluster={"gpu_gb": smallest})) == []
 
 
 def test_a_rule_may_have_a_card_of_its_own() -> None:
-    config = laid_over("paper-llava-1.5-7b", "gpu-24gb", cluster={"gpu_gb": 12})
+    config = laid_over("run-paper-llava-1.5-7b", "overlay-gpu-24gb", cluster={"gpu_gb": 12})
     assert len(complaints(config)) == 2 + len(config["methods"])
     for rule in ("finetune", "train_reference", "unlearn"):
         config["resources"][rule] = {**config["resources"][rule], "gpu_gb": 24}
@@ -406,15 +400,15 @@ def test_a_rule_may_have_a_card_of_its_own() -> None:
 
 def test_nothing_is_refused_without_a_card_or_on_a_cpu() -> None:
     whole = {"gradient_accumulation": 1, "gradient_checkpointing": False}
-    assert complaints(laid_over("paper-qwen2-vl-7b", finetune=whole, unlearning=whole)) == []
-    config = laid_over("paper-qwen2-vl-7b", cluster={"gpu_gb": 1}, finetune=whole, unlearning=whole)
+    assert complaints(laid_over("overlay-qwen2-vl-7b", finetune=whole, unlearning=whole)) == []
+    config = laid_over("overlay-qwen2-vl-7b", cluster={"gpu_gb": 1}, finetune=whole, unlearning=whole)
     for rule in memory.LOADING:
         config["resources"][rule] = {**config["resources"][rule], "gpu": 0}
     assert complaints(config) == []
 
 
 def test_weights_that_are_shared_out_are_not_judged() -> None:
-    config = laid_over("paper-qwen2-vl-7b", "gpu-24gb", cluster={"gpu_gb": 10})
+    config = laid_over("overlay-qwen2-vl-7b", "overlay-gpu-24gb", cluster={"gpu_gb": 10})
     for rule in ("finetune", "train_reference"):
         config["resources"][rule] = {**config["resources"][rule], "gpu": 2}
     config["finetune"] |= {"num_processes": 2, "shard": True}
@@ -422,7 +416,7 @@ def test_weights_that_are_shared_out_are_not_judged() -> None:
 
 
 def test_host_memory_that_cannot_hold_the_weights_is_refused() -> None:
-    config = laid_over("paper-llava-1.5-7b")
+    config = laid_over("run-paper-llava-1.5-7b")
     config["resources"]["predict"] = {**config["resources"]["predict"], "mem_mb": 8000}
     (line,) = complaints(config)
     error_page.check("a rule's mem_mb that cannot hold the model's weights", "planning", line)
@@ -448,7 +442,7 @@ def test_every_presets_host_memory_holds_its_model(path: Path) -> None:
 @pytest.mark.parametrize("card", memory_page.CARDS)
 def test_an_overlay_is_what_the_arithmetic_makes_of_a_card(card: int) -> None:
     """python tools/memory_page.py writes them."""
-    path = ROOT / "presets" / f"gpu-{card}gb.yaml"
+    path = ROOT / "presets" / f"overlay-gpu-{card}gb.yaml"
     assert path.read_text() == memory_page.overlay_text(card)
     assert yaml.safe_load(path.read_text()) == memory_page.overlay(card)
 
@@ -471,7 +465,7 @@ def test_the_page_has_the_needs_of_today() -> None:
 
 
 def test_every_entry_of_the_paper_is_in_the_table() -> None:
-    config = laid_over("paper-llava-1.5-7b")
+    config = laid_over("run-paper-llava-1.5-7b")
     for model in memory_page.MODELS:
         for name in ("finetune", *resolve(config, catalogue.read()), "predict, protocol unsee"):
             assert f"| {model} | {name} |" in memory_page.table()

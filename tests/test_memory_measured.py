@@ -32,8 +32,9 @@ from unsee.base_model import tiny_llava
 from unsee.benchmarks import question_templates
 from unsee.benchmarks.tables import read_images, read_table
 from unsee.evaluation import engine
+from unsee.evaluation.predict import answer_questions
 from unsee.models import attention, packing
-from unsee.models.families.base import family
+from unsee.models.families import load_family
 from unsee.models.half import compute_in_float32
 from unsee.models.likelihood import score
 from unsee.models.model import VisionLanguageModel
@@ -111,7 +112,7 @@ def load(kind: str, model: Any, processor: Any) -> VisionLanguageModel:
     """As unsee.models.model.load does, with vanilla's adapter beside the weights."""
     model.eval().requires_grad_(False)
     compute_in_float32(model)
-    found = family(kind)
+    found = load_family(kind)
     decoder: Any = found.language_model(model)
     decoder.set_attn_implementation(attention.NAME)
     for module in decoder.modules():
@@ -294,7 +295,7 @@ def test_answering_takes_what_the_arithmetic_says(
 ) -> None:
     monkeypatch.setattr("unsee.models.half.PIECE", 2**20)
     monkeypatch.setattr("unsee.memory.blocks.PIECE", 2**20)
-    monkeypatch.setattr(packing, "blocks", lambda ends: None)  # a GPU has a mask instead
+    monkeypatch.setattr(packing, "blocks", lambda ends, seen: None)  # a GPU has a mask instead
     processor = tiny_llava.build_processor(question_templates.vocabulary(), vocabulary_size=1000)
     model = build("llava", 2, side=96, pixels=24)
     model.config.image_token_index = processor.tokenizer.convert_tokens_to_ids("<image>")
@@ -321,7 +322,7 @@ def test_answering_takes_what_the_arithmetic_says(
         "max_new_tokens": 3,
     }
     with LiveBytes([*vlm.base.parameters(), *vlm.base.buffers()]) as live:
-        engine.answer_questions(vlm, pictures, asked, settings)
+        answer_questions(vlm, pictures, asked, settings)
     tokens, options = max(lengths)
     opened = sum(not row["options"] for row in asked) // packs
     shapes = shapes_of(vlm, live.start, 16)

@@ -1,4 +1,4 @@
-"""Write the overlays presets/gpu-*.yaml and the tables of docs/memory.md from the arithmetic in unsee.memory.
+"""Write the overlays presets/overlay-gpu-*.yaml and the tables of docs/memory.md from the arithmetic in unsee.memory.
 
     python tools/memory_page.py
 
@@ -7,6 +7,7 @@ tests/test_memory.py fails where a file differs from what this writes.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -27,27 +28,35 @@ from unsee.unlearning import catalogue  # noqa: E402
 PAGE = ROOT / "docs" / "memory.md"
 CARDS = (24, 40, 80)
 BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-MODELS = {"LLaVA-1.5-7B": "paper-llava-1.5-7b", "Qwen2-VL-7B": "paper-qwen2-vl-7b"}
+MODELS = {"LLaVA-1.5-7B": "run-paper-llava-1.5-7b", "Qwen2-VL-7B": "overlay-qwen2-vl-7b"}
 #: The protocols of ``evaluation`` that a model can be asked by.
 PROTOCOLS = {"LLaVA-1.5-7B": ("unsee", "mllmu-official", "mmunlearner"), "Qwen2-VL-7B": ("unsee", "mmunlearner")}
 #: The presets that an overlay of a card is laid over, alone and with other settings between them.
 LAID_OVER = [
-    *((name,) for name in (*MODELS.values(), "clear-llava-1.5-7b", "anchor-llava-vanilla")),
-    *((name, ours.stem) for name in MODELS.values() for ours in sorted((ROOT / "presets").glob("ours-*.yaml"))),
+    *((name,) for name in (*MODELS.values(), "overlay-clear", "run-anchor-llava-vanilla")),
+    *((name, ours.stem) for name in MODELS.values() for ours in sorted((ROOT / "presets").glob("overlay-ours-*.yaml"))),
 ]
 HEAD = (
-    "# Laid over a preset of a 7B model, on a card of {card} GB: "
-    "snakemake ... --configfile presets/paper-llava-1.5-7b.yaml presets/gpu-{card}gb.yaml\n"
-    "# The fastest settings that fit for every method, and the largest batch; none of them changes a result. "
-    "Written by tools/memory_page.py.\n"
+    "# An overlay, laid over any run of a 7B model: a GPU of {card} GB; changes no result. Written by tools/memory_page.py.\n"
+    "# snakemake ... --configfile presets/run-paper-llava-1.5-7b.yaml presets/overlay-gpu-{card}gb.yaml\n"
+    "# The fastest training that fits for every method, and the largest batch of the evaluation.\n"
+    "# yaml-language-server: $schema=../workflow/schemas/config.schema.yaml\n"
 )
 
 
+def preset_files(*presets: str) -> list[Path]:
+    """The files of presets, after the run that the first of them is laid over, as its first line says."""
+    files = [ROOT / "presets" / f"{preset}.yaml" for preset in presets]
+    first_line = files[0].read_text(encoding="utf-8").partition("\n")[0] if files else ""
+    runs = re.findall(r"laid over (run-[\w.-]+)\.yaml", first_line)
+    return [*(ROOT / "presets" / f"{run}.yaml" for run in runs), *files]
+
+
 def configuration(*presets: str) -> dict[str, Any]:
-    """The configuration under some presets."""
+    """The configuration under some presets, see :func:`preset_files`."""
     config = deepcopy(_read(ROOT / "config.yaml"))
-    for preset in presets:
-        update_config(config, deepcopy(_read(ROOT / "presets" / f"{preset}.yaml")))
+    for file in preset_files(*presets):
+        update_config(config, deepcopy(_read(file)))
     return config
 
 
@@ -120,7 +129,7 @@ def table() -> str:
 def _rows() -> Iterator[tuple[str, str, list[str], str]]:
     for model, preset in MODELS.items():
         yield from _rows_of(model, configuration(preset), lambda job: job != "predict", "")
-    clear = configuration("clear-llava-1.5-7b")
+    clear = configuration("overlay-clear")
     yield from _rows_of("LLaVA-1.5-7B", clear, lambda job: job == "vl_eraser", ", CLEAR")
     for model, protocols in PROTOCOLS.items():
         for protocol in protocols:
@@ -156,7 +165,7 @@ def between(page: str, name: str, content: str) -> str:
 
 def main() -> None:
     for card in CARDS:
-        (ROOT / "presets" / f"gpu-{card}gb.yaml").write_text(overlay_text(card), encoding="utf-8")
+        (ROOT / "presets" / f"overlay-gpu-{card}gb.yaml").write_text(overlay_text(card), encoding="utf-8")
     PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), "needs", table()), encoding="utf-8")
 
 

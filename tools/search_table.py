@@ -1,7 +1,7 @@
 """The small search behind the methods' learning rates, as Markdown for docs/hyperparameters.md.
 
-    snakemake --cores all --configfile presets/search.yaml --directory search results/table3.csv
-    python tools/search_table.py presets/search.yaml search/results/table3.csv
+    snakemake --cores all --configfile presets/run-search.yaml --directory search results/table3.csv
+    python tools/search_table.py presets/run-search.yaml search/results/table3.csv
 
 A method's entries differ in their learning rate. Chosen is the one with the largest selectivity: how far classification falls on the
 forgotten people, minus how far it falls on the others, in points against vanilla, means of both modalities. A fall below

@@ -74,9 +74,9 @@ def test_the_tower_sees_what_it_saw(parts: tuple[LlavaForConditionalGeneration, 
 
 
 def test_a_turn_is_smollm2s(language: Path, parts: tuple[LlavaForConditionalGeneration, LlavaProcessor]) -> None:
-    from unsee.models.families.base import family
+    from unsee.models.families import load_family
 
-    vlm = VisionLanguageModel(family("llava_chatml"), *parts)
+    vlm = VisionLanguageModel(load_family("llava_chatml"), *parts)
     system = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
     user = "<|im_start|>user\n{}Who?<|im_end|>\n<|im_start|>assistant\n"
     assert vlm.prompt("Who?", with_image=False) == system + user.format("")

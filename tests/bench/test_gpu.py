@@ -19,7 +19,7 @@ def test_it_says_that_there_is_no_gpu(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert gpu.main(["--output", str(tmp_path / "bench.csv")]) == 1
-    assert "no CUDA GPU here; expected one" in capsys.readouterr().err
+    assert "no CUDA GPU on this machine; expected one" in capsys.readouterr().err
     assert not (tmp_path / "bench.csv").exists()
 
 
@@ -42,7 +42,7 @@ def test_what_the_minutes_do_not_suffice_for_is_left_out(capsys: pytest.CaptureF
     work = gpu.Work(minutes=0)
     table = gpu.measure(list(full_size.TINY.values()), "cpu", torch.float32, work)
     assert [row.name for row in table.rows] == ["matrix products", "bandwidth"]
-    assert "tiny Qwen2-VL: left out, the 0 minutes are over" in capsys.readouterr().out
+    assert "tiny Qwen2-VL: skipped, the 0 minutes are over" in capsys.readouterr().out
 
 
 def test_what_does_not_fit_is_said_and_the_rest_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,7 +53,7 @@ def test_what_does_not_fit_is_said_and_the_rest_goes_on(capsys: pytest.CaptureFi
 
     run.part("batch 16", too_much)
     run.part("batch 4", lambda: run.table.add("batch 4", 1.0, "pairs/s"))
-    assert "batch 16: does not fit the memory" in capsys.readouterr().out
+    assert "batch 16: skipped, does not fit the memory" in capsys.readouterr().out
     assert run.table["batch 4"].value == 1
 
 

@@ -12,7 +12,8 @@ import torch
 from bench import plain
 from bench.table import Table, exponent
 from unsee.benchmarks.tables import read_images
-from unsee.evaluation.engine import answer_questions, read_questions
+from unsee.evaluation.predict import answer_questions
+from unsee.evaluation.questions import read_questions
 from unsee.models.model import load
 from unsee.models.pictures import Pictures
 

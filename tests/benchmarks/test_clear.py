@@ -19,7 +19,7 @@ from unsee.benchmarks import clear
 from unsee.benchmarks.names import people_named
 from unsee.benchmarks.published import load, read_split
 from unsee.benchmarks.schema import BenchmarkError
-from unsee.evaluation.engine import predict
+from unsee.evaluation.predict import predict
 from unsee.evaluation.scoring import score_predictions
 from unsee.results.tables.scores import Run, gather, summarise
 from unsee.results.tables.table3 import table3

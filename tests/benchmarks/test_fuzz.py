@@ -21,7 +21,7 @@ from tests.benchmarks import test_clear, test_mllmu
 from unsee.benchmarks import mllmu, problems, published, schema
 from unsee.benchmarks.readers import PublishedFolder
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
-from unsee.evaluation.engine import check_answers
+from unsee.evaluation.questions import check_answers
 
 pytestmark = pytest.mark.slow
 

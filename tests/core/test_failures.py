@@ -61,7 +61,7 @@ def test_the_summary_speaks_for_those_who_said_nothing(tmp_path: Path) -> None:
     assert text.startswith("3 failed")
     assert [line.split()[1] for line in text.splitlines() if line.startswith("FAILED")] == ["a", "b", "c"]
     assert text.count("it ended without a message") == text.count("its script was not started") == 1
-    assert "noise" not in text and "cause: this" in text and "want of memory" not in text
+    assert "noise" not in text and "cause: this" in text and "lack of memory" not in text
     # A log that an earlier call has left says nothing about this one.
     text = failures.summary(jobs, 0, since=said.stat().st_mtime + 1)
     assert text.count("its script was not started") == 3 and "cause: this" not in text
@@ -86,7 +86,7 @@ Logfile {log}:
     [
         ("died with <Signals.SIGKILL: 9>", "killed (SIGKILL)", "raise resources.unlearn.mem_mb"),
         ("returned non-zero exit status 137", "killed (SIGKILL)", "raise resources.unlearn.mem_mb"),
-        ("died with <Signals.SIGTERM: 15>", "told to end (SIGTERM)", "raise resources.unlearn.runtime"),
+        ("died with <Signals.SIGTERM: 15>", "terminated (SIGTERM)", "raise resources.unlearn.runtime"),
         ("died with <Signals.SIGINT: 2>", "stopped (Ctrl-C)", "give the same command again"),
         ("died with <Signals.SIGSEGV: 11>", "crashed in compiled code of a library (SIGSEGV)", "make setup"),
         ("returned non-zero exit status 3", "ended with exit status 3 and without a message", "the end of its log"),
@@ -100,7 +100,11 @@ def test_how_a_job_without_a_message_ended(tmp_path: Path, end: str, cause: str,
     text = failures.summary([("unlearn/a/b", mine)], 2, snakemake)
     assert f"it {cause}" in text or f"it was {cause}" in text
     assert remedy in text
-    assert ("mem_mb" in text) == ("the kernel killed 2 for want of memory" in text) == ("SIGKILL" in text)
+    assert (
+        ("mem_mb" in text)
+        == ("the kernel killed 2 processes of this machine for lack of memory" in text)
+        == ("SIGKILL" in text)
+    )
 
 
 def test_a_script_that_was_never_started(tmp_path: Path) -> None:
@@ -114,7 +118,7 @@ def test_a_script_that_was_never_started(tmp_path: Path) -> None:
 def test_what_slurm_says_of_a_job(tmp_path: Path) -> None:
     log, snakemake = tmp_path / "a.log", tmp_path / "snakemake.log"
     log.write_text("at work\n")
-    for state, cause in [("OUT_OF_MEMORY", "killed (OUT_OF_MEMORY)"), ("TIMEOUT", "told to end (TIMEOUT)")]:
+    for state, cause in [("OUT_OF_MEMORY", "killed (OUT_OF_MEMORY)"), ("TIMEOUT", "terminated (TIMEOUT)")]:
         message = f"SLURM-job '7' failed, SLURM status is: '{state}'"
         block = ENDED.format(end="", log=log, message=message).partition("Error in rule")
         snakemake.write_text(block[1] + block[2])

@@ -152,7 +152,7 @@ def test_a_picture_that_is_refused_is_named() -> None:
 def test_every_family_takes_the_longest_picture(
     family: str, request: pytest.FixtureRequest, random_checkpoint: Path, random_qwen2_vl: Path, random_llava_next: Path
 ) -> None:
-    from unsee.models.families.base import family as find
+    from unsee.models.families import load_family as find
 
     folder = {"llava": random_checkpoint, "llava_next": random_llava_next, "qwen2_vl": random_qwen2_vl}[family]
     processor = find(family).load_processor(str(folder))

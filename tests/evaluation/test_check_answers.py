@@ -13,7 +13,8 @@ import pytest
 from tests import error_page
 from unsee.benchmarks import schema, tables
 from unsee.benchmarks.schema import BenchmarkError
-from unsee.evaluation.engine import check_answers, predict, read_questions
+from unsee.evaluation.predict import predict
+from unsee.evaluation.questions import check_answers, read_questions
 
 CHOICE = {
     "question_id": "profile/000/image/classification/0",

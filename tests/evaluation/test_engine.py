@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from unsee.benchmarks.tables import read_images
-from unsee.evaluation.engine import answer_questions, read_questions
+from unsee.evaluation.predict import answer_questions
+from unsee.evaluation.questions import read_questions
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
 
@@ -129,9 +130,9 @@ def test_only_what_is_asked_for_is_projected(
         found = answer_questions(vlm, pictures, rows, {**SETTINGS, "max_new_tokens": 3})
     finally:
         hook.remove()
-    n_open = sum(row["task"] != "classification" for row in rows)
-    # The options' tokens, the first words of the open answers, and then a word each for two steps.
-    assert projected == [sum(sum(a["option_tokens"]) for a in found), n_open, n_open, n_open]
+    n_cloze, n_generation = (sum(row["task"] == task for row in rows) for task in ("cloze", "generation"))
+    # The options' tokens; and of each task the first words of the open answers, and then a word each for two steps.
+    assert projected == [sum(sum(a["option_tokens"]) for a in found), *[n_cloze] * 3, *[n_generation] * 3]
 
 
 def test_each_picture_is_encoded_once(
@@ -192,3 +193,30 @@ def test_the_sum_can_be_compared_instead(asked: tuple[VisionLanguageModel, Pictu
 def _inputs(vlm: VisionLanguageModel, pictures: Pictures, text: str, image_id: str | None) -> Any:
     images = [pictures.image(image_id)] if image_id else None
     return vlm.processor(text=text, images=images, return_tensors="pt", add_special_tokens=False)
+
+
+def test_the_tasks_that_are_asked_together_change_no_bit(
+    asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
+) -> None:
+    vlm, pictures, rows = asked
+    together = {found["question_id"]: found for found in answer_questions(vlm, pictures, rows, SETTINGS)}
+    for tasks in (["classification"], ["cloze"], ["generation"], ["generation", "cloze"]):
+        alone = answer_questions(vlm, pictures, rows, {**SETTINGS, "tasks": tasks})
+        assert {row["question_id"] for row in alone} == {row["question_id"] for row in rows if row["task"] in tasks}
+        assert alone == [together[found["question_id"]] for found in alone]
+
+
+def test_the_model_reads_each_picture_once(
+    asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vlm, pictures, rows = asked
+    read: list[str] = []
+    embed = VisionLanguageModel.embed
+
+    def noting(self: VisionLanguageModel, batch: Any, pictures: Any) -> Tensor:
+        read.extend(batch.image_ids)
+        return embed(self, batch, pictures)
+
+    monkeypatch.setattr(VisionLanguageModel, "embed", noting)
+    answer_questions(vlm, pictures, rows, SETTINGS)
+    assert sorted(read) == sorted({row["image_id"] for row in rows if row["image_id"]})

@@ -11,8 +11,8 @@ import pytest
 from unsee.benchmarks.splits import assign_sets
 from unsee.benchmarks.tables import read_table
 from unsee.evaluation import anchor, official
-from unsee.evaluation.engine import protocol_questions
-from unsee.evaluation.protocols import load_protocol
+from unsee.evaluation.protocols.load import load_protocol
+from unsee.evaluation.questions import protocol_questions
 from unsee.evaluation.scoring import score_predictions
 from unsee.results.tables.scores import Run, gather
 
@@ -51,7 +51,7 @@ def test_every_answer_and_no_other_question_is_scored(
     predictions: pd.DataFrame, tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path
 ) -> None:
     questions, splits = tables
-    items = score_predictions(predictions, questions, load_protocol(SETTINGS))
+    items = score_predictions(predictions, questions, SETTINGS)
     assert set(items["question_id"]) == set(predictions["question_id"])
     assert set(items.loc[items["question_id"].str.contains("classification"), "metric"]) == {"accuracy"}
     items.to_parquet(tmp_path / "items.parquet")
@@ -62,14 +62,12 @@ def test_every_answer_and_no_other_question_is_scored(
     with pytest.raises(ValueError, match="no score for .* questions at 25 %"):
         gather(runs, questions, splits, [25], load_protocol({**SETTINGS, "seed": 1}))
     with pytest.raises(ValueError, match="generation/0' is not answered|generation/0.*are not answered"):
-        score_predictions(
-            predictions[~predictions["question_id"].str.endswith("generation/0")], questions, load_protocol(SETTINGS)
-        )
+        score_predictions(predictions[~predictions["question_id"].str.endswith("generation/0")], questions, SETTINGS)
 
 
 def test_the_published_files(predictions: pd.DataFrame, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     questions, splits = tables
-    items = score_predictions(predictions, questions, load_protocol(SETTINGS))
+    items = score_predictions(predictions, questions, SETTINGS)
     found = official.results(items, questions, splits, 25)
     assert list(found) == [
         "Forget Set Results",

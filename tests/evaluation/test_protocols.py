@@ -15,8 +15,10 @@ from transformers import PreTrainedTokenizerFast
 
 from unsee.benchmarks.splits import assign_sets
 from unsee.benchmarks.tables import read_table
-from unsee.evaluation.engine import protocol_questions, read_questions
-from unsee.evaluation.protocols import load_protocol, prompt_images
+from unsee.evaluation.protocol import prompt_images
+from unsee.evaluation.protocols.load import load_protocol
+from unsee.evaluation.questions import protocol_questions, read_questions
+from unsee.evaluation.scoring import score_answer
 from unsee.models.model import VisionLanguageModel, load
 
 #: LLaVA-1.5's published template leaves the first token to the tokenizer; the tiny model's writes it.
@@ -212,7 +214,7 @@ def test_a_letter_is_the_first_character(written: str, own: str | None, mmunlear
 def test_a_blank_is_filled_by_a_substring(written: str, reference: str, right: float) -> None:
     for name in ("mllmu-official", "mmunlearner"):
         answer = {"task": "cloze", "output": written, "reference": reference}
-        assert load_protocol({"protocol": name}).score(answer) == [right]
+        assert score_answer(answer, {"protocol": name}) == {"accuracy": right}
 
 
 PROTOCOLS = {

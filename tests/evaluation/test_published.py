@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from unsee.benchmarks.tables import read_images
-from unsee.evaluation.engine import answer_questions, protocol_questions
-from unsee.evaluation.protocols import load_protocol, prompt_images
+from unsee.evaluation.predict import answer_questions
+from unsee.evaluation.protocol import prompt_images
+from unsee.evaluation.protocols.load import load_protocol
+from unsee.evaluation.questions import protocol_questions
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
 

@@ -12,7 +12,8 @@ from peft import LoraConfig, get_peft_model
 from peft.utils.constants import DUMMY_TARGET_MODULES
 
 from unsee.benchmarks.tables import read_images
-from unsee.evaluation.engine import answer_questions, read_questions
+from unsee.evaluation.predict import answer_questions
+from unsee.evaluation.questions import read_questions
 from unsee.evaluation.rescaled import predict_rescaled, sample
 from unsee.models.model import load, merge
 from unsee.models.pictures import Pictures

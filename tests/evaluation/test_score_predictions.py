@@ -7,11 +7,11 @@ import random
 import pandas as pd
 import pytest
 
-from unsee.evaluation.classification import certainty
-from unsee.evaluation.cloze import matches
-from unsee.evaluation.generation import overlap
-from unsee.evaluation.protocols.unsee import Unsee
-from unsee.evaluation.scoring import COLUMNS, score_predictions
+from unsee.evaluation.likelihoods import probability_and_truth_ratio
+from unsee.evaluation.metrics import names
+from unsee.evaluation.scoring import SCORES, score_predictions
+from unsee.evaluation.tasks.cloze import matches
+from unsee.evaluation.tasks.generation import overlap
 
 TASKS = ("classification", "cloze", "generation")
 
@@ -51,15 +51,15 @@ def predictions(questions: pd.DataFrame) -> pd.DataFrame:
 
 def test_values_are_those_of_the_single_answers(predictions: pd.DataFrame, questions: pd.DataFrame) -> None:
     found = score_predictions(predictions, questions)
-    assert found.columns.tolist() == COLUMNS
+    assert found.columns.tolist() == SCORES.names
     assert found["value"].dtype == "float64"
     values = found.set_index(["question_id", "metric"])["value"]
     assert len(values) == 4 * (3 + 1 + 4)
     for row in predictions.itertuples():
         task = row.question_id.rsplit("/")[-1]
         if task == "classification":
-            expected = certainty(row.option_log_likelihoods, row.option_tokens, 1)
-            assert tuple(values[row.question_id]) == (int(row.correct), *expected)
+            expected = probability_and_truth_ratio(row._asdict() | {"answer_index": 1})
+            assert values[row.question_id].to_dict() == {"accuracy": int(row.correct), **expected}
         elif task == "cloze":
             assert values[row.question_id, "accuracy"] == int(matches(row.output, row.reference))
         else:
@@ -73,7 +73,7 @@ def test_the_order_of_the_rows_does_not_depend_on_the_inputs(
     again = score_predictions(predictions.sample(frac=1, random_state=1), questions.sample(frac=1, random_state=2))
     pd.testing.assert_frame_equal(first, again)
     assert first["question_id"].is_monotonic_increasing
-    assert tuple(first.loc[first["question_id"] == "test/p1/generation", "metric"]) == Unsee.metrics["generation"]
+    assert tuple(first.loc[first["question_id"] == "test/p1/generation", "metric"]) == names("generation")
 
 
 def test_the_cloze_rule_is_the_configured_one(questions: pd.DataFrame) -> None:
@@ -82,7 +82,7 @@ def test_the_cloze_rule_is_the_configured_one(questions: pd.DataFrame) -> None:
         {"question_id": questions["question_id"], "output": "In Oslo.", "reference": "Oslo", "correct": None}
     ).assign(option_log_likelihoods=[[]], option_tokens=[[]])
     assert score_predictions(predictions, questions)["value"].tolist() == [0.0]
-    assert score_predictions(predictions, questions, Unsee(cloze_rule="contains"))["value"].tolist() == [1.0]
+    assert score_predictions(predictions, questions, {"cloze_rule": "contains"})["value"].tolist() == [1.0]
 
 
 def test_signs_alone_and_other_scripts_are_scored(questions: pd.DataFrame) -> None:

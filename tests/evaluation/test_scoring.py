@@ -14,10 +14,16 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from unsee.benchmarks.profiles import BIRTH_YEARS, FIELDS, HOBBIES, employments, regions
 from unsee.evaluation import prompts
-from unsee.evaluation.classification import certainty, choose
-from unsee.evaluation.cloze import matches, normalise
-from unsee.evaluation.generation import overlap
+from unsee.evaluation.choice import choose
+from unsee.evaluation.likelihoods import probability_and_truth_ratio
 from unsee.evaluation.scoring import score_predictions
+from unsee.evaluation.tasks.cloze import matches, normalise
+from unsee.evaluation.tasks.generation import overlap
+
+
+def certainty(sums: list[float], tokens: list[int], right: int) -> tuple[float, ...]:
+    answer = {"option_log_likelihoods": sums, "option_tokens": tokens, "answer_index": right}
+    return tuple(probability_and_truth_ratio(answer).values())
 
 
 def test_choice_is_by_log_likelihood_a_token() -> None:
@@ -154,10 +160,11 @@ def test_wrong_predictions_are_named() -> None:
 
 def test_scoring_and_tables_load_no_torch() -> None:
     code = (
-        "import sys, unsee.evaluation.scoring, unsee.evaluation.official, unsee.evaluation.anchor, unsee.results.tables.scores, "
-        "unsee.results.tables.table3, unsee.results.tables.costs, unsee.benchmarks.mllmu, unsee.benchmarks.synthetic, "
-        "unsee.benchmarks.statistics, unsee.unlearning.catalogue, unsee.jobs.config_checks; unsee.evaluation.protocols.load_protocol({}); "
-        "unsee.evaluation.generation.overlap('a', 'a'); sys.exit('torch' in sys.modules)"
+        "import sys, unsee.evaluation.predict, unsee.evaluation.scoring, unsee.evaluation.official, unsee.evaluation.anchor, "
+        "unsee.results.tables.scores, unsee.results.tables.table3, unsee.results.tables.costs, unsee.benchmarks.mllmu, "
+        "unsee.benchmarks.synthetic, unsee.benchmarks.statistics, unsee.unlearning.catalogue, unsee.jobs.config_checks; "
+        "unsee.evaluation.scoring.score_answer({'task': 'generation', 'output': 'a', 'reference': 'a'}, {}); "
+        "sys.exit('torch' in sys.modules)"
     )
     path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     assert subprocess.run([sys.executable, "-c", code], env=path).returncode == 0

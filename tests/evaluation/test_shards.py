@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ import pytest
 
 from unsee.core.resume import CheckpointDir
 from unsee.evaluation import engine, shards
+from unsee.evaluation import predict as job
+from unsee.evaluation.settings import TASKS
 
 SCHEMA = pa.schema([("question_id", pa.string()), ("output", pa.string())])
 
@@ -23,12 +24,12 @@ def _rows(*ids: str) -> list[dict[str, str]]:
 def test_shards_are_joined_in_the_order_of_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "_WRITE", 2)
     files = [
-        shards.write(tmp_path, 0, _rows("q5", "q1", "q4"), SCHEMA),
-        shards.write(tmp_path, 1, _rows("q2", "q3"), SCHEMA),
+        shards.write(tmp_path, "0", _rows("q5", "q1", "q4"), SCHEMA),
+        shards.write(tmp_path, "1", _rows("q2", "q3"), SCHEMA),
     ]
-    shards.join(files, SCHEMA, tmp_path / "all.parquet")
-    assert pq.read_table(tmp_path / "all.parquet").to_pylist() == _rows("q1", "q2", "q3", "q4", "q5")
-    assert pq.ParquetFile(tmp_path / "all.parquet").num_row_groups == 3
+    joined = shards.join(files, tmp_path, "all", SCHEMA)
+    assert pq.read_table(joined).to_pylist() == _rows("q1", "q2", "q3", "q4", "q5")
+    assert pq.ParquetFile(joined).num_row_groups == 3
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
@@ -36,16 +37,16 @@ def test_a_shard_that_is_damaged_or_about_others_is_not_found(
     damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ids = [f"q{i}" for i in range(10)]
-    assert shards.find(tmp_path, 0, ids) is None
-    shard = shards.write(tmp_path, 0, _rows(*ids), SCHEMA)
-    assert shards.find(tmp_path, 1, ids) is None
-    assert shards.find(tmp_path, 0, ids[::-1]) == shard
+    assert shards.find(tmp_path, "0", ids) is None
+    shard = shards.write(tmp_path, "0", _rows(*ids), SCHEMA)
+    assert shards.find(tmp_path, "1", ids) is None
+    assert shards.find(tmp_path, "0", ids[::-1]) == shard
     content = bytearray(shard.read_bytes())
     content[50] ^= 1
     shard.write_bytes(content if damage == "flipped" else content[:50])
-    assert shards.find(tmp_path, 0, ids) is None and "damaged" in caplog.text
-    shards.write(tmp_path, 0, _rows(*ids), SCHEMA)
-    assert shards.find(tmp_path, 0, ids[1:]) is None
+    assert shards.find(tmp_path, "0", ids) is None and "damaged" in caplog.text
+    shards.write(tmp_path, "0", _rows(*ids), SCHEMA)
+    assert shards.find(tmp_path, "0", ids[1:]) is None
 
 
 class Killed(BaseException):
@@ -57,17 +58,17 @@ def test_inference_goes_on_where_it_was_killed(
 ) -> None:
     settings = {"classification": "likelihood", "batch_size": 3, "max_new_tokens": 2}
     asked: list[str] = []
-    answer = engine._answer
+    answer = engine.answer
 
-    def counted(vlm: Any, pictures: Any, groups: Sequence[list[dict[str, Any]]], settings: Any) -> Any:
+    def counted(vlm: Any, pictures: Any, groups: Any, tasks: Any, max_new_tokens: int) -> Any:
         if len(asked) == 2 and not killed:
             killed.append(True)
             raise Killed
-        asked.append(groups[0][0]["question_id"])
-        return answer(vlm, pictures, groups, settings)
+        asked.append(groups[0][0].question_id)
+        return answer(vlm, pictures, groups, tasks, max_new_tokens)
 
-    def predict(output: Path, checkpoint_dir: CheckpointDir | None) -> bytes:
-        engine.predict(
+    def predict(output: Path, checkpoint_dir: CheckpointDir | None) -> list[bytes]:
+        job.predict(
             model_spec,
             mini_benchmark,
             adapters=[],
@@ -75,23 +76,23 @@ def test_inference_goes_on_where_it_was_killed(
             settings=settings,
             threads=1,
             output=output,
-            checkpoint_dir=checkpoint_dir,
+            checkpoint_dir=None if checkpoint_dir is None else lambda: checkpoint_dir,
         )
-        return output.read_bytes()
+        return [(output / f"{task}.parquet").read_bytes() for task in TASKS]
 
     killed: list[bool] = [True]
-    monkeypatch.setattr(engine, "_answer", counted)
-    whole = predict(tmp_path / "whole.parquet", None)
+    monkeypatch.setattr(engine, "answer", counted)
+    whole = predict(tmp_path / "whole", None)
     n = len(asked)
-    ids = pq.read_table(tmp_path / "whole.parquet")["question_id"].to_pylist()
+    ids = pq.read_table(tmp_path / "whole/cloze.parquet")["question_id"].to_pylist()
     assert n > 4 and ids == sorted(ids)
 
     place = CheckpointDir(tmp_path / "checkpoints" / "job" / "key")
     killed.clear()
     asked.clear()
     with pytest.raises(Killed):
-        predict(tmp_path / "killed.parquet", place)
-    assert len(list(place.folder.iterdir())) == 2 and not (tmp_path / "killed.parquet").exists()
-    assert predict(tmp_path / "killed.parquet", place) == whole
+        predict(tmp_path / "killed", place)
+    assert len(list(place.folder.iterdir())) == 2 * len(TASKS) and not (tmp_path / "killed").exists()
+    assert predict(tmp_path / "killed", place) == whole
     assert len(asked) == len(set(asked)) == n, "none was asked twice"
     assert not place.folder.parent.exists(), "removed on success"

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import LlavaForConditionalGeneration, Qwen2VLForConditionalGeneration
 
 from tests import error_page
-from unsee import models
-from unsee.models import checkpoints
+from tests.realistic import checkpoints as realistic
+from unsee import memory, models
+from unsee.models import chat_templates, checkpoints
 from unsee.models.checkpoints import CheckpointError
-from unsee.models.families.base import family
+from unsee.models.families import FAMILIES, load_family
 from unsee.models.model import load
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +72,7 @@ def loaded(folder: Path, name: str = "llava", dtype: str = "float32") -> str:
     return str(caught.value).replace(str(folder), "FOLDER")
 
 
-# --- what planning sees ------------------------------------------------------------------------------------------
+# --- problems that planning reports ------------------------------------------------------------------------------------------
 
 
 def test_sound_checkpoints_pass(family_spec: dict[str, Any], tmp_path: Path) -> None:
@@ -88,9 +90,9 @@ def test_the_shipped_checkpoint_passes() -> None:
 
 
 def test_every_family_is_known_to_planning() -> None:
-    assert all(family(name).name == name for name in checkpoints.FAMILIES)
+    assert all(load_family(name).name == name for name in FAMILIES)
     schema = (ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text()
-    assert f"enum: [{', '.join(checkpoints.FAMILIES)}]" in schema
+    assert f"enum: [{', '.join(FAMILIES)}]" in schema
 
 
 def test_another_familys_checkpoint_is_refused(folder: Path, random_qwen2_vl: Path, random_llava_next: Path) -> None:
@@ -152,14 +154,14 @@ PUBLISHED = (
 
 
 def test_planning_renders_a_template_as_transformers_does(family_spec: dict[str, Any]) -> None:
-    processor = family(family_spec["family"]).load_processor(family_spec["path"])
+    processor = load_family(family_spec["family"]).load_processor(family_spec["path"])
     tokens = {"bos_token": processor.tokenizer.bos_token or "", "eos_token": processor.tokenizer.eos_token}
     content = [{"type": "image"}, {"type": "text", "text": "Who is this?"}]
     for template in (processor.chat_template, PUBLISHED):
         theirs = processor.apply_chat_template(
             [{"role": "user", "content": content}], chat_template=template, add_generation_prompt=True
         )
-        assert checkpoints._render(template, tokens) == theirs
+        assert chat_templates._render(template, tokens) == theirs
 
 
 def test_the_published_template_passes(folder: Path) -> None:
@@ -273,7 +275,7 @@ def test_a_folder_is_told_from_a_published_name(folder: Path, tmp_path: Path) ->
     assert said("checkpoints/llava") == ""
 
 
-# --- what loading sees -------------------------------------------------------------------------------------------
+# --- problems that loading reports -------------------------------------------------------------------------------------------
 
 
 def remove(weights: dict[str, torch.Tensor], n: int) -> None:
@@ -314,6 +316,47 @@ def test_a_single_missing_weight_is_seen_in_every_family(
         (folder / "model.safetensors").write_bytes(sound)
         change_weights(folder, lambda weights, missing=missing: weights.pop(missing))  # type: ignore[misc]
         assert "lacks 1 weight: " in loaded(folder, name)
+        assert "lacks 1 weight: " in planned(folder, name)
+
+
+@pytest.mark.parametrize("name", ["llava-hf/llava-1.5-7b-hf", "Qwen/Qwen2-VL-7B-Instruct"])
+def test_planning_expects_the_weights_of_a_published_model(name: str) -> None:
+    config = dict(memory.PUBLISHED[name])
+    kind: Any = {"llava": LlavaForConditionalGeneration, "qwen2_vl": Qwen2VLForConditionalGeneration}[
+        config["model_type"]
+    ]
+    heads = {"num_attention_heads": 16} if config["model_type"] == "llava" else {}
+    with torch.device("meta"):
+        model = kind(kind.config_class.from_dict({**config, "vision_config": {**config["vision_config"], **heads}}))
+    shapes, layout = memory.read_shapes(config, {}, "float32", (28, 28)), FAMILIES[config["model_type"]].layout
+    assert shapes is not None and layout is not None
+    expected = layout.weights(config, shapes)
+    assert expected == {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("layout", realistic.LAYOUTS)
+@pytest.mark.parametrize("name", realistic.FAMILIES)
+def test_planning_knows_the_names_of_every_layout(name: str, layout: str, tmp_path: Path) -> None:
+    folder = realistic.write(name, layout, tmp_path / "checkpoint")
+    assert planned(folder, name) == ""
+    index = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
+    missing = next(weight for weight in index if "embed_tokens" in weight)
+    weights = load_file(folder / index[missing])
+    del weights[missing]
+    save_file(weights, folder / index.pop(missing), {"format": "pt"})
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    assert planned(folder, name).endswith("lacks 1 weight: model.language_model.embed_tokens.weight")
+
+
+def test_a_config_with_too_many_layers_is_refused_when_planning(folder: Path) -> None:
+    change_json(folder / "config.json", lambda config: config["text_config"].update(num_hidden_layers=10**9))
+    error_page.check("config.json describes more layers than weights", "planning", planned(folder))
+
+
+@pytest.mark.parametrize("decoder", ["gemma", None])
+def test_planning_says_nothing_about_names_that_it_cannot_derive(decoder: str | None, folder: Path) -> None:
+    change_json(folder / "config.json", lambda config: config["text_config"].update(model_type=decoder))
+    assert planned(folder) == ""
 
 
 def test_renamed_weights_are_no_weights(folder: Path) -> None:
@@ -322,7 +365,10 @@ def test_renamed_weights_are_no_weights(folder: Path) -> None:
             weights[f"module_{name}"] = weights.pop(name)
 
     change_weights(folder, rename)
-    error_page.check("a checkpoint with all weights renamed", "loading", loaded(folder))
+    error_page.check("a checkpoint with all weights renamed", "planning", planned(folder))
+    assert "lacks 127 weights: " in loaded(folder) and "has 127 weights that its model does not have: " in loaded(
+        folder
+    )
 
 
 def test_a_weight_of_another_shape_is_refused(folder: Path) -> None:
@@ -331,12 +377,14 @@ def test_a_weight_of_another_shape_is_refused(folder: Path) -> None:
         weights[name] = weights[name].T.contiguous()
 
     change_weights(folder, transpose)
-    error_page.check("a weight of another shape than config.json says", "loading", loaded(folder))
+    error_page.check("a weight of another shape than config.json says", "planning", planned(folder))
+    assert "up_proj.weight has the shape (64, 192); expected (192, 64) by config.json" in loaded(folder)
 
 
 def test_a_weight_too_many_is_refused(folder: Path) -> None:
     change_weights(folder, lambda weights: weights.update({"language_model.model.layers.9.bias": torch.zeros(3)}))
-    assert "has unexpectedly 1 weight: " in loaded(folder)
+    assert "has 1 weight that its model does not have: " in loaded(folder)
+    error_page.check("a weight that the model does not have", "planning", planned(folder))
 
 
 @pytest.mark.parametrize(("value", "given"), [(float("nan"), "NaN"), (float("inf"), "inf"), (-float("inf"), "-inf")])
@@ -375,6 +423,7 @@ def test_a_head_of_its_own_must_be_there_and_a_shared_one_need_not(folder: Path)
 
     change_json(folder / "config.json", untie)
     assert "lacks 1 weight: lm_head.weight" in loaded(folder)
+    assert "lacks 1 weight: lm_head.weight" in planned(folder)
 
 
 def test_names_of_2024_are_todays(folder: Path, random_checkpoint: Path) -> None:
@@ -387,6 +436,7 @@ def test_names_of_2024_are_todays(folder: Path, random_checkpoint: Path) -> None
         weights["language_model.model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(16)
 
     change_weights(folder, rename)
+    assert planned(folder) == ""
     new, old = (
         load({"name": "x", "family": "llava", "path": str(p), "dtype": "float32"}).base
         for p in (random_checkpoint, folder)

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import nn
 
 from unsee.evaluation import prompts
-from unsee.models.families.base import family
+from unsee.models.families import load_family
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.packing import Request, collate, pack
 from unsee.models.pictures import Pictures
@@ -161,7 +161,7 @@ def test_an_older_checkpoint_folder_has_the_same_processor(random_qwen2_vl: Path
     (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": template}))
     for name in ("processor_config.json", "chat_template.jinja"):
         (tmp_path / name).unlink()
-    new, old = (family("qwen2_vl").load_processor(str(folder)) for folder in (random_qwen2_vl, tmp_path))
+    new, old = (load_family("qwen2_vl").load_processor(str(folder)) for folder in (random_qwen2_vl, tmp_path))
     image = picture(300, 200)
     theirs, ours = (p(text="<|image_pad|>", images=[image], return_tensors="pt") for p in (new, old))
     assert all(torch.equal(theirs[key], ours[key]) for key in theirs)
@@ -170,12 +170,12 @@ def test_an_older_checkpoint_folder_has_the_same_processor(random_qwen2_vl: Path
 
 def test_an_unknown_family_is_refused() -> None:
     with pytest.raises(ValueError, match=r"model.family is 'lava'; expected one of \['llava', ") as caught:
-        family("lava")
+        load_family("lava")
     # Planning knows the same names without importing this.
     schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
     names = schema["properties"]["model"]["properties"]["family"]["enum"]
     assert str(caught.value).endswith(f"expected one of {names}")
-    assert all(family(name).name == name for name in names)
+    assert all(load_family(name).name == name for name in names)
 
 
 def _png(image: Image.Image) -> bytes:

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from unsee.benchmarks.tables import person_ids, read_images, read_pairs
-from unsee.evaluation.engine import answer_questions, read_questions
+from unsee.evaluation.predict import answer_questions
+from unsee.evaluation.questions import read_questions
 from unsee.models import half
 from unsee.models.half import HalfEmbedding, HalfLinear
 from unsee.models.likelihood import score

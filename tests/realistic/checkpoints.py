@@ -30,7 +30,7 @@ from transformers import (
 )
 
 from tests.realistic import vocabularies
-from unsee.models.families.base import family
+from unsee.models.families import load_family
 
 LAYOUTS = ("2024", "2025", "v5")
 FAMILIES = ("llava", "qwen2_vl")
@@ -146,7 +146,7 @@ def write(name: str, layout: str, folder: Path, *, package: Path | None = None, 
     folder.mkdir(parents=True)
     if layout == "v5":
         old = write(name, "2025", folder / "old", package=package, seed=seed)
-        kind = family(name)
+        kind = load_family(name)
         model: Any = kind.load(str(old), DTYPES[name])
         model.save_pretrained(folder, max_shard_size="6MB")
         kind.load_processor(str(old)).save_pretrained(folder)

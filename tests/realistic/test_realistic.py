@@ -16,9 +16,10 @@ from PIL import Image
 from tests.realistic import checkpoints, published
 from unsee.benchmarks import published as benchmarks
 from unsee.benchmarks.tables import read_images
-from unsee.evaluation import protocols
-from unsee.evaluation.engine import answer_questions, protocol_questions
-from unsee.evaluation.protocols import load_protocol
+from unsee.evaluation.predict import answer_questions
+from unsee.evaluation.protocol import prompt_images
+from unsee.evaluation.protocols.load import load_protocol
+from unsee.evaluation.questions import protocol_questions
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
 
@@ -108,11 +109,11 @@ def test_a_published_protocols_tokens_are_the_processors(vlm: VisionLanguageMode
     """Behind examples a prompt has up to six pictures of 576 tokens each."""
     protocol = load_protocol({"protocol": "mllmu-official" if vlm.written_turns else "mmunlearner"})
     kinds = {(row["origin"], row["task"], row["modality"]): row for row in protocol_questions(tables, [40], protocol)}
-    shown = {image_id for row in kinds.values() for image_id in protocols.prompt_images(row)}
+    shown = {image_id for row in kinds.values() for image_id in prompt_images(row)}
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, read_images(tables, shown))
     most = 0
     for row in kinds.values():
-        prompt, image_ids = protocol.prompt(row, vlm), protocols.prompt_images(row)
+        prompt, image_ids = protocol.prompt(row, vlm), prompt_images(row)
         (request,) = vlm.requests(prompt, [None], pictures, image_ids)
         text = {"text": prompt, "return_tensors": "pt", "add_special_tokens": False}
         images = [pictures.image(image_id) for image_id in image_ids]

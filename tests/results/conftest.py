@@ -1,4 +1,4 @@
-"""Runs over a benchmark with only what the results are made from: questions, splits and item scores."""
+"""A small benchmark and its runs, with only the tables that results are computed from: questions, splits and item scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SEEDS = (0, 1)
 
 @dataclass(frozen=True)
 class World:
-    """Tables and runs; ``items`` are the item scores of each run, by its name."""
+    """Tables and runs; ``items`` are the item scores of each run, by the run's name."""
 
     questions: pd.DataFrame
     splits: pd.DataFrame

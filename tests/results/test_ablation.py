@@ -1,4 +1,4 @@
-"""The ablation table against means and standard deviations by hand."""
+"""The ablation table against means and standard deviations computed by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two result folders side by side: what differs is said, what does not is not."""
+"""The comparison of two results folders reports all differences and nothing else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unsee.results.tables.scores import gather
 
 @pytest.fixture
 def folders(world: Any, tmp_path: Path) -> tuple[Path, Path]:
-    """Two folders with the world's results; the second's ``alpha`` says nothing right of those who stay in multiple choice."""
+    """Two folders with the world's results; in the second, ``alpha`` gets every multiple-choice question about retained people wrong."""
     items = gather(world.runs, world.questions, world.splits, (10, 20)).astype({"method": str})
     people = pd.DataFrame({"person_id": world.questions["person_id"].unique()}).assign(name="Ann", biography="{}")
     questions = world.questions.assign(question=world.questions["question_id"], answer="yes")
@@ -47,7 +47,7 @@ def _manifest(place: Path, **settings: Any) -> None:
     (place / "manifest.json").write_text(json.dumps(content))
 
 
-def test_a_folder_and_itself(folders: tuple[Path, Path]) -> None:
+def test_a_folder_equals_itself(folders: tuple[Path, Path]) -> None:
     a, _ = folders
     text = report(a, a)
     assert "Adapters: 14 of the 14 in both folders are the same" in text
@@ -55,7 +55,7 @@ def test_a_folder_and_itself(folders: tuple[Path, Path]) -> None:
     assert text.count("the same, as far as it was recorded") == 1
 
 
-def test_what_differs_is_said(folders: tuple[Path, Path]) -> None:
+def test_differences_are_reported(folders: tuple[Path, Path]) -> None:
     a, b = folders
     for seed in (0, 1):
         _manifest(b / "models/tiny/forget10/alpha" / f"seed{seed}", lora={"rank": 4})
@@ -98,7 +98,7 @@ def test_scores_are_paired_by_question(folders: tuple[Path, Path]) -> None:
     assert (others["difference"] == 0).all() and (others["p"] == 1).all()
 
 
-def test_of_other_seeds_the_means_are_paired(folders: tuple[Path, Path]) -> None:
+def test_without_a_common_seed_means_are_paired(folders: tuple[Path, Path]) -> None:
     a, b = folders
     for folder, seed in ((a, 0), (b, 1)):
         items = pd.read_parquet(folder / "scores.parquet")
@@ -128,7 +128,7 @@ def test_other_people_are_not_compared(folders: tuple[Path, Path]) -> None:
     assert "Scores: the folders have no question in common" in report(a, b)
 
 
-def test_a_folder_without_results_is_named(
+def test_a_folder_without_results_is_refused(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(folders[0]), str(tmp_path / "none")]) == 2

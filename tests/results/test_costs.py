@@ -39,7 +39,7 @@ def test_stages(job: TrainedRun) -> None:
     assert collect(jobs)["stage"].tolist() == ["unlearn", "finetune", "finetune"]
 
 
-def test_what_was_not_counted_is_missing_and_not_zero(job: TrainedRun, tmp_path: Path) -> None:
+def test_an_absent_counter_is_missing_and_not_zero(job: TrainedRun, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"examples_seen": 80}')
     table = collect([job])
     assert table["examples_seen"].tolist() == [80]
@@ -70,7 +70,7 @@ def test_repeats_are_averaged(job: TrainedRun, tmp_path: Path) -> None:
     assert row["peak_memory_mb"] == 30
 
 
-def test_unreadable_files_are_named(job: TrainedRun, tmp_path: Path) -> None:
+def test_unreadable_files_are_refused(job: TrainedRun, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(ValueError, match=r"manifest\.json: not readable as JSON"):
         collect([job])

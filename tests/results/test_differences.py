@@ -1,4 +1,4 @@
-"""Paired differences against a regression library's, and what is said of them."""
+"""Paired differences against a regression library, and their verdicts."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_one_seed_equals_a_regression_of_the_differences(
 
 
 def test_a_difference_is_that_of_the_scores(items: pd.DataFrame, table: pd.DataFrame) -> None:
-    """Over both seeds, from the means alone."""
+    """Over both seeds, computed from the means."""
     cell = ["forget_percent", "set", "modality", "task", "metric"]
     means = items.groupby([*cell, "method"], observed=True)["value"].mean().unstack("method")
     for row in table.sample(60, random_state=0).to_dict("records"):
@@ -67,7 +67,7 @@ def test_a_difference_is_that_of_the_scores(items: pd.DataFrame, table: pd.DataF
         assert row["difference"] == pytest.approx(scale * (mean[row["method"]] - mean[row["against"]]))
 
 
-def test_holm_is_the_librarys() -> None:
+def test_holm_equals_the_library() -> None:
     multitest = pytest.importorskip("statsmodels.stats.multitest")
     draw = np.random.default_rng(0)
     for n in (1, 2, 7):
@@ -86,7 +86,7 @@ def test_the_correction_is_over_the_methods_of_a_cell(table: pd.DataFrame) -> No
 
 
 def test_verdicts(items: pd.DataFrame) -> None:
-    """A method that answers nothing, and one that answers as the retain-only model does."""
+    """One method gets everything wrong, another gives the answers of the retain-only model."""
     own = {"method": items["method"].astype(str)}
     retain = items.assign(**own)[lambda t: t["method"] == "retain"].copy()
     wrong = retain.assign(method="wrong", value=(retain["metric"] == "truth_ratio").astype(float))
@@ -100,7 +100,7 @@ def test_verdicts(items: pd.DataFrame) -> None:
     assert not table[table["p_holm"] >= 0.05]["over_unlearned"].any()
 
 
-def test_a_method_with_fewer_answers_is_named(items: pd.DataFrame) -> None:
+def test_a_method_with_fewer_answers_is_refused(items: pd.DataFrame) -> None:
     lost = items[~((items["method"] == "alpha") & (items["seed"] == 1))]
     with pytest.raises(ValueError, match=r"tiny, 10 %, alpha has no .* of .* with seed 1, which other methods have"):
         differences(lost)

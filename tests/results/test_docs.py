@@ -1,4 +1,4 @@
-"""The example of docs/results.md runs and gives what it says."""
+"""The example in docs/results.md runs and prints the right numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every figure is drawn from the world's tables and written in every format, the same bytes each time."""
+"""Every figure is drawn from small tables and written in every format, with the same bytes each time."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_training_and_costs() -> None:
     assert bars == [9, 8, 2]
 
 
-def test_portraits_show_what_was_said() -> None:
+def test_portraits_show_the_answers() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8)).save(buffer, "PNG")
     person = {"name": "Ann Lee", "picture": buffer.getvalue(), "question": "Who?", "reference": "A baker."}
@@ -92,7 +92,7 @@ DOLLARS = ["$x_", r"pays $\frac{$ a day", "$5 and $6", "100% #1 & {2}^~\\", r"$\
 
 
 @pytest.mark.parametrize("text", DOLLARS)
-def test_a_dollar_sign_begins_no_formula(text: str, tmp_path: Path, items: pd.DataFrame) -> None:
+def test_a_dollar_sign_starts_no_formula(text: str, tmp_path: Path, items: pd.DataFrame) -> None:
     person = {"name": text, "picture": None, "question": text, "reference": text, "answers": {text: text}}
     named = items.assign(method=items["method"].astype(str).replace("zeta", text))
     runs = {(10, text, 0): pd.DataFrame({"step": [1], "loss": [1.0]})}
@@ -112,7 +112,7 @@ def test_a_dollar_sign_begins_no_formula(text: str, tmp_path: Path, items: pd.Da
 
 
 def _font_with(characters: str, folder: Path) -> str:
-    """A font that has squares for these characters, installed for matplotlib; its name."""
+    """Install a font with squares for these characters in matplotlib and return its name."""
     from fontTools.fontBuilder import FontBuilder
     from fontTools.pens.ttGlyphPen import TTGlyphPen
 
@@ -137,14 +137,14 @@ def _font_with(characters: str, folder: Path) -> str:
 
 @pytest.fixture
 def named_in_chinese(monkeypatch: pytest.MonkeyPatch) -> Figure:
-    """A portrait without picture, and no font for its name."""
+    """A portrait without a picture, with a name that no font has."""
     monkeypatch.setattr(drawing, "OTHER_FONTS", ())
     monkeypatch.setattr(drawing, "_logged", set())
     person = {"name": "王小明", "picture": None, "question": "Who?", "reference": "王 works.", "answers": {}}
     return figures.portraits([person], [])
 
 
-def test_characters_that_no_font_has_are_said_once(
+def test_characters_that_no_font_has_are_logged_once(
     named_in_chinese: Figure, tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
     for name in ("one", "two"):
@@ -173,7 +173,7 @@ def test_an_installed_font_is_used_where_it_is_needed(
     assert "Squares" in (tmp_path / "squares.svg").read_text(encoding="utf-8")
 
 
-def test_a_slanted_text_stands_upright_where_the_slanted_font_lacks_it(
+def test_an_italic_text_is_upright_where_the_italic_font_lacks_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(drawing, "OTHER_FONTS", ())
@@ -194,7 +194,7 @@ def test_wide_characters_count_twice() -> None:
     assert figures._wrapped("a" * 38) == "a" * 38
 
 
-def test_agreement_is_kendalls(scores: pd.DataFrame) -> None:
+def test_agreement_equals_kendalls_tau(scores: pd.DataFrame) -> None:
     table = agreement(scores)
     assert len(table) == (4 * 5) ** 2 and set(table["n_runs"]) == {2 * 2 * 2}
     own = scores[scores["method"].isin(["zeta", "alpha"])]
@@ -214,7 +214,7 @@ def test_agreement_is_kendalls(scores: pd.DataFrame) -> None:
     assert agreement(scores[scores["method"] != "zeta"].query("forget_percent == 10 and seed == 0"))["tau"].isna().all()
 
 
-def test_colours_are_fixed_and_told_apart() -> None:
+def test_colours_are_fixed_and_different() -> None:
     names = ["vanilla", "retain", "ga", "ga_diff", "kl_min", "npo", "mmunlearner", "vl_eraser"]
     assert len(set(colours_of(names).values())) == len(set(markers_of(names).values())) == 8
     assert colours_of(["npo", "mine"])["npo"] == colours_of(names)["npo"]

@@ -88,7 +88,7 @@ def test_seeds_that_do_not_matter_add_nothing() -> None:
 
 @pytest.mark.parametrize("between_seeds", [0.0, 0.3, 1.0])
 def test_covers_what_it_says_over_seeds(between_seeds: float) -> None:
-    """25 people, 6 questions each, 3 seeds; an interval that does not know of seeds fails where they differ."""
+    """25 people, 6 questions each, 3 seeds; an interval that ignores seeds is too narrow where they differ."""
     repetitions, people, questions, seeds = 2000, 25, 6, 3
     draw = np.random.default_rng(11)
     shape = (repetitions, people, seeds, questions)
@@ -107,7 +107,7 @@ def test_covers_what_it_says_over_seeds(between_seeds: float) -> None:
         assert np.mean([i.low <= 0 <= i.high for i in unaware]) < 0.6, "why seeds matter"
 
 
-def test_p_values_are_the_t_tests() -> None:
+def test_p_values_equal_the_t_test() -> None:
     stats = pytest.importorskip("scipy.stats")
     values = np.random.default_rng(1).normal(0.4, size=20)
     assert clustered_interval(values, np.arange(20)).p_value == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
@@ -120,8 +120,8 @@ def test_p_values_without_spread() -> None:
     assert math.isnan(clustered_interval(np.ones(2), np.zeros(2)).p_value)
 
 
-def test_bootstrap_t_by_another_way() -> None:
-    """One value a person: t of each resample from the plain formula."""
+def test_bootstrap_t_equals_a_plain_recomputation() -> None:
+    """With one value for each person, t of each resample follows from the plain formula."""
     values = np.random.default_rng(2).exponential(size=15)
     found = bootstrap_t_interval(values, np.arange(15), resamples=999, seed=5)
     samples = values[np.random.default_rng(5).integers(15, size=(999, 15))]

@@ -1,4 +1,4 @@
-"""The table as LaTeX: its shape, and marks only where a test says so."""
+"""The results table in LaTeX: its shape, and marks only where a test supports them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unsee.results.tables.table3 import table3
 
 @pytest.fixture(scope="module")
 def items(world: Any) -> pd.DataFrame:
-    """A third method, good, that knows all of those it keeps; a fourth, wreck, that knows nothing."""
+    """Two more methods: ``good`` knows everything about the kept people, ``wreck`` knows nothing about anybody."""
     items = gather(world.runs, world.questions, world.splits, (20,)).astype({"method": str})
     items = items[items["forget_percent"] == 20]
     retain = items[items["method"] == "retain"]
@@ -39,7 +39,7 @@ def test_the_best_is_marked_where_it_is_better_than_all(found: dict[Any, str]) -
     assert ("tiny", 20, "text", "zeta", "retain_classification") not in found
 
 
-def test_below_the_retain_only_model_is_no_best(items: pd.DataFrame, found: dict[Any, str]) -> None:
+def test_a_method_below_the_retain_only_model_is_never_the_best(items: pd.DataFrame, found: dict[Any, str]) -> None:
     over = {key[-1] for key, mark in found.items() if mark == "over"}
     assert over and all(name.startswith(("forget_", "test_")) for name in over)
     assert {key[3] for key, mark in found.items() if mark == "over"} == {"wreck"}
@@ -49,7 +49,7 @@ def test_below_the_retain_only_model_is_no_best(items: pd.DataFrame, found: dict
     )
 
 
-def test_no_difference_no_mark(items: pd.DataFrame) -> None:
+def test_without_a_difference_there_is_no_mark(items: pd.DataFrame) -> None:
     retain = items[items["method"].isin(["vanilla", "retain"])]
     twins = [retain[retain["method"] == "retain"].assign(method=name) for name in ("one", "two")]
     both = pd.concat([retain, *twins])
@@ -82,7 +82,7 @@ def test_latex(items: pd.DataFrame, found: dict[Any, str]) -> None:
     assert f"zeta & {first['forget_classification']:.1f}" in rows[2]
 
 
-def test_names_are_escaped_and_models_told_apart(items: pd.DataFrame) -> None:
+def test_names_are_escaped_and_models_have_a_column(items: pd.DataFrame) -> None:
     scores = summarise(items.assign(method=items["method"].replace("zeta", "kl_min")))
     both = table3(pd.concat([scores, scores.assign(model="an_other")]))
     text = to_latex(both, {})
@@ -91,7 +91,7 @@ def test_names_are_escaped_and_models_told_apart(items: pd.DataFrame) -> None:
     assert text.count(r"\midrule") == 2
 
 
-def test_every_sign_of_latex_is_escaped(items: pd.DataFrame) -> None:
+def test_every_special_character_of_latex_is_escaped(items: pd.DataFrame) -> None:
     name = "a_b & 5% #1 $x$ {y} ~ ^ \\cline{1-2} <z>"
     escaped = (
         r"a\_b \& 5\% \#1 \$x\$ \{y\} \textasciitilde{} \textasciicircum{} \textbackslash{}cline\{1-2\} "

@@ -1,4 +1,4 @@
-"""The page: what it holds, and in a browser without a screen that it opens, sorts and filters and asks no network."""
+"""The content of the page; in a headless browser it opens, sorts and filters without a network request."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def predictions(tables: Mapping[str, pd.DataFrame]) -> dict[tuple[int, str, int]
 
 
 def answers(tables: Mapping[str, pd.DataFrame]) -> dict[tuple[int, str, int], pd.DataFrame]:
-    """Answers that are right as often as the model is good; the wrong ones would be markup if they were not escaped."""
+    """Answers with the share of right ones in ``RIGHT``; the wrong ones are markup that must be escaped."""
     questions, draw = tables["questions"], np.random.default_rng(0)
     found = {}
     for run in RUNS:
@@ -88,7 +88,7 @@ def render(
     scored: Mapping[Any, pd.DataFrame],
     folder: Path,
 ) -> str:
-    """The page, through the tables and figures that the workflow makes for it."""
+    """The page, from the tables and figures that the workflow makes."""
     runs = []
     for percent, method, seed in RUNS:
         scored[percent, method, seed].to_parquet(folder / f"{method}.parquet")
@@ -128,7 +128,7 @@ def _data(page: str) -> Any:
     return json.loads(found)
 
 
-def test_the_page_holds_every_answer(
+def test_the_page_has_every_answer(
     page: str,
     tables: Mapping[str, pd.DataFrame],
     predictions: Mapping[Any, pd.DataFrame],
@@ -150,7 +150,7 @@ def test_the_page_holds_every_answer(
     assert set(data["images"]) == set(tables["images"]["image_id"])
 
 
-def test_what_was_not_asked_has_no_answer(
+def test_a_question_that_was_not_asked_has_no_answer(
     tables: Mapping[str, pd.DataFrame], predictions: Mapping[Any, pd.DataFrame], scored: Mapping[Any, pd.DataFrame]
 ) -> None:
     run = RUNS[2]
@@ -168,7 +168,7 @@ def test_nothing_points_outside(page: str) -> None:
     assert "Permission is hereby granted" in page
 
 
-def test_findings_say_what_the_summary_does() -> None:
+def test_findings_agree_with_the_summary() -> None:
     rows = [("vanilla", 0.0, np.nan, 0), ("retain", 1.0, np.nan, 0), ("npo", 0.8, np.nan, 3)]
     rows += [("ga", 0.7, 0.2, 0), ("kl_min", 0.1, 0.001, 0)]
     part = pd.DataFrame(rows, columns=["method", "combined", "p_against_best", "over_unlearned"]).assign(
@@ -176,13 +176,13 @@ def test_findings_say_what_the_summary_does() -> None:
     )
     assert findings.as_they_stand(part) == (
         "At 10 % forgotten, NPO comes nearest to a model that never met the people: combined score 0.80 (0.50 to 0.90), "
-        "forgetting 0.75, utility kept 0.86. It cannot be told from GA with so few people. It is clearly better than KL_Min "
+        "forgetting 0.75, utility kept 0.86. It is not clearly better than GA: there are too few people. It is clearly better than KL_Min "
         "(p < 0.05, Holm-corrected). It over-unlearns in 3 of 12 scores: below what the retain-only model guesses."
     )
     assert findings.as_they_stand(part.head(2)) == "At 10 % there is no method to compare."
 
 
-def test_the_top_of_the_page_says_what_the_ranking_does() -> None:
+def test_the_top_of_the_page_agrees_with_the_ranking() -> None:
     rows = [("kl_min", np.nan), ("ga", 0.2), ("npo", 0.01), ("mine", 0.001)]
     ranking = pd.DataFrame(rows, columns=["method", "p_against_best"]).assign(
         forget_percent=10, forgetting=0.8, forgetting_low=0.7, forgetting_high=0.9, scale=0.75, utility_kept=0.953
@@ -195,7 +195,7 @@ def test_the_top_of_the_page_says_what_the_ranking_does() -> None:
     assert (alone.better_than, alone.unclear) == ("", "")
 
 
-def test_one_person_by_the_tables(
+def test_one_person_agrees_with_the_tables(
     tables: Mapping[str, pd.DataFrame], predictions: Mapping[Any, pd.DataFrame], scored: Mapping[Any, pd.DataFrame]
 ) -> None:
     ranking = pd.DataFrame({"forget_percent": [25, 25], "method": ["npo", "mine"]})
@@ -214,7 +214,7 @@ def test_one_person_by_the_tables(
 
 
 def without_pictures(tables: Mapping[str, pd.DataFrame], people: set[str]) -> dict[str, pd.DataFrame]:
-    """The same, but these people have no picture and are asked in words only."""
+    """The same tables, but these people have no picture and only questions in words."""
     changed = dict(tables)
     changed["images"] = tables["images"][~tables["images"]["person_id"].isin(people)]
     questions = tables["questions"].copy()
@@ -250,7 +250,9 @@ def test_people_with_a_picture_are_shown_first(
     assert [p["picture"] is None for p in people] == [False, False, True]
 
 
-def test_nobody_to_show_is_said(tables: Mapping[str, pd.DataFrame], predictions: Mapping[Any, pd.DataFrame]) -> None:
+def test_without_people_to_show_there_is_none(
+    tables: Mapping[str, pd.DataFrame], predictions: Mapping[Any, pd.DataFrame]
+) -> None:
     open_questions = tables["questions"]["task"] == "generation"
     none = {**tables, "questions": tables["questions"][~open_questions]}
     assert forgotten_people(none, predictions, 25, 0) == []
@@ -420,7 +422,7 @@ def test_in_a_browser(
     assert all(size > 100 for size in found["figures"]) and len(found["figures"]) == 3
     assert found["portraits"] > 0
 
-    # Kept for whoever wants to look: .pytest_cache/d/screenshots.
+    # The screenshot stays in .pytest_cache/d/screenshots.
     file.write_text(page, encoding="utf-8")
     picture = pytestconfig.cache.mkdir("screenshots") / f"report-{width}.png"  # type: ignore[union-attr]
     _browse(frame, f"--window-size={window},5000", "--virtual-time-budget=5000", f"--screenshot={picture}")

@@ -1,4 +1,4 @@
-"""Forgetting, utility and both in one, recomputed in another way; what they say of models that are easy to judge."""
+"""Forgetting, utility and the combined score against a plain recomputation, and for models that are easy to judge."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN = {"classification": "accuracy", "generation": "rouge_l", "cloze": "accura
 
 @pytest.fixture(scope="module")
 def items(world: Any) -> pd.DataFrame:
-    """The world's, but with a retain-only model that knows nothing of the forgotten and a vanilla that knows all."""
+    """The retain-only model knows nothing about the forgotten people, vanilla everything."""
     items = gather(world.runs, world.questions, world.splits, (10, 20))
     ratio, forgotten = items["metric"] == "truth_ratio", items["set"].isin(["forget", "test"])
     items["value"] = items["value"].where(~ratio, items["value"] / 2)
@@ -91,7 +91,7 @@ def test_the_ends_of_the_scale(table: pd.DataFrame) -> None:
     assert ends.loc[["vanilla", "retain"], ["still_known", "over_unlearned", "p_against_best"]].isna().all(axis=None)
 
 
-def test_a_wreck_is_worth_nothing_and_over_unlearns(items: pd.DataFrame) -> None:
+def test_a_model_that_knows_nothing_scores_0_and_over_unlearns(items: pd.DataFrame) -> None:
     retain = items[items["method"] == "retain"].astype({"method": str})
     truth = retain["metric"] == "truth_ratio"
     wreck = retain.assign(method="wreck", value=np.where(truth, 1.0, 0.0))
@@ -108,7 +108,7 @@ def test_a_wreck_is_worth_nothing_and_over_unlearns(items: pd.DataFrame) -> None
     assert table.loc["alpha", "p_against_best"] < 0.05
 
 
-def test_the_jackknife_of_a_mean_is_its_clustered_error() -> None:
+def test_the_jackknife_of_a_mean_equals_its_clustered_error() -> None:
     values, people = np.random.default_rng(0).normal(size=(12, 5)), np.repeat(np.arange(12), 5)
     without = [np.delete(values, i, axis=0).mean() for i in range(12)]
     error, degrees = standard_error(np.array([values.mean(), *without]), np.zeros(12))
@@ -116,14 +116,14 @@ def test_the_jackknife_of_a_mean_is_its_clustered_error() -> None:
     assert degrees == 11
 
 
-def test_markdown_says_what_the_columns_are(table: pd.DataFrame) -> None:
+def test_markdown_defines_the_columns(table: pd.DataFrame) -> None:
     note, rest = to_markdown(table, NOTE).split("\n\n", 1)
     for name in ("combined", "forgetting", "utility", "utility_kept", "over_unlearned", "still_known", "ks", "ks_p"):
         assert f"`{name}`" in note
     assert "TOFU" not in rest and len(rest.strip().splitlines()) == 2 + len(table)
 
 
-def test_forget_quality_statistic_is_the_librarys() -> None:
+def test_forget_quality_statistic_equals_the_library() -> None:
     draw = np.random.default_rng(0)
     for shift in (0.0, 0.3):
         own, retain = draw.random(60) + shift, draw.random(60).round(1)
@@ -143,7 +143,7 @@ def test_forget_quality_p_value_by_enumeration() -> None:
 
 
 def test_forget_quality_rejects_as_often_as_it_says() -> None:
-    """Two models of the same kind, questions alike within a person; the plain test sees differences everywhere."""
+    """Two models of the same kind, with similar questions within a person; the plain test finds differences everywhere."""
     draw, people, rejected, plain = np.random.default_rng(2), np.repeat(np.arange(12), 10), 0, 0
     for _ in range(150):
         own, retain = (draw.normal(size=12)[people] + 0.3 * draw.normal(size=120) for _ in range(2))

@@ -65,7 +65,7 @@ def test_cells_are_means_over_seeds(scores: pd.DataFrame) -> None:
             assert table.loc[(20, "text", "alpha"), f"{name}_{column}"] == pytest.approx(chosen["value"].mean())
 
 
-def test_a_set_that_was_not_asked_stays_empty(scores: pd.DataFrame) -> None:
+def test_a_set_without_questions_stays_empty(scores: pd.DataFrame) -> None:
     table = table3(scores[(scores["set"] != "celebrity")])
     assert table["celebrity_cloze"].isna().all()
     assert to_markdown(table).count("| – ") == 3 * len(table)

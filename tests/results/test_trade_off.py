@@ -1,4 +1,4 @@
-"""Methods at equal utility: curves that are easy to judge, and the same numbers in another way."""
+"""Methods at equal utility: curves that are easy to judge, and a plain recomputation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATHS = {
 
 @pytest.fixture(scope="module")
 def items(world: Any) -> pd.DataFrame:
-    """The world's, with a vanilla that knows all, a retain-only model that knows nothing of the forgotten, and methods at scale 1."""
+    """Vanilla knows everything, the retain-only model nothing about the forgotten people; methods are at scale 1."""
     items = gather(world.runs, world.questions, world.splits, (10, 20)).astype({"method": str})
     items["value"] = _known(items, 1.0, 1.0)
     items.loc[items["method"] == "retain", "value"] = _known(items[items["method"] == "retain"], 0.0, 1.0)
@@ -84,7 +84,7 @@ def test_the_ranking_by_hand(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     assert second["area"] == pytest.approx(0.36 + 0.2 * 0.4 + 0.2 * 0.1, abs=0.01)
 
 
-def test_the_best_is_told_from_the_others_only_where_it_is_better(items: pd.DataFrame) -> None:
+def test_the_best_differs_from_the_others_only_where_it_is_better(items: pd.DataFrame) -> None:
     people = items["person_id"].unique()
     shift = dict(zip(people, np.random.default_rng(0).uniform(-0.01, 0.01, len(people)), strict=True))
     own = (items["method"] != "retain") & items["set"].isin(FORGOTTEN)
@@ -121,7 +121,7 @@ def test_most_forgetting_equals_a_fine_walk_along_the_curve() -> None:
         assert most_forgetting(utility[None], forgetting[None], level)[0][0] == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_run_that_was_not_asked_is_named(items: pd.DataFrame, scaled: Any) -> None:
+def test_a_run_with_missing_answers_is_refused(items: pd.DataFrame, scaled: Any) -> None:
     part = {key: table.iloc[100:] if key == (10, "zeta", 0) else table for key, table in scaled.items()}
     with pytest.raises(ValueError, match=r"10 %, zeta at 0.5 has no .*expected every method to answer the same"):
         trade_off(items, part, 0.9)

@@ -1,4 +1,4 @@
-"""A run that is killed and started again ends with the bytes of one that was not."""
+"""A run that is killed and restarted ends with the same bytes as one that is not."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SETTINGS: dict[str, Any] = {
     "packing": "person",
     "schedule": "cosine",
     "warmup": 0.2,
-    # Random numbers that a new start must take up where the old one left them.
+    # Dropout, so that the state of the random generator must be restored.
     "lora": {"rank": 4, "alpha": 4, "dropout": 0.2, "scope": "language"},
 }
 Run = Callable[[Path, CheckpointDir | None], None]
 
 
 class Killed(BaseException):
-    """What SIGKILL is for a process, as far as it can be had within one."""
+    """Stands for SIGKILL within one process."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def _run(kind: str, spec: dict[str, Any], benchmark: Path, vanilla: Path) -> Run
                 **common,
             )
         else:
-            # One person a step, so that there are some steps to be killed in.
+            # One person per step, so that there are several steps.
             settings = {**SETTINGS, "batch_size": 1, "learning_rate": 1e-3}
             options: dict[str, Any] = {"threshold": 1.0, "parameters": "adapter"} if kind == "mmunlearner" else {}
             if kind == "vl_eraser":
@@ -78,7 +78,7 @@ def _run(kind: str, spec: dict[str, Any], benchmark: Path, vanilla: Path) -> Run
 
 
 def _killed_at(monkeypatch: pytest.MonkeyPatch, step: int, run: Run, output: Path, place: CheckpointDir) -> None:
-    """Run until a step's end and no further."""
+    """Run until the end of a step, and raise Killed there."""
     whole = Checkpoints.step_done
 
     def step_done(self: Checkpoints) -> None:
@@ -96,7 +96,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", ["finetune", "mmunlearner", "vl_eraser"])
-def test_a_killed_run_ends_like_one_that_was_not(
+def test_a_killed_run_ends_with_the_same_bytes(
     kind: str,
     vanilla: Path,
     tmp_path: Path,
@@ -112,7 +112,7 @@ def test_a_killed_run_ends_like_one_that_was_not(
     else:
         whole = tmp_path / "whole"
         run(whole, None)
-    # Every second step is kept: step 3 is done anew. One is killed a second time, after its new start.
+    # Every second step is stored, so that step 3 is repeated. The fine-tuning is killed a second time after its restart.
     place = CheckpointDir(tmp_path / "checkpoints" / "job" / "key", steps=2)
     kills = [3, 5] if kind == "finetune" else [3]
     for step in kills:
@@ -125,7 +125,7 @@ def test_a_killed_run_ends_like_one_that_was_not(
     assert not place.folder.parent.exists(), "removed on success"
 
 
-def test_a_damaged_checkpoint_is_passed_over_with_a_word(
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(
     vanilla: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -147,7 +147,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_word(
     assert f"continuing from checkpoint {before}" in caplog.text
     assert _files(tmp_path / "run") == _files(vanilla)
 
-    # Nothing whole is left: from the start.
+    # If no checkpoint is intact, the run starts from the beginning.
     caplog.clear()
     _killed_at(monkeypatch, 2, run, tmp_path / "again", place)
     for path in place.folder.iterdir():
@@ -157,7 +157,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_word(
     assert _files(tmp_path / "again") == _files(vanilla)
 
 
-def test_no_checkpoint_is_written_before_its_time(
+def test_no_checkpoint_is_written_before_it_is_due(
     vanilla: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_spec: dict[str, Any], mini_benchmark: Path
 ) -> None:
     run = _run("finetune", model_spec, mini_benchmark, vanilla)
@@ -166,7 +166,7 @@ def test_no_checkpoint_is_written_before_its_time(
     assert not place.folder.exists()
 
 
-# Two processes of one job; each prints the step that it goes on from.
+# Two processes of one job; each prints the step from which it continues.
 PROCESSES = """
 import sys
 from dataclasses import dataclass
@@ -184,7 +184,7 @@ optimizer = torch.optim.Adam(weights.values())
 class Counters:
     steps: int = 0
 progress = SimpleNamespace(rows=[], counters=Counters())
-# The second one's clock would have it write all the time.
+# By its own clock, the second process would write after every step.
 place = CheckpointDir(Path(sys.argv[3]), minutes=None if sys.argv[1] == "0" else 0, steps=2)
 checkpoints = Checkpoints(place, weights, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer), progress)
 done = checkpoints.resume()
@@ -211,7 +211,7 @@ def _two(tmp_path: Path, name: str) -> list[str]:
     return [process.communicate()[0].strip() for process in processes]
 
 
-def test_the_processes_of_a_job_go_on_from_the_same_step(tmp_path: Path) -> None:
+def test_the_processes_of_a_job_continue_from_the_same_step(tmp_path: Path) -> None:
     assert _two(tmp_path, "first") == ["0 0.0", "0 0.0"]
     kept = sorted(path.name[:11] for path in (tmp_path / "checkpoints").iterdir())
     assert kept == ["000000002.0", "000000002.1", "000000004.0", "000000004.1"]

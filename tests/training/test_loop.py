@@ -1,4 +1,4 @@
-"""The loop: what it trains on, in which order, and that cutting a batch changes nothing."""
+"""The training loop: the order of the examples, batches in parts, and errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _units(*keys: str) -> list[Unit]:
     return [Unit(key, (Request((1,), (2,)),)) for key in keys]
 
 
-def test_an_epoch_passes_once_over_the_first_group_and_the_other_keeps_pace() -> None:
+def test_an_epoch_passes_once_over_the_first_group_with_as_many_units_of_the_other() -> None:
     settings = TrainingSettings(learning_rate=1.0, epochs=2, batch_size=2)
     steps = list(plan({"forget": _units(*"abc"), "retain": _units(*"vwxyz")}, settings, seed=0))
     assert [epoch for epoch, _ in steps] == [0, 0, 1, 1]
@@ -45,7 +45,7 @@ def test_an_epoch_passes_once_over_the_first_group_and_the_other_keeps_pace() ->
         assert sorted(seen) == ["a", "b", "c"]
     assert all(len(step["forget"]) == len(step["retain"]) for _, step in steps)
     retained = [unit.key for _, step in steps for unit in step["retain"]]
-    assert sorted(retained[:5]) == ["v", "w", "x", "y", "z"], "used up before anyone comes again"
+    assert sorted(retained[:5]) == ["v", "w", "x", "y", "z"], "all are used before any is used again"
 
 
 def _shape(alternation: Any, forget: str, retain: str) -> list[str]:
@@ -54,7 +54,7 @@ def _shape(alternation: Any, forget: str, retain: str) -> list[str]:
     return ["+".join(f"{name}{len(units)}" for name, units in step.items()) for _, step in steps]
 
 
-def test_groups_in_turn() -> None:
+def test_sequential_and_interleaved_steps_have_one_group() -> None:
     assert _shape("sequential", "abc", "vwxyz") == ["forget2", "forget1", "retain2", "retain2", "retain1"]
     # Two forget steps to three retain steps: one before each of the first two.
     assert _shape("interleaved", "abc", "vwxyz") == ["forget2", "retain2", "forget1", "retain2", "retain1"]
@@ -62,7 +62,7 @@ def test_groups_in_turn() -> None:
     assert _shape("interleaved", "ab", "uvwxyz") == ["forget2", "retain2", "retain2", "retain2"]
 
 
-def test_steps_are_as_many_as_were_asked_for_whatever_there_is_to_pass_over() -> None:
+def test_the_number_of_steps_does_not_depend_on_the_number_of_units() -> None:
     settings = TrainingSettings(learning_rate=1.0, steps=5, batch_size=2)
     longer = TrainingSettings(learning_rate=1.0, epochs=3, batch_size=2)
     for keys, epochs in (("abc", [0, 0, 1, 1, 2]), ("abcdefghijklmnop", [0] * 5)):
@@ -71,7 +71,7 @@ def test_steps_are_as_many_as_were_asked_for_whatever_there_is_to_pass_over() ->
         assert steps == list(plan({"forget": _units(*keys)}, longer, 0))[:5]
 
 
-def test_a_length_is_epochs_or_steps() -> None:
+def test_exactly_one_of_epochs_and_steps_is_set() -> None:
     for wrong in (
         TrainingSettings(learning_rate=1.0, batch_size=2),
         TrainingSettings(learning_rate=1.0, batch_size=2, epochs=1, steps=1),
@@ -80,7 +80,7 @@ def test_a_length_is_epochs_or_steps() -> None:
             list(plan({"forget": _units("a")}, wrong, 0))
 
 
-def test_the_order_depends_on_seed_and_units_only() -> None:
+def test_the_order_depends_only_on_seed_and_units() -> None:
     settings = TrainingSettings(learning_rate=1.0, epochs=3, batch_size=2)
 
     def order(units: list[Unit], seed: int) -> list[str]:
@@ -91,7 +91,7 @@ def test_the_order_depends_on_seed_and_units_only() -> None:
 
 
 @pytest.mark.parametrize("method", ["ga_diff", "kl_min", "mmunlearner"])
-def test_a_step_may_be_about_one_group_alone(
+def test_a_step_may_have_one_group_only(
     method: str, vanilla: Path, tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path
 ) -> None:
     settings = {**SETTINGS, "learning_rate": 1e-3, "epochs": 1, "alternation": "interleaved"}
@@ -109,13 +109,13 @@ def test_a_step_may_be_about_one_group_alone(
         threads=1,
         output=tmp_path,
     )
-    # Three people to forget, nine to keep, four a step: one forget step, three retain steps.
+    # Three people to forget, nine to keep, four per step: one forget step, three retain steps.
     losses = pq.read_table(tmp_path / "metrics.parquet")["loss"].to_pylist()
     assert len(losses) == 4
     assert losses[0] < 0 and (method == "kl_min" or min(losses[1:]) > 0)
 
 
-def test_parts_share_a_step_out() -> None:
+def test_parts_split_every_group_of_a_step() -> None:
     step = {"forget": _units(*"abcde"), "retain": _units(*"vwxyz")}
     parts = split_step(step, 2)
     assert [u.key for part in parts for u in part["forget"]] == list("abcde")
@@ -161,7 +161,7 @@ def test_the_same_run_gives_the_same_bytes(
 def test_mixed_precision_is_never_entered(
     vanilla: Path, tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even where accelerate's environment variable asks for it: steps of 2e-6 would be lost in half precision."""
+    """Not even if accelerate's environment variable sets it: steps of 2e-6 would be lost in half precision."""
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     again = _finetune(tmp_path, model_spec, mini_benchmark)
     weights = "adapter/adapter_model.safetensors"
@@ -180,10 +180,10 @@ def test_the_loss_falls_and_the_adapter_is_on_the_language_model_only(vanilla: P
     assert manifest["adapter_bytes"] == (vanilla / "adapter" / "adapter_model.safetensors").stat().st_size
 
 
-def test_accumulated_parts_give_the_whole_batchs_step(
+def test_accumulated_parts_give_the_step_of_the_whole_batch(
     tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path
 ) -> None:
-    # One pair a sequence and answers of different lengths: the loss of a part must be weighted by its share.
+    # One pair per sequence and answers of different lengths: the loss of a part must be weighted by its share.
     changed = {"packing": "none", "epochs": 1, "optimizer": "sgd", "batch_size": 51}
     whole = _finetune(tmp_path / "whole", model_spec, mini_benchmark, **changed)
     parts = _finetune(tmp_path / "parts", model_spec, mini_benchmark, **changed, gradient_accumulation=3)
@@ -191,7 +191,7 @@ def test_accumulated_parts_give_the_whole_batchs_step(
         torch.testing.assert_close(_weights(parts)[name], weight, atol=2e-6, rtol=1e-3)
 
 
-def test_the_retain_only_model_never_meets_the_forgotten(mini_benchmark: Path) -> None:
+def test_the_retain_only_model_is_not_trained_on_the_people_to_forget(mini_benchmark: Path) -> None:
     forgotten = set(person_ids(mini_benchmark, 25, "forget"))
     retained = person_ids(mini_benchmark, 25, "retain")
     assert len(forgotten) == 3 and len(retained) == 9 and not forgotten & set(retained)
@@ -235,7 +235,7 @@ def test_an_untrained_adapter_is_the_vanilla_model(
         assert torch.equal(vlm.base(input_ids=tokens).logits, before)
 
 
-def test_a_loss_that_is_no_number_stops_the_job(
+def test_a_loss_that_is_not_finite_stops_the_job(
     tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path
 ) -> None:
     with pytest.raises(DivergedError, match="lower learning_rate") as caught:
@@ -278,9 +278,7 @@ def _forget_nll(spec: dict[str, Any], benchmark: Path, adapters: list[Path]) -> 
         return score(vlm, batch(vlm, units(vlm, pictures, pairs, "person")), pictures).nll().item()
 
 
-def test_an_adapter_that_is_not_the_one_that_was_made_is_refused_by_name(
-    vanilla: Path, tmp_path: Path, model_spec: dict[str, Any]
-) -> None:
+def test_a_damaged_adapter_is_refused_by_name(vanilla: Path, tmp_path: Path, model_spec: dict[str, Any]) -> None:
     damaged = tmp_path / "run"
     shutil.copytree(vanilla, damaged)
     weights = damaged / "adapter" / "adapter_model.safetensors"

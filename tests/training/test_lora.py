@@ -1,4 +1,4 @@
-"""The quick low-rank layer against PEFT's own."""
+"""The fast low-rank layer against PEFT's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _model(quick: bool, *, bias: bool, dropout: float = 0.0) -> nn.Module:
 
 def _run(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     x = x.clone().requires_grad_()
-    torch.manual_seed(2)  # of the dropout
+    torch.manual_seed(2)  # for dropout
     out = model(x)
     out.square().sum().backward()
     gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
@@ -32,7 +32,7 @@ def _run(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
 @pytest.mark.parametrize("shape", [(5, 12), (2, 3, 12)])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
-def test_outputs_and_gradients_are_pefts(shape: tuple[int, ...], bias: bool, dropout: float) -> None:
+def test_outputs_and_gradients_equal_pefts(shape: tuple[int, ...], bias: bool, dropout: float) -> None:
     x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     quick, plain = (_model(q, bias=bias, dropout=dropout).train() for q in (True, False))
     assert sum(isinstance(module, LoraLinear) for module in quick.modules()) == 2
@@ -65,7 +65,7 @@ def test_gradients_equal_finite_differences() -> None:
         assert gradient[index].item() == pytest.approx(((moved[0] - moved[1]) / 2e-6).item(), rel=1e-6)
 
 
-def test_what_is_special_goes_pefts_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusual_cases_use_pefts_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     forward = lora.Linear.forward
 

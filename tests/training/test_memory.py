@@ -1,4 +1,4 @@
-"""What saves memory or time in training changes no gradient: checkpointing, packing, answer-only logits."""
+"""Checkpointing, packing and answer-only logits save memory or time and change no gradient."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_checkpointing_trains_the_same_adapter(
         torch.testing.assert_close(saved[name], weight, atol=1e-6, rtol=1e-4)
 
 
-def test_checkpointing_asks_for_no_gradient_of_words_where_the_tower_is_trained(
+def test_under_checkpointing_the_loss_of_words_needs_no_gradient_if_the_tower_is_trained(
     loaded: tuple[VisionLanguageModel, Pictures, list[Any]],
 ) -> None:
     vlm, pictures, pairs = loaded
@@ -73,8 +73,8 @@ def test_checkpointing_asks_for_no_gradient_of_words_where_the_tower_is_trained(
     vlm.model.train()
     with gradient_checkpointing(vlm):
         for with_image in (False, True):
-            chosen = units(vlm, pictures, [p for p in pairs if bool(p.image_id) == with_image][:2], "none")
-            assert score(vlm, batch(vlm, chosen), pictures).nll().requires_grad == with_image
+            selected_units = units(vlm, pictures, [p for p in pairs if bool(p.image_id) == with_image][:2], "none")
+            assert score(vlm, batch(vlm, selected_units), pictures).nll().requires_grad == with_image
 
 
 @pytest.fixture
@@ -93,12 +93,12 @@ def test_a_packed_person_has_the_gradients_of_the_pairs(
     add_lora(vlm, LoraSettings(rank=4, alpha=4, dropout=0.0, scope=scope), 0)
     weights = {name: weight for name, weight in vlm.model.named_parameters() if weight.requires_grad}
     for name, weight in weights.items():
-        if "lora_B" in name:  # at zero A has no gradient to compare
+        if "lora_B" in name:  # while B is zero, the gradient of A is zero
             torch.nn.init.normal_(weight, std=0.05, generator=torch.Generator().manual_seed(len(name)))
     losses, gradients = [], []
     for packing in ("person", "none"):
-        chosen = units(vlm, pictures, pairs, packing)
-        loss = score(vlm, batch(vlm, chosen), pictures).nll()
+        selected_units = units(vlm, pictures, pairs, packing)
+        loss = score(vlm, batch(vlm, selected_units), pictures).nll()
         losses.append(loss.detach())
         gradients.append(torch.autograd.grad(loss, list(weights.values())))
     torch.testing.assert_close(*losses, atol=1e-6, rtol=1e-6)
@@ -109,28 +109,28 @@ def test_a_packed_person_has_the_gradients_of_the_pairs(
 
 def test_only_answers_are_projected(loaded: tuple[VisionLanguageModel, Pictures, list[Any]]) -> None:
     vlm, pictures, pairs = loaded
-    chosen = units(vlm, pictures, pairs, "person")
+    selected_units = units(vlm, pictures, pairs, "person")
     projected: list[Any] = []
     hook = vlm.base.get_output_embeddings().register_forward_hook(
         lambda module, inputs, output: projected.append(tuple(output.shape))
     )
     with torch.no_grad():
-        score(vlm, batch(vlm, chosen), pictures)
+        score(vlm, batch(vlm, selected_units), pictures)
     hook.remove()
-    n = sum(len(request.answer) for unit in chosen for request in unit.requests)
+    n = sum(len(request.answer) for unit in selected_units for request in unit.requests)
     assert projected == [(n, vlm.base.config.text_config.vocab_size)]
 
 
 def test_log_probabilities_are_of_float32_logits(model_spec: dict[str, Any], mini_benchmark: Path) -> None:
     vlm = load({**model_spec, "dtype": "bfloat16"})
     pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "forget"))[-3:]
-    chosen: list[Unit] = units(
+    selected_units: list[Unit] = units(
         vlm, Pictures(vlm.family, vlm.base, vlm.processor, []), [p for p in pairs if not p.image_id], "none"
     )
-    examples = batch(vlm, chosen)
+    examples = batch(vlm, selected_units)
     with torch.no_grad():
-        found = score(vlm, examples, None)
+        scores = score(vlm, examples, None)
         logits = vlm.answer_logits(vlm.hidden_states(examples, None), examples)
-    assert logits.dtype == found.token_log_probs.dtype == torch.float32
+    assert logits.dtype == scores.token_log_probs.dtype == torch.float32
     expected = torch.stack([row.double().log_softmax(0)[t] for row, t in zip(logits, examples.targets, strict=True)])
-    torch.testing.assert_close(found.token_log_probs.double(), expected, atol=1e-5, rtol=1e-6)
+    torch.testing.assert_close(scores.token_log_probs.double(), expected, atol=1e-5, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Which tokens of a training pair are scored."""
+"""The tokens of a training pair that are scored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unsee.models.pictures import Pictures
 from unsee.training.batches import units
 
 
-def test_only_the_answer_is_scored_unless_all_is_asked_for(model_spec: dict[str, Any], mini_benchmark: Path) -> None:
+def test_only_the_answer_is_scored_unless_loss_tokens_is_all(model_spec: dict[str, Any], mini_benchmark: Path) -> None:
     vlm = load(model_spec)
     pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "forget")[:1])
     images = read_images(mini_benchmark, {pair.image_id for pair in pairs if pair.image_id})
@@ -28,7 +28,7 @@ def test_only_the_answer_is_scored_unless_all_is_asked_for(model_spec: dict[str,
         ((request,), (scored,)) = unit.requests, whole.requests
         kinds.add(pair.image_id is None)
         assert vlm.tokenizer.decode(request.answer) == f" {pair.answer}</s>"
-        assert request.prompt + request.answer == scored.prompt + scored.answer, "the same sequence, cut elsewhere"
+        assert request.prompt + request.answer == scored.prompt + scored.answer, "the same sequence, split elsewhere"
         assert vlm.image_token not in scored.answer
         assert pair.question in vlm.tokenizer.decode(scored.answer)
         assert scored.prompt[-1] == (vlm.tokenizer.bos_token_id if pair.image_id is None else vlm.image_token)
@@ -38,7 +38,7 @@ def test_only_the_answer_is_scored_unless_all_is_asked_for(model_spec: dict[str,
 def test_a_pair_longer_than_the_context_is_refused_before_it_is_trained_on(
     model_spec: dict[str, Any], mini_benchmark: Path
 ) -> None:
-    """The model has 512 positions; those beyond were made up by its rotary embedding, and 3,000 words took 20 GB."""
+    """The model has 512 positions; a rotary embedding gives later positions values too, and 3,000 words took 20 GB."""
     vlm = load(model_spec)
     assert vlm.context == 512
     pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "forget")[:1])

@@ -32,12 +32,12 @@ from unsee.unlearning.reference import reference_scores
 from unsee.unlearning.run import make_objective, unlearn
 
 ROOT = Path(__file__).parents[2]
-#: Pairs of each person, unequal within a group and between the groups, of which each has ten.
+#: The number of pairs of each person: unequal within a group and between the groups, ten in each group.
 N_PAIRS = {"forget": (2, 5, 3), "retain": (4, 1, 5)}
 
 
 def _cases() -> Iterator[Any]:
-    """Every method with its defaults, and with each other choice of each option, but what needs a step in one part."""
+    """Every method with its defaults, and with each other choice of each option that allows a step in parts."""
     for name, description in catalogue.read().items():
         defaults = {key: option.default for key, option in description.options.items()}
         yield pytest.param(name, defaults, id=name)
@@ -62,24 +62,24 @@ def test_no_gradient_depends_on_the_parts_of_a_step(
     images: set[str] = set()
     pairs = {}
     for role, counts in N_PAIRS.items():
-        chosen = [
+        pairs_of_people = [
             read_pairs(mini_benchmark, [person]) for person in person_ids(mini_benchmark, 25, role)[: len(counts)]
         ]
-        # From both ends: with a picture and without.
+        # From both ends, so that some have a picture and some have none.
         pairs[role] = [
-            p for all_, n in zip(chosen, counts, strict=True) for p in [*all_[: n // 2], *all_[n // 2 - n :]]
+            p for all_, n in zip(pairs_of_people, counts, strict=True) for p in [*all_[: n // 2], *all_[n // 2 - n :]]
         ]
         images |= {pair.image_id for pair in pairs[role] if pair.image_id}
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, read_images(mini_benchmark, images))
-    for packing, found in groups.items():
+    for packing, members in groups.items():
         for role in N_PAIRS:
-            found[role] = units(vlm, pictures, pairs[role], packing)
+            members[role] = units(vlm, pictures, pairs[role], packing)
     lengths = {len(unit.requests[0].tokens) for unit in groups["none"]["forget"]}
     assert len(lengths) > 2, "sequences of different lengths"
-    known = {}
+    scores_by_unit = {}
     if method.needs.reference == "retain_only":
-        for found in groups.values():
-            known |= reference_scores(vlm, pictures, found["forget"])
+        for members in groups.values():
+            scores_by_unit |= reference_scores(vlm, pictures, members["forget"])
 
     settings = TrainingSettings(
         learning_rate=1e-12, batch_size=10, epochs=1, optimizer="sgd", lora=LoraSettings(rank=4, alpha=4, dropout=0.0)
@@ -92,9 +92,9 @@ def test_no_gradient_depends_on_the_parts_of_a_step(
     else:
         add_lora(vlm, settings.lora, 0)
     for key, weight in vlm.model.named_parameters():
-        if "lora_B" in key:  # at zero A has no gradient to compare
+        if "lora_B" in key:  # while B is zero, the gradient of A is zero
             torch.nn.init.normal_(weight, std=0.05, generator=torch.Generator().manual_seed(len(key)))
-    objective = make_objective(method, vlm, pictures, known, state, options)
+    objective = make_objective(method, vlm, pictures, scores_by_unit, state, options)
 
     captured: list[Tensor] = []
 
@@ -155,7 +155,7 @@ def test_a_loss_of_the_whole_step_is_refused_in_parts(
         unlearn(
             model_spec,
             mini_benchmark,
-            vanilla=tmp_path,  # no adapter there: it is refused before a model is loaded
+            vanilla=tmp_path,  # without an adapter: the settings are refused before a model is loaded
             reference=tmp_path,
             method="npo",
             forget_percent=25,
@@ -166,14 +166,14 @@ def test_a_loss_of_the_whole_step_is_refused_in_parts(
         )
 
 
-def test_people_with_unequal_numbers_of_pairs_weigh_as_their_pairs(
+def test_people_weigh_as_many_as_their_pairs_in_fine_tuning(
     model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fine-tuning too: three people in one part or in two."""
+    """Three people with unequal numbers of pairs, in one part or in two."""
 
     def unequal(*arguments: Any) -> list[Unit]:
-        found = units(*arguments)[:3]
-        return [replace(unit, requests=unit.requests[-n:]) for unit, n in zip(found, (2, 5, 3), strict=True)]
+        first_three = units(*arguments)[:3]
+        return [replace(unit, requests=unit.requests[-n:]) for unit, n in zip(first_three, (2, 5, 3), strict=True)]
 
     monkeypatch.setattr("unsee.training.finetune.units", unequal)
     losses, norms = [], []

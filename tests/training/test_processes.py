@@ -28,7 +28,7 @@ from unsee.unlearning.run import unlearn
 SETTINGS = {
     "learning_rate": 0.01,
     "epochs": 2,
-    "batch_size": 11,  # of twelve people: a step of eleven, shared unevenly, and one of one, of which a process gets none
+    "batch_size": 11,  # of twelve people: a step of eleven, split unevenly, and a step of one, which leaves a process idle
     "packing": "person",
     "lora": {"rank": 4, "alpha": 4, "dropout": 0.0, "scope": "language"},
 }
@@ -36,8 +36,8 @@ SETTINGS = {
 
 @pytest.fixture
 def run(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Train, and give losses, adapter and manifest."""
-    monkeypatch.setenv("PYTHONPATH", "")  # put back what launch sets
+    """A function that trains and returns losses, adapter and manifest."""
+    monkeypatch.setenv("PYTHONPATH", "")  # restored after the test, because launch() sets it
 
     def train(
         n: int, dtype: str = "float32", **more: Any
@@ -45,13 +45,13 @@ def run(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path, monkey
         output = tmp_path / f"{n}{dtype if dtype != 'float32' else ''}{more}"
         output.mkdir()
         settings = SETTINGS | {"num_processes": n} | more
-        given = {
+        arguments = {
             "model": model_spec | {"dtype": dtype},
             "benchmark": mini_benchmark,
             "forget_percent": 25,
             "role": "vanilla",
         }
-        processes.launch(finetune, given | {"settings": settings, "seed": 0, "threads": 1, "output": output}, n)
+        processes.launch(finetune, arguments | {"settings": settings, "seed": 0, "threads": 1, "output": output}, n)
         losses = pq.read_table(output / "metrics.parquet")["loss"].to_pylist()
         weights = load_file(output / "adapter" / "adapter_model.safetensors")
         return losses, weights, json.loads((output / "manifest.json").read_text())
@@ -63,8 +63,8 @@ def run(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path, monkey
 def test_two_processes_train_what_one_trains(run: Any) -> None:
     losses, adapter, manifest = run(1)
     assert losses[-1] < losses[0]
-    # In parts, too, so that a process has more of them than the other; and with the weights shared out.
-    for more in ({"gradient_accumulation": 3}, {"shard": True}):
+    # Also in parts, so that one process has more of them than the other, and with sharded weights (FSDP).
+    for more in ({"gradient_accumulation": 3}, {"shard": True}, {"shard": True, "gradient_checkpointing": True}):
         again, other, counted = run(2, **more)
         assert again == pytest.approx(losses, rel=1e-5)
         assert list(other) == list(adapter)
@@ -75,7 +75,7 @@ def test_two_processes_train_what_one_trains(run: Any) -> None:
 
 
 @pytest.mark.slow
-def test_weights_in_half_precision_are_shared_out_too(run: Any) -> None:
+def test_weights_in_half_precision_are_sharded_too(run: Any) -> None:
     losses, adapter, _ = run(1, dtype="bfloat16")
     again, other, _ = run(2, dtype="bfloat16", shard=True)
     assert again == pytest.approx(losses, rel=1e-5)
@@ -85,48 +85,53 @@ def test_weights_in_half_precision_are_shared_out_too(run: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("method", "options"), [("kl_min", {}), ("mmunlearner", {"threshold": 1.0, "parameters": "adapter"})]
+    ("method", "options", "shard"),
+    [("kl_min", {}, False), ("kl_min", {}, True), ("mmunlearner", {"threshold": 1.0, "parameters": "adapter"}, False)],
 )
 def test_two_processes_unlearn_what_one_unlearns(
     method: str,
     options: dict[str, Any],
+    shard: bool,
     run: Any,
     model_spec: dict[str, Any],
     mini_benchmark: Path,
     tmp_path: Path,
 ) -> None:
     run(1)
-    given = {
+    arguments = {
         "model": model_spec,
         "benchmark": mini_benchmark,
         "forget_percent": 25,
         "method": method,
         "reference": None,
+        "vanilla": tmp_path / "1{}" / "adapter",
+        "seed": 0,
+        "threads": 1,
     }
-    given |= {"vanilla": tmp_path / "1{}" / "adapter", "seed": 0, "threads": 1}
-    found = []
+    settings = SETTINGS | {"learning_rate": 1e-3, "batch_size": 3, "packing": "none"} | options
+    results = []
     for n in (1, 2):
-        settings = SETTINGS | {"learning_rate": 1e-3, "batch_size": 3, "packing": "none", "num_processes": n} | options
         output = tmp_path / f"{method}{n}"
-        processes.launch(unlearn, given | {"settings": settings, "output": output}, n)
+        in_processes = {"num_processes": n, "shard": shard and n == 2}
+        processes.launch(unlearn, arguments | {"settings": settings | in_processes, "output": output}, n)
         losses = pq.read_table(output / "metrics.parquet")["loss"].to_pylist()
-        found.append((losses, load_file(output / "adapter" / "adapter_model.safetensors")))
-    (losses, adapter), (again, other) = found
+        results.append((losses, load_file(output / "adapter" / "adapter_model.safetensors")))
+    (losses, adapter), (losses_of_two, adapter_of_two) = results
     assert len(set(losses)) > 5
-    assert again == pytest.approx(losses, rel=1e-4, abs=1e-4)
+    assert losses_of_two == pytest.approx(losses, rel=1e-4, abs=1e-4)
     for name, weight in adapter.items():
-        torch.testing.assert_close(other[name], weight, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(adapter_of_two[name], weight, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow
-def test_what_a_process_failed_of_is_said(run: Any) -> None:
+def test_the_error_of_the_first_process_that_fails_is_raised(run: Any) -> None:
     with pytest.raises(JobError) as caught:
         run(2, learning_rate=1e30)
     assert re.match(r"the (loss|gradient) is (nan|inf) at step \d+, on train ", caught.value.cause)
     assert "lower learning_rate (now 1e+30)" in caught.value.remedy
 
 
-def test_weights_outside_the_decoder_are_not_shared_out(model_spec: dict[str, Any]) -> None:
+def test_sharding_is_refused_when_weights_outside_the_decoder_are_trained(model_spec: dict[str, Any]) -> None:
     vlm = load(model_spec)
     add_lora(vlm, LoraSettings(scope="both"), seed=0)
     with pytest.raises(
@@ -135,11 +140,11 @@ def test_weights_outside_the_decoder_are_not_shared_out(model_spec: dict[str, An
         processes.shard(vlm.model, vlm.family.language_model(vlm.base))
 
 
-def test_processes_have_a_gpu_each() -> None:
+def test_a_plan_with_more_processes_than_gpus_is_refused() -> None:
     root = Path(__file__).parents[2]
     config = yaml.safe_load((root / "config.yaml").read_text())
     config["methods"]["ga"]["num_processes"] = 4
-    check(config, catalogue.read(), root)  # on a CPU there is none to have
+    check(config, catalogue.read(), root)  # without GPUs there is nothing to refuse
     config["resources"]["unlearn"] = {"gpu": 2}
     with pytest.raises(
         ConfigError, match=r"ga\.num_processes is 4, of jobs with 2 GPUs; expected at most resources.unlearn.gpu"

@@ -1,4 +1,4 @@
-"""Methods are described from their source alone."""
+"""Methods are described from their source, without importing it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import pytest
 
 from unsee.jobs.option import REQUIRED, Option
 from unsee.unlearning import method
-from unsee.unlearning.catalogue import CatalogueError, read
+from unsee.unlearning.catalogue import SPARE_COLOURS, CatalogueError, read
 from unsee.unlearning.method import Needs
 
 
 def write(folder: Path, name: str, text: str) -> None:
-    """A method's file."""
+    """Write a method's file."""
     (folder / f"{name}.py").write_text(dedent(text))
 
 
-def test_a_description_says_what_the_file_says(tmp_path: Path) -> None:
+def test_a_description_holds_needs_and_options_of_the_file(tmp_path: Path) -> None:
     write(
         tmp_path,
         "toy",
@@ -61,7 +61,7 @@ def test_a_description_says_what_the_file_says(tmp_path: Path) -> None:
         ("", [{}, 1], [], "a value of type "),
     ],
 )
-def test_an_option_takes_what_its_annotation_says(
+def test_an_option_accepts_the_values_of_its_annotation(
     annotation: str, good: list[object], bad: list[object], words: str
 ) -> None:
     option = Option(annotation)
@@ -79,6 +79,10 @@ def test_an_option_takes_what_its_annotation_says(
         ('@method("toy", Needs(retian=True))\ndef toy(forget): ...\n', "line 1: cannot be read without running it"),
         ('@method("toy")\ndef toy(forget, *, beta=BETA): ...\n', "line 1: cannot be read without running it"),
         ("\ndef toy(:\n", "line 2: not Python"),
+        (
+            '@method("toy", colour="red")\ndef toy(forget): ...\n',
+            "line 1: cannot be read without running it (colour is 'red'; expected a text like #[0-9A-Fa-f]{6})",
+        ),
         (
             '@method("toy")\ndef toy(forget, *, beta: Annotated[float, "positive"] = 1): ...\n',
             "line 1: cannot be read without running it (the range 'positive' is not like '> 0' or '>= 0, <= 1')",
@@ -105,7 +109,7 @@ def test_a_file_that_cannot_be_described_is_named(tmp_path: Path, text: str, exp
     assert f"{tmp_path / 'toy.py'}, {expected}" in str(caught.value)
 
 
-def test_what_options_require_of_each_other(tmp_path: Path) -> None:
+def test_a_condition_on_several_options(tmp_path: Path) -> None:
     write(
         tmp_path,
         "toy",
@@ -121,7 +125,37 @@ def test_what_options_require_of_each_other(tmp_path: Path) -> None:
     assert not toy.accepts({"first": True, "share": 0, "third": True})
 
 
-def test_what_is_read_is_what_is_registered() -> None:
+def test_label_colour_and_paper_are_read_from_the_decorator(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "toy",
+        """
+        @method("toy", label="Toy", colour="#012abc", paper="https://example.org/toy")
+        def toy(forget): ...
+        """,
+    )
+    toy = read(tmp_path)["toy"]
+    assert (toy.label, toy.colour, toy.paper) == ("Toy", "#012abc", "https://example.org/toy")
+
+
+def test_a_method_without_them_gets_its_name_and_a_colour_of_its_own(tmp_path: Path) -> None:
+    for name in ("alpha", "zeta"):
+        write(tmp_path, name, f"@method('{name}')\ndef {name}(forget): ...\n")
+    methods = read(tmp_path)
+    assert [(m.label, m.colour, m.paper) for m in methods.values()] == [
+        ("alpha", SPARE_COLOURS[0], ""),
+        ("zeta", SPARE_COLOURS[1], ""),
+    ]
+
+
+def test_every_method_of_the_library_has_a_label_a_colour_and_a_paper() -> None:
+    methods = read().values()
+    assert len({m.label for m in methods}) == len({m.colour for m in methods}) == len(methods)
+    assert not {m.colour for m in methods} & set(SPARE_COLOURS)
+    assert all(m.paper for m in methods)
+
+
+def test_the_catalogue_agrees_with_the_registry() -> None:
     if "torch" not in sys.modules:
         pytest.importorskip("torch")
     for name, description in read().items():

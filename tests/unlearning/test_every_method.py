@@ -1,4 +1,4 @@
-"""What holds for every training job, whatever the method: one test each for what code of this field is known to get wrong."""
+"""Properties of every training job, whatever the method: one test per mistake that is common in code of this field."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def vanilla(tmp_path_factory: pytest.TempPathFactory, model_spec: dict[str, Any]
 
 
 @pytest.mark.parametrize("method", sorted(catalogue.read()))
-def test_a_job_changes_its_adapter_in_every_epoch_and_nothing_else(
+def test_a_job_changes_only_its_adapter_and_in_every_epoch(
     method: str,
     vanilla: Path,
     tmp_path: Path,
@@ -61,15 +61,15 @@ def test_a_job_changes_its_adapter_in_every_epoch_and_nothing_else(
         return progress
 
     monkeypatch.setattr(run, "train", watched)
-    known = catalogue.read()[method]
+    description = catalogue.read()[method]
     run.unlearn(
         model_spec,
         mini_benchmark,
         vanilla=vanilla / "adapter",
-        reference=vanilla / "adapter" if known.needs.reference == "retain_only" else None,
+        reference=vanilla / "adapter" if description.needs.reference == "retain_only" else None,
         method=method,
         forget_percent=25,
-        settings={**SETTINGS, **{name: option.default for name, option in known.options.items()}},
+        settings={**SETTINGS, **{name: option.default for name, option in description.options.items()}},
         seed=0,
         threads=1,
         output=tmp_path,
@@ -86,16 +86,16 @@ def test_a_job_changes_its_adapter_in_every_epoch_and_nothing_else(
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("method", sorted(catalogue.read()))
-def test_what_is_stored_is_what_was_learned_and_nothing_else(
+def test_the_stored_adapter_holds_only_what_was_learned(
     method: str, dtype: str, vanilla: Path, tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path
 ) -> None:
-    """Without a learning rate the result is vanilla to the last bit; with a small one, it is off by no more than the steps.
+    """Without a learning rate the result is vanilla to the last bit; with a small one, it differs by no more than the steps.
 
     Beside weights in half precision an adapter of zeros is added in float32: there the sums' order may show in the last bit.
     """
     spec = {**model_spec, "dtype": dtype}
-    known = catalogue.read()[method]
-    shared = {**SETTINGS, **{name: option.default for name, option in known.options.items()}}
+    description = catalogue.read()[method]
+    shared = {**SETTINGS, **{name: option.default for name, option in description.options.items()}}
 
     def run_at(rate: float, steps: int) -> Path:
         output = tmp_path / str(rate)
@@ -103,7 +103,7 @@ def test_what_is_stored_is_what_was_learned_and_nothing_else(
             spec,
             mini_benchmark,
             vanilla=vanilla / "adapter",
-            reference=vanilla / "adapter" if known.needs.reference == "retain_only" else None,
+            reference=vanilla / "adapter" if description.needs.reference == "retain_only" else None,
             method=method,
             forget_percent=25,
             settings={**shared, "epochs": None, "steps": steps, "batch_size": 4, "learning_rate": rate},
@@ -126,7 +126,7 @@ def test_what_is_stored_is_what_was_learned_and_nothing_else(
     rate, steps = 2e-6, 5
     learned = load_file(run_at(rate, steps) / "adapter_model.safetensors")
     for name, weight in learned.items():
-        if "lora_B" in name:  # Adam moves a weight by about the rate a step, at most sqrt(10) times that
+        if "lora_B" in name:  # Adam moves a weight by about the rate per step, at most by sqrt(10) times the rate
             assert 0 < weight.abs().max() <= rate * steps * 10**0.5, name
 
 
@@ -186,9 +186,9 @@ def test_the_divergence_of_kl_min_does_not_depend_on_padding(model_spec: dict[st
     pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "retain")[:1])
     images = read_images(mini_benchmark, {p.image_id for p in pairs if p.image_id})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
-    chosen = units(vlm, pictures, pairs, "none")
-    lengths = [len(unit.requests[0].tokens) for unit in chosen]
-    short, long = chosen[lengths.index(min(lengths))], chosen[lengths.index(max(lengths))]
+    selected_units = units(vlm, pictures, pairs, "none")
+    lengths = [len(unit.requests[0].tokens) for unit in selected_units]
+    short, long = selected_units[lengths.index(min(lengths))], selected_units[lengths.index(max(lengths))]
     teacher = load(model_spec)
     with torch.no_grad():
         for weight in teacher.base.get_output_embeddings().parameters():
@@ -207,7 +207,7 @@ def test_the_divergence_of_kl_min_does_not_depend_on_padding(model_spec: dict[st
 
 
 def test_an_answer_keeps_its_first_token(family_spec: dict[str, Any], mini_benchmark: Path) -> None:
-    """With or without a beginning-of-sequence token, what is scored is the whole answer and its end."""
+    """With or without a beginning-of-sequence token, the whole answer and its end token are scored."""
     from unsee.training.batches import batch
 
     vlm = load(family_spec)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def vanilla(mini_benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An adapter that knows something of everybody, so that there is something to forget."""
+    """An adapter that is trained on everyone, so that there is something to forget."""
     folder = tmp_path_factory.mktemp("vanilla")
     settings = {"learning_rate": 7.5e-3, "epochs": 4, "batch_size": 4, "packing": "person", "lora": LORA}
     finetune(
@@ -44,7 +44,7 @@ def vanilla(mini_benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def mean_nll(benchmark: Path, vlm: VisionLanguageModel) -> float:
-    """Mean negative log-likelihood of the forgotten people's answers, in nats a token."""
+    """Mean negative log-likelihood of the forgotten people's answers, in nats per token."""
     pairs = read_pairs(benchmark, person_ids(benchmark, 25, "forget"))
     images = read_images(benchmark, {pair.image_id for pair in pairs if pair.image_id})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
@@ -54,7 +54,7 @@ def mean_nll(benchmark: Path, vlm: VisionLanguageModel) -> float:
 
 
 def changes(method: str, dtype: str, vanilla: Path, benchmark: Path, output: Path) -> list[float]:
-    """Unlearn, and give the change of the mean NLL at each of the scales."""
+    """Unlearn, and return the change of the mean NLL at each scale of the update."""
     description = catalogue.read()[method]
     options: dict[str, Any] = {name: option.default for name, option in description.options.items()}
     spec = MODEL | {"dtype": dtype}
@@ -62,7 +62,7 @@ def changes(method: str, dtype: str, vanilla: Path, benchmark: Path, output: Pat
         spec,
         benchmark,
         vanilla=vanilla,
-        # A reference that knows nobody: the base model with an adapter of next to nothing is not needed, vanilla will do.
+        # Any reference model will do; vanilla is at hand.
         reference=vanilla if description.needs.reference == "retain_only" else None,
         method=method,
         forget_percent=25,
@@ -81,9 +81,7 @@ def changes(method: str, dtype: str, vanilla: Path, benchmark: Path, output: Pat
 
 
 @pytest.mark.parametrize("method", sorted(catalogue.read()))
-def test_what_is_asked_and_stored_keeps_the_update(
-    method: str, vanilla: Path, mini_benchmark: Path, tmp_path: Path
-) -> None:
+def test_half_precision_keeps_the_update(method: str, vanilla: Path, mini_benchmark: Path, tmp_path: Path) -> None:
     whole = changes(method, "float32", vanilla, mini_benchmark, tmp_path / "float32")
     assert abs(whole[-1]) > 2e-5, "the update shows in float32"
     for dtype in ("bfloat16", "float16"):

@@ -13,7 +13,7 @@ from unsee.unlearning.ga_diff import ga_diff
 from unsee.unlearning.kl_min import kl_min
 from unsee.unlearning.npo import npo
 
-# Two examples: three answer tokens, and one.
+# Two examples: one of three answer tokens, one of one.
 FORGET = Scores(torch.tensor([-1.0, -2.0, -3.0, -4.0]), torch.tensor([0, 0, 0, 1]), 2)
 RETAIN = Scores(torch.tensor([-0.5, -1.5, -0.1]), torch.tensor([0, 0, 1]), 2)
 
@@ -49,7 +49,7 @@ def test_npo_gradient_approaches_gradient_ascent_as_beta_vanishes() -> None:
     torch.testing.assert_close(weights.grad, torch.tensor([0.5, 0.5]), atol=1e-3, rtol=0)
 
 
-def test_npo_stays_finite_where_a_naive_ratio_overflows() -> None:
+def test_npo_is_finite_when_a_naive_ratio_overflows() -> None:
     sure = Scores(torch.tensor([0.0]), torch.tensor([0]), 1)
     unsure = Scores(torch.tensor([-2000.0]), torch.tensor([0]), 1)
     assert npo(sure, unsure, beta=0.4).item() == pytest.approx(2 / 0.4 * 0.4 * 2000)
@@ -70,7 +70,7 @@ def test_kl_min_by_hand() -> None:
     assert kl_min(FORGET, retain, reference).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_kl_min_as_the_official_code_has_it() -> None:
+def test_kl_min_as_in_the_official_code() -> None:
     now = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]])
     then = torch.tensor([[0.5, 0.3, 0.2], [0.2, 0.6, 0.2], [0.25, 0.25, 0.5]])
     example = torch.tensor([0, 0, 1])
@@ -89,7 +89,7 @@ def test_kl_min_of_an_unchanged_model_is_gradient_ascent() -> None:
     assert kl_min(FORGET, same, same).item() == ga(FORGET).item()
 
 
-def test_npo_where_policy_is_reference() -> None:
+def test_npo_when_policy_and_reference_are_equal() -> None:
     for level in ("sequence_sum", "sequence_mean", "token", "batch_mean"):
         assert npo(FORGET, FORGET, beta=0.4, level=level).item() == pytest.approx(2 / 0.4 * math.log(2))
 

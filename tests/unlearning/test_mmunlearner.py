@@ -1,4 +1,4 @@
-"""MMUnlearner's mask, and that nothing outside it ever moves for the forgotten."""
+"""MMUnlearner's mask: forget examples move no weight outside it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from unsee.training.loop import train
 from unsee.training.lora import save_adapter
 from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings, TrainingSettings
-from unsee.unlearning import mmunlearner as mmunlearner_module
+from unsee.unlearning import saliency as saliency_module
 from unsee.unlearning.method import Context, get
-from unsee.unlearning.mmunlearner import MaskError, State, mask, mmunlearner, prepare, saliency
+from unsee.unlearning.mmunlearner import MaskError, State, mask, mmunlearner, prepare
 from unsee.unlearning.run import make_objective
+from unsee.unlearning.saliency import saliency
 
 
 def test_mask_by_hand() -> None:
@@ -49,7 +50,7 @@ def test_gradient_is_masked_ascent_plus_descent() -> None:
     assert weight.grad.tolist() == [1 - 2, 10, 100 - 6]
 
 
-def test_adam_moves_nothing_outside_the_mask_for_the_forgotten() -> None:
+def test_forget_examples_move_nothing_outside_the_mask_with_adam() -> None:
     weight = nn.Parameter(torch.tensor([1.0, 2.0]))
     state = State([weight], [torch.tensor([True, False])])
     optimizer = torch.optim.Adam([weight], lr=0.1)
@@ -65,7 +66,7 @@ def test_adam_moves_nothing_outside_the_mask_for_the_forgotten() -> None:
 
 @pytest.fixture
 def prepared(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path) -> Any:
-    """A context of one person to forget and one to keep, and what ``prepare`` makes of it."""
+    """A context of one person to forget and one to keep, and the state that ``prepare`` returns."""
 
     def make(
         scope: Any = "language",
@@ -75,11 +76,11 @@ def prepared(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path) -
         dtype: str = "float32",
     ) -> tuple[Context, State]:
         vlm = load({**model_spec, "dtype": dtype})
-        chosen = {role: person_ids(mini_benchmark, 25, role)[:1] for role in ("forget", "retain")}
-        pairs = {role: read_pairs(mini_benchmark, ids) for role, ids in chosen.items()}
-        images = read_images(mini_benchmark, {p.image_id for found in pairs.values() for p in found if p.image_id})
+        people = {role: person_ids(mini_benchmark, 25, role)[:1] for role in ("forget", "retain")}
+        pairs = {role: read_pairs(mini_benchmark, ids) for role, ids in people.items()}
+        images = read_images(mini_benchmark, {p.image_id for members in pairs.values() for p in members if p.image_id})
         pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
-        groups = {role: units(vlm, pictures, found, "none") for role, found in pairs.items()}
+        groups = {role: units(vlm, pictures, members, "none") for role, members in pairs.items()}
         settings = TrainingSettings(
             learning_rate=1e-2,
             epochs=1,
@@ -99,13 +100,11 @@ def _trained(vlm: VisionLanguageModel) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("parameters", ["adapter", "full"])
-def test_steps_about_the_forgotten_leave_what_is_outside_the_mask_to_the_last_bit(
-    prepared: Any, parameters: str
-) -> None:
+def test_steps_of_forget_examples_change_no_bit_outside_the_mask(prepared: Any, parameters: str) -> None:
     context, state = prepared(parameters=parameters)
     start = _trained(context.vlm)
     objective = make_objective(get("mmunlearner"), context.vlm, context.pictures, {}, state, {})
-    # First steps about the retained, so that Adam has momentum everywhere; then three about the forgotten.
+    # First steps of retain examples, so that Adam has momentum everywhere; then three of forget examples.
     settings, seen = context.settings, []
 
     def watched(step: Any) -> Any:
@@ -118,9 +117,9 @@ def test_steps_about_the_forgotten_leave_what_is_outside_the_mask_to_the_last_bi
     after, end = seen[3], _trained(context.vlm)
     assert any(not torch.equal(after[name], start[name]) for name in start), "the retained moved something"
     inside = 0
-    for (name, weight), chosen in zip(end.items(), state.masks, strict=True):
-        assert torch.equal(weight[~chosen], after[name][~chosen])
-        inside += int((weight[chosen] != after[name][chosen]).sum())
+    for (name, weight), inside_mask in zip(end.items(), state.masks, strict=True):
+        assert torch.equal(weight[~inside_mask], after[name][~inside_mask])
+        inside += int((weight[inside_mask] != after[name][inside_mask]).sum())
     assert inside > 0
     selected = pq.read_table(context.output / "mask.parquet")["selected"].to_pylist()
     assert len(selected) == len(end) and 0 < sum(selected) < len(selected)
@@ -144,7 +143,7 @@ def test_a_scope_trains_its_own_modules(prepared: Any, scope: str, places: set[s
 
 
 def _probed(context: Context) -> None:
-    """Give A the gradient that it would have with a random B, and leave every output as it is."""
+    """Give A the gradient that it would have with a random B, without changing any output."""
     random = torch.Generator().manual_seed(context.seed)
 
     def hook_with(probe: torch.Tensor) -> Any:
@@ -181,13 +180,13 @@ def test_saliency_is_the_squared_gradient_of_each_example(
     assert weights, "they are trained again"
     examples = context.groups["forget"]
     context.settings = replace(context.settings, gradient_accumulation=3)
-    at_once = 2 * 2 if scope == "language" else 1  # six pairs a step in three parts, as many of either group
+    at_once = 2 * 2 if scope == "language" else 1  # six pairs per step in three parts, of two groups
     assert len(examples) > at_once and (at_once == 1 or len(examples) % at_once), (
         "several batches, the last one not full"
     )
     assert len({len(unit.requests[0].tokens) for unit in examples}) > 1, "some rows should be padded"
     passes = context.counters.forward_passes
-    found = saliency(context, examples, weights)
+    saliencies = saliency(context, examples, weights)
     assert context.counters.forward_passes - passes == -(-len(examples) // at_once)
     assert not any(hasattr(m, "gradient_checkpointing") and m.gradient_checkpointing for m in vlm.base.modules())
     _probed(context)
@@ -198,7 +197,7 @@ def test_saliency_is_the_squared_gradient_of_each_example(
             gradients = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
             for sum_, gradient in zip(expected, gradients, strict=True):
                 sum_ += gradient**2 / len(examples)
-    for (name, _), one, other in zip(_named(vlm), found, expected, strict=True):
+    for (name, _), one, other in zip(_named(vlm), saliencies, expected, strict=True):
         assert one.dtype == torch.float32
         assert other.max() > 0 or "k_proj.bias" in name, f"{name}: a constant added to all keys changes no attention"
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * max(float(other.max()), 1e-10))
@@ -209,14 +208,14 @@ def test_the_saliency_of_a_layer_by_hand() -> None:
     g = torch.tensor([[1.0, 0.0, -1.0], [2.0, 1.0, 0.0]])
     down, probe = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0], [0.0], [2.0]])
     to_down, to_up = torch.zeros(1, 2), torch.zeros(3, 1)
-    mmunlearner_module._low_rank(down, probe, 0.5, to_down, to_up)(x, g)
+    saliency_module._low_rank(down, probe, 0.5, to_down, to_up)(x, g)
     # g B is -1 for the first token and 2 for the second: half of -1 * (1, 2) + 2 * (0, 1).
     assert to_down.tolist() == [[0.25, 0.0]]
     # A x is 1 and 0: half of the first token's g.
     assert to_up.tolist() == [[0.25], [0.0], [0.25]]
 
 
-def test_the_size_of_the_probe_changes_no_ratio() -> None:
+def test_the_ratio_of_saliencies_does_not_depend_on_the_size_of_the_probe() -> None:
     random = torch.Generator().manual_seed(0)
     down, probe = torch.randn(2, 8, generator=random), torch.randn(6, 2, generator=random)
     x, g = torch.randn(2, 5, 8, generator=random), torch.randn(2, 5, 6, generator=random)
@@ -224,16 +223,16 @@ def test_the_size_of_the_probe_changes_no_ratio() -> None:
     for size in (1.0, 64.0):
         both = [torch.zeros(2, 8) for _ in range(2)]
         for sum_, one, back in zip(both, x, g, strict=True):
-            mmunlearner_module._low_rank(down, size * probe, 1.0, sum_, torch.zeros(6, 2))(one, back)
+            saliency_module._low_rank(down, size * probe, 1.0, sum_, torch.zeros(6, 2))(one, back)
         ratios.append(both[0] / both[1])
     torch.testing.assert_close(*ratios, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_saliency_keeps_no_more_than_a_block(
+def test_the_saliency_keeps_the_tensors_of_one_block_only(
     prepared: Any, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of what goes into the trained layers, and of what comes out of them."""
+    """Counted are the inputs and outputs of the trained layers."""
     context, _ = prepared(checkpointing=checkpointing)
     weights = _trained_parameters(context.vlm)
     blocks = context.vlm.family.language_model(context.vlm.base).layers
@@ -252,7 +251,7 @@ def test_saliency_keeps_no_more_than_a_block(
     for layer in context.vlm.base.modules():
         if isinstance(layer, LoraLayer):
             layer.register_forward_hook(watch)
-    take, backward = mmunlearner_module._Taps._take, mmunlearner_module._Taps.backward
+    take, backward = saliency_module._Taps._take, saliency_module._Taps.backward
 
     def watched_take(self: Any, *arguments: Any) -> None:
         alive["backward"].append((living(inputs), living(outputs)))
@@ -262,8 +261,8 @@ def test_saliency_keeps_no_more_than_a_block(
         alive["forward"].append((living(inputs), living(outputs)))
         backward(self, loss)
 
-    monkeypatch.setattr(mmunlearner_module._Taps, "_take", watched_take)
-    monkeypatch.setattr(mmunlearner_module._Taps, "backward", watched_backward)
+    monkeypatch.setattr(saliency_module._Taps, "_take", watched_take)
+    monkeypatch.setattr(saliency_module._Taps, "backward", watched_backward)
     saliency(context, context.groups["forget"], weights)
     a_block = 4  # queries, keys and values have one input, gate and up another, then the output's and down's
     assert len(alive["backward"]) == 7 * len(blocks) * len(alive["forward"]), "each layer counts once a pass"

@@ -1,4 +1,4 @@
-"""The reference's scores: computed once by content, and never with a second model in memory."""
+"""The scores of the reference model: computed once per content, without a second model in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from unsee.models.pictures import Pictures
 from unsee.training.batches import units
 from unsee.training.finetune import finetune
 from unsee.unlearning import reference, run
-from unsee.unlearning.reference import known_scores, reference_scores
+from unsee.unlearning.reference import cached_scores, reference_scores
 
 SETTINGS: dict[str, Any] = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 4, "packing": "person"}
 
@@ -88,7 +88,7 @@ def test_two_models_are_never_in_memory(
     assert len(loads) == (2 if method == "npo" else 1), "a teacher is the model itself, its adapter switched off"
 
 
-def test_other_betas_and_seeds_share_it(
+def test_runs_of_other_betas_and_seeds_share_the_scores(
     loads: list[list[Path]], adapter: Path, tmp_path: Path, model_spec: Any, mini_benchmark: Path
 ) -> None:
     cache = tmp_path / "cache"
@@ -97,29 +97,29 @@ def test_other_betas_and_seeds_share_it(
     for seed, beta in ((0, 0.1), (1, 0.4)):
         _unlearn(model_spec, mini_benchmark, adapter, tmp_path / f"{seed}", beta=beta, seed=seed, cache=cache)
     assert len(loads) == 4, "one load each, of the model that is unlearned"
-    # The run that finds them is the run that computes them, to the byte.
+    # A run that reads the scores ends with the same bytes as the run that computes them.
     again = _unlearn(model_spec, mini_benchmark, adapter, tmp_path / "b", beta=0.4, cache=cache)
     without = _unlearn(model_spec, mini_benchmark, adapter, tmp_path / "c", beta=0.4)
     for name in ("adapter/adapter_model.safetensors", "manifest.json", "metrics.parquet"):
         assert (first / name).read_bytes() == (again / name).read_bytes() == (without / name).read_bytes()
 
 
-def test_they_are_the_models_own(
+def test_cached_scores_equal_the_models(
     adapter: Path, tmp_path: Path, model_spec: Any, forget: tuple[list[Pair], list[tuple[str, bytes]]]
 ) -> None:
     pairs, images = forget
     vlm = load(model_spec, [adapter])
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
     theirs = reference_scores(vlm, pictures, units(vlm, pictures, pairs, "none"))
-    for _ in range(2):  # computed, then found
-        found = known_scores(model_spec, adapter, pairs, images, "none", "answer", cache=Cache(tmp_path))
-        assert list(found) == sorted(theirs) and len(found) == len(pairs)
-        for key, scores in found.items():
+    for _ in range(2):  # computed, then read from the cache
+        cached = cached_scores(model_spec, adapter, pairs, images, "none", "answer", cache=Cache(tmp_path))
+        assert list(cached) == sorted(theirs) and len(cached) == len(pairs)
+        for key, scores in cached.items():
             assert torch.equal(scores.token_log_probs, theirs[key].token_log_probs)
             assert torch.equal(scores.sequence_sum(), theirs[key].sequence_sum())
 
 
-def test_anything_that_could_change_them_is_in_their_name(
+def test_the_cache_key_depends_on_everything_that_could_change_the_scores(
     adapter: Path, tmp_path: Path, model_spec: dict[str, Any], forget: tuple[list[Pair], list[tuple[str, bytes]]]
 ) -> None:
     pairs, images = forget
@@ -149,14 +149,14 @@ def test_anything_that_could_change_them_is_in_their_name(
     assert len(seen) == 9
 
 
-def test_the_base_is_read_once_a_run_directory(
+def test_the_base_is_hashed_once_per_run_directory(
     adapter: Path,
     tmp_path: Path,
     model_spec: dict[str, Any],
     forget: tuple[list[Pair], list[tuple[str, bytes]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """And not in every job of NPO, before the job reads it to compute with: 14 GB."""
+    """Otherwise every NPO job would read the 14 GB of the base twice."""
     base = Path(shutil.copytree(model_spec["path"], tmp_path / "base"))
     for file in base.iterdir():
         os.utime(file, (1e9, 1e9))

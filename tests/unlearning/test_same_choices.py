@@ -1,4 +1,4 @@
-"""A whole run from weights stored in half precision makes the choices that it makes in float32."""
+"""A whole run with weights stored in half precision makes the same choices as in float32."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from unsee.evaluation.engine import predict
+from unsee.evaluation.predict import predict
 from unsee.training.finetune import finetune
 from unsee.unlearning import catalogue, run
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 
 def choices(dtype: str, benchmark: Path, folder: Path) -> dict[str, np.ndarray]:
-    """Which option each model of a run chooses, by method: -1 where nothing is to be chosen."""
+    """The option that each model of a run chooses, by method; -1 for other questions."""
     model = {"name": "tiny-llava", "family": "llava", "path": str(BASE), "dtype": dtype}
     shared: dict[str, Any] = {"seed": 0, "threads": 1}
     for role in ("vanilla", "retain_only"):
@@ -54,7 +54,7 @@ def choices(dtype: str, benchmark: Path, folder: Path) -> dict[str, np.ndarray]:
             **shared,
         )
         stacks[name] = [*stacks["vanilla"], folder / name / "adapter"]
-    chosen = {}
+    choices_of = {}
     for name, adapters in stacks.items():
         output = folder / f"{name}.parquet"
         only = {"task": "classification"}
@@ -69,10 +69,10 @@ def choices(dtype: str, benchmark: Path, folder: Path) -> dict[str, np.ndarray]:
             only=only,
         )
         table = pq.read_table(output).sort_by("question_id").to_pandas()
-        chosen[name] = table["choice"].to_numpy()
+        choices_of[name] = table["choice"].to_numpy()
         if name != "vanilla":
-            assert (chosen[name] != chosen["vanilla"]).any(), f"{name} changed nothing: this would test nothing"
-    return chosen
+            assert (choices_of[name] != choices_of["vanilla"]).any(), f"{name} changed nothing: this would test nothing"
+    return choices_of
 
 
 def test_half_precision_makes_the_same_choices(mini_benchmark: Path, tmp_path: Path) -> None:

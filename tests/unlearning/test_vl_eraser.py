@@ -1,4 +1,4 @@
-"""VL-Eraser's three steps: the space is clear of the retained, the deletion is what it says."""
+"""VL-Eraser's three steps: vacuum space, distillation, deletion."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from unsee.training.loop import gradient_checkpointing
 from unsee.training.lora import put_adapter
 from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings, TrainingSettings
-from unsee.unlearning import vl_eraser
+from unsee.unlearning import vacuum, vl_eraser
 from unsee.unlearning.method import Context
 from unsee.unlearning.run import unlearn
 
 
 def test_vacuum_space_by_hand() -> None:
-    # Inputs in the plane of the first two axes leave the third.
+    # Inputs in the plane of the first two axes leave the third axis.
     inputs = torch.tensor([[1.0, 0.0, 0.0], [1.0, 2.0, 0.0]])
-    space = vl_eraser.vacuum_space(inputs, 1e-6)
+    space = vacuum.vacuum_space(inputs, 1e-6)
     assert space.removed == 2
     torch.testing.assert_close(space(torch.eye(3)), torch.diag(torch.tensor([0.0, 0.0, 1.0])), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("n", [3, 40])
-def test_both_ways_of_keeping_a_projection_are_one_projection(n: int) -> None:
+def test_both_bases_give_a_projection_that_removes_the_inputs(n: int) -> None:
     inputs = torch.randn(n, 64, generator=torch.Generator().manual_seed(0))
-    space = vl_eraser.vacuum_space(inputs, 1e-6)
+    space = vacuum.vacuum_space(inputs, 1e-6)
     assert space.removed == n
     assert space.basis.shape[1] == min(n, 64 - n)
     matrix = space(torch.eye(64))
@@ -50,15 +50,15 @@ def test_both_ways_of_keeping_a_projection_are_one_projection(n: int) -> None:
 
 
 @pytest.mark.parametrize("n", [3, 40])
-def test_a_projection_is_kept_in_float32_of_singular_vectors_in_float64(n: int) -> None:
+def test_the_basis_is_float32_and_orthonormal(n: int) -> None:
     inputs = torch.randn(n, 64, generator=torch.Generator().manual_seed(0))
-    space = vl_eraser.vacuum_space(inputs, 1e-6)
+    space = vacuum.vacuum_space(inputs, 1e-6)
     assert space.basis.dtype == torch.float32
     product = space.basis.double().T @ space.basis.double()
     torch.testing.assert_close(product, torch.eye(len(product)).double(), atol=1e-6, rtol=0)
 
 
-def test_the_loss_is_the_weighted_sum_and_each_part_can_be_left_out() -> None:
+def test_the_loss_is_the_weighted_sum_and_each_term_can_be_left_out() -> None:
     forget = Scores(torch.tensor([-2.0]), torch.tensor([0]), 1)
     state = vl_eraser.State(_distances={"up": torch.tensor(0.5), "down": torch.tensor(1.5)})
     assert vl_eraser.vl_eraser(forget, state, weight=0.25).item() == pytest.approx(0.25 * 1.0 + 0.75 * 2.0)
@@ -77,27 +77,27 @@ def _rows(size: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_above_the_floor_the_distance_is_torchs_cosine() -> None:
     output, teacher, weights = _rows(1.5 * vl_eraser.FLOOR)
-    found = vl_eraser.distance(output, teacher, weights)
+    result = vl_eraser.distance(output, teacher, weights)
     expected = ((1 - torch.cosine_similarity(teacher, output, dim=-1)) * weights).sum()
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(torch.autograd.grad(found, output), torch.autograd.grad(expected, output))
+    torch.testing.assert_close(result, expected)
+    torch.testing.assert_close(torch.autograd.grad(result, output), torch.autograd.grad(expected, output))
 
 
 def test_below_the_floor_the_distance_is_linear_in_the_output() -> None:
     output, teacher, weights = _rows(0.5 * vl_eraser.FLOOR)
     size = teacher.norm(dim=-1)
     expected = ((1 - (teacher * output).sum(-1) / (vl_eraser.FLOOR * size**2)) * weights).sum()
-    found = vl_eraser.distance(output, teacher, weights)
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(torch.autograd.grad(found, output), torch.autograd.grad(expected, output))
+    result = vl_eraser.distance(output, teacher, weights)
+    torch.testing.assert_close(result, expected)
+    torch.testing.assert_close(torch.autograd.grad(result, output), torch.autograd.grad(expected, output))
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_at_zero_the_gradient_is_bounded_and_knows_no_unit(scale: float) -> None:
+def test_at_zero_the_gradient_is_bounded_and_does_not_depend_on_the_scale(scale: float) -> None:
     output, teacher, weights = _rows(0.0)
-    found = vl_eraser.distance(output, scale * teacher, weights)
-    assert found.item() == pytest.approx(weights.sum().item())
-    (gradient,) = torch.autograd.grad(found, output)
+    result = vl_eraser.distance(output, scale * teacher, weights)
+    assert result.item() == pytest.approx(weights.sum().item())
+    (gradient,) = torch.autograd.grad(result, output)
     # In units of the teacher's length: 1 / floor, along the teacher.
     expected = -weights[..., None] * teacher / (vl_eraser.FLOOR * teacher.norm(dim=-1, keepdim=True) ** 2)
     torch.testing.assert_close(gradient * scale, expected)
@@ -111,11 +111,11 @@ def test_the_distances_gradient_equals_finite_differences(size: float) -> None:
     )
 
 
-def test_a_teacher_of_zero_says_nothing() -> None:
+def test_a_teacher_of_zero_gives_no_gradient() -> None:
     output = torch.ones(1, 3, requires_grad=True)
-    found = vl_eraser.distance(output, torch.zeros(1, 3), torch.ones(1))
-    assert found.item() == 1.0
-    assert torch.autograd.grad(found, output)[0].abs().max() == 0
+    result = vl_eraser.distance(output, torch.zeros(1, 3), torch.ones(1))
+    assert result.item() == 1.0
+    assert torch.autograd.grad(result, output)[0].abs().max() == 0
 
 
 SETTINGS: dict[str, Any] = {
@@ -136,9 +136,9 @@ SETTINGS: dict[str, Any] = {
 def context(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> Context:
     vlm = load(model_spec)
     pairs = {role: read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, role)) for role in ("forget", "retain")}
-    images = read_images(mini_benchmark, {p.image_id for found in pairs.values() for p in found if p.image_id})
+    images = read_images(mini_benchmark, {p.image_id for members in pairs.values() for p in members if p.image_id})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
-    groups = {role: units(vlm, pictures, found, "none") for role, found in pairs.items()}
+    groups = {role: units(vlm, pictures, members, "none") for role, members in pairs.items()}
     settings = TrainingSettings(
         learning_rate=1e-3, epochs=1, batch_size=4, lora=LoraSettings(rank=4, alpha=4, dropout=0.0)
     )
@@ -150,7 +150,7 @@ def context(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path_factory: 
 def test_retained_inputs_are_the_mean_inputs_of_plain_passes(
     which: Any, dtype: str, context: Context, model_spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One row a picture, and one for the words of each question and answer; but one pass a picture."""
+    """One row per picture and one for the words of each question and answer, in one pass per picture."""
     vlm = load({**model_spec, "dtype": dtype})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, list(context.pictures._files.items()))
     # Two people's pairs with a picture, three of each, and one without.
@@ -159,9 +159,9 @@ def test_retained_inputs_are_the_mean_inputs_of_plain_passes(
         i: [r for r in requests if r.image_ids == (i,)][:3]
         for i in sorted({r.image_ids[0] for r in requests if r.images})[:2]
     }
-    chosen = [*sum(shown.values(), []), next(r for r in requests if not r.images)]
-    own = replace(
-        context, vlm=vlm, pictures=pictures, counters=Counters(), groups={"retain": [Unit("all", tuple(chosen))]}
+    selected = [*sum(shown.values(), []), next(r for r in requests if not r.images)]
+    copy = replace(
+        context, vlm=vlm, pictures=pictures, counters=Counters(), groups={"retain": [Unit("all", tuple(selected))]}
     )
     lengths: list[int] = []
     decode = VisionLanguageModel.decode
@@ -172,18 +172,18 @@ def test_retained_inputs_are_the_mean_inputs_of_plain_passes(
         return decode(self, embeddings, *arguments)
 
     monkeypatch.setattr(VisionLanguageModel, "decode", watched)
-    found = vl_eraser.retained_inputs(own, which)
-    assert len(lengths) == own.counters.forward_passes == (2 if which == "image" else 3)
-    if which == "image":  # nothing behind the picture is passed
+    pooled = vacuum.retained_inputs(copy, which)
+    assert len(lengths) == copy.counters.forward_passes == (2 if which == "image" else 3)
+    if which == "image":  # the words after the picture are not passed
         assert lengths == [
             max(i for i, token in enumerate(group[0].prompt) if token == vlm.image_token) + 1
             for group in shown.values()
         ]
 
-    expected: dict[str, list[torch.Tensor]] = {name: [] for name in found}
+    expected: dict[str, list[torch.Tensor]] = {name: [] for name in pooled}
     inputs: dict[str, torch.Tensor] = {}
     for name, module in vlm.base.named_modules():
-        if name in found:
+        if name in pooled:
             module.register_forward_pre_hook(lambda m, arguments, n=name: inputs.update({n: arguments[0][0]}))
 
     def passed(request: Any) -> torch.Tensor:
@@ -192,7 +192,7 @@ def test_retained_inputs_are_the_mean_inputs_of_plain_passes(
             vlm.hidden_states(one, pictures)
         return one.is_image[0]
 
-    for group in [*shown.values(), [chosen[-1]]]:
+    for group in [*shown.values(), [selected[-1]]]:
         for i, request in enumerate(group):
             is_image = passed(request)
             for name, rows in expected.items():
@@ -200,16 +200,16 @@ def test_retained_inputs_are_the_mean_inputs_of_plain_passes(
                     rows.append(inputs[name][is_image].mean(0))
                 if which != "image":
                     rows.append(inputs[name][~is_image].mean(0))
-    assert len(found) == 6, "gate, up and down of two layers"
+    assert len(pooled) == 6, "gate, up and down of two layers"
     for name, rows in expected.items():
-        assert found[name].dtype == torch.float32
-        if which == "both":  # a picture's row comes before its questions', whose own order is kept
-            assert len(found[name]) == 2 + 7
-        torch.testing.assert_close(found[name], torch.stack(rows), atol=1e-5, rtol=1e-4)
+        assert pooled[name].dtype == torch.float32
+        if which == "both":  # a picture's row comes before its questions', in order
+            assert len(pooled[name]) == 2 + 7
+        torch.testing.assert_close(pooled[name], torch.stack(rows), atol=1e-5, rtol=1e-4)
 
 
 def _saved_bytes(vlm: VisionLanguageModel, forward: Callable[[], torch.Tensor]) -> int:
-    """What lives for the backward pass after a forward pass, weights and blocks that will run again left out."""
+    """Bytes kept for the backward pass, without the weights and the blocks that will run again."""
     weights = {weight.untyped_storage().data_ptr() for weight in vlm.model.parameters()}
     weights |= {buffer.untyped_storage().data_ptr() for buffer in vlm.model.buffers()}
     saved: dict[int, int] = {}
@@ -230,13 +230,13 @@ def _saved_bytes(vlm: VisionLanguageModel, forward: Callable[[], torch.Tensor]) 
 def test_the_distillation_keeps_little_beside_a_plain_adapter(
     checkpointing: bool, context: Context, model_spec: dict[str, Any]
 ) -> None:
-    chosen = context.groups["forget"][:4]
-    found = {}
+    members = context.groups["forget"][:4]
+    saved = {}
     outputs: list[StorageWeakRef] = []
     for kind in ("plain", "vl_eraser"):
         vlm = load(model_spec)
         pictures = Pictures(vlm.family, vlm.base, vlm.processor, list(context.pictures._files.items()))
-        examples = batch(vlm, chosen)
+        examples = batch(vlm, members)
         if kind == "plain":
             lora = LoraConfig(
                 r=4, lora_alpha=4, target_modules=vlm.family.feed_forward_pattern(), lora_dropout=0.0, bias="none"
@@ -244,9 +244,9 @@ def test_the_distillation_keeps_little_beside_a_plain_adapter(
             vlm.model = put_adapter(vlm.base, lora, hooked=True)
             state = None
         else:
-            own = replace(context, vlm=vlm, pictures=pictures, counters=Counters())
-            state = vl_eraser.prepare(own, vacuum=True, distil=True, tolerance=1e-6, vacuum_inputs="image")
-            for _, layer in vl_eraser._adapted(own):
+            copy = replace(context, vlm=vlm, pictures=pictures, counters=Counters())
+            state = vl_eraser.prepare(copy, vacuum=True, distil=True, tolerance=1e-6, vacuum_inputs="image")
+            for _, layer in vl_eraser._adapted(copy):
                 layer.base_layer.register_forward_hook(
                     lambda m, a, output: outputs.append(StorageWeakRef(output.untyped_storage()))
                 )
@@ -255,30 +255,30 @@ def test_the_distillation_keeps_little_beside_a_plain_adapter(
         def forward(vlm: Any = vlm, pictures: Any = pictures, examples: Any = examples, state: Any = state) -> Any:
             if state is None:
                 return score(vlm, examples, pictures).nll()
-            state.begin(examples, len(chosen))
+            state.begin(examples, len(members))
             return vl_eraser.vl_eraser(score(vlm, examples, pictures), state)
 
         with gradient_checkpointing(vlm) if checkpointing else nullcontext():
-            found[kind] = _saved_bytes(vlm, forward)
+            saved[kind] = _saved_bytes(vlm, forward)
     n_tokens = examples.tokens.numel()
     assert outputs, "the teachers were watched"
     if checkpointing:
         assert all(reference.expired() for reference in outputs), "no teacher outlives its block's forward pass"
-        assert found["vl_eraser"] - found["plain"] < 100, "a number a module"
-    else:  # of each module one tensor of its output's size, the gradient
+        assert saved["vl_eraser"] - saved["plain"] < 100, "a number a module"
+    else:  # per module one tensor of its output's size, the gradient
         widths = 2 * (192 + 192 + 64)
-        assert found["vl_eraser"] - found["plain"] < 1.05 * 4 * n_tokens * widths
+        assert saved["vl_eraser"] - saved["plain"] < 1.05 * 4 * n_tokens * widths
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_the_stored_adapter_takes_the_distilled_one_away(
+def test_the_stored_adapter_subtracts_the_distilled_one(
     dtype: str, checkpointing: bool, context: Context, model_spec: dict[str, Any]
 ) -> None:
     vlm = load({**model_spec, "dtype": dtype})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, list(context.pictures._files.items()))
-    own = replace(context, vlm=vlm, pictures=pictures, counters=Counters())
-    state = vl_eraser.prepare(own, vacuum=True, distil=True, tolerance=1e-6, vacuum_inputs="image")
+    copy = replace(context, vlm=vlm, pictures=pictures, counters=Counters())
+    state = vl_eraser.prepare(copy, vacuum=True, distil=True, tolerance=1e-6, vacuum_inputs="image")
     examples = batch(vlm, context.groups["forget"][:4])
     with gradient_checkpointing(vlm) if checkpointing else nullcontext():
         vlm.model.train()
@@ -291,20 +291,22 @@ def test_the_stored_adapter_takes_the_distilled_one_away(
     gradients = {name: w.grad for name, w in vlm.model.named_parameters() if w.grad is not None}
     assert all(gradient.dtype == torch.float32 and gradient.isfinite().all() for gradient in gradients.values())
     assert any(gradient.abs().max() > 0 for name, gradient in gradients.items() if "lora_B" in name)
-    x = {name: torch.randn(3, layer.in_features) for name, layer in vl_eraser._adapted(own)}
+    x = {name: torch.randn(3, layer.in_features) for name, layer in vl_eraser._adapted(copy)}
     with torch.no_grad():
-        for _, layer in vl_eraser._adapted(own):
+        for _, layer in vl_eraser._adapted(copy):
             torch.nn.init.normal_(layer.lora_B["default"].weight, std=0.05)
-        added = {name: layer(x[name]) - layer.base_layer(x[name]) for name, layer in vl_eraser._adapted(own)}
-        vl_eraser.finish(own, state)
-        for name, layer in vl_eraser._adapted(own):
+        added = {name: layer(x[name]) - layer.base_layer(x[name]) for name, layer in vl_eraser._adapted(copy)}
+        vl_eraser.finish(copy, state)
+        for name, layer in vl_eraser._adapted(copy):
             assert isinstance(layer.lora_A["default"].weight, torch.nn.Parameter)
             assert layer.lora_A["default"].weight.dtype == torch.float32
             torch.testing.assert_close(layer(x[name]) - layer.base_layer(x[name]), -added[name], atol=1e-5, rtol=1e-4)
 
 
-def test_deletion(context: Context, mini_benchmark: Path, model_spec: dict[str, Any], tmp_path: Path) -> None:
-    retained = vl_eraser.retained_inputs(context, "image")
+def test_the_stored_adapter_is_the_explicit_subtraction(
+    context: Context, mini_benchmark: Path, model_spec: dict[str, Any], tmp_path: Path
+) -> None:
+    retained = vacuum.retained_inputs(context, "image")
     start = tmp_path / "start"
     _untrained_adapter(model_spec, start)
     unlearn(
@@ -334,7 +336,7 @@ def test_deletion(context: Context, mini_benchmark: Path, model_spec: dict[str, 
         assert change.abs().max() > 0
         # Merging the stored adapter is the explicit subtraction.
         torch.testing.assert_close(after[name].weight, before[name].weight + change, atol=1e-6, rtol=1e-6)
-        # What the retained show the module is answered as before: |B A P h| <= 1e-4 |W h| for each of them.
+        # The outputs for retained inputs stay the same: |B A P h| <= 1e-4 |W h|.
         moved = (retained[name] @ change.T).norm(dim=-1)
         assert (moved <= 1e-4 * (retained[name] @ before[name].weight.T).norm(dim=-1)).all()
 

@@ -35,7 +35,10 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, model_spec: dict
     _wait(learning, lambda: len(list(killed.glob("checkpoints/finetune*/*/*-*.pt"))) == 2)
     assert learning.kill("job") == 1
     assert learning.wait() != 0
-    assert f"1 failed, the others went on:\nFAILED finetune/{RUN}\n  cause: it was killed (SIGKILL)" in learning.text
+    assert (
+        f"1 failed, the other branches continued:\nFAILED finetune/{RUN}\n  cause: it was killed (SIGKILL)"
+        in learning.text
+    )
 
     # Everything, in the midst of answering.
     answering = chaos.start("killed")

@@ -62,9 +62,9 @@ def test_the_projects_own_configuration_passes(config: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("preset", "rate"),
     [
-        ("official-mllmu", 2e-5),
-        ("official-mmunlearner", 1e-5),
-        ("ablation-vl-eraser", 0.006),
+        ("overlay-official-mllmu", 2e-5),
+        ("overlay-official-mmunlearner", 1e-5),
+        ("run-ablation-vl-eraser", 0.006),
     ],
 )
 def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str, rate: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,7 @@ def test_the_schema_is_written_from_the_declarations() -> None:
 )
 def test_a_file_names_the_schema_and_passes(path: Path) -> None:
     """As an editor reads it: no key is required, so that a preset may have a part of them."""
-    first, *_ = path.read_text().splitlines()
-    schema = first.removeprefix("# yaml-language-server: $schema=")
+    (schema,) = re.findall(r"^# yaml-language-server: \$schema=(.*)$", path.read_text(), re.MULTILINE)
     assert (path.parent / schema).resolve() == ROOT / "workflow/schemas/config.schema.yaml"
     jsonschema.Draft7Validator(SCHEMA).validate(yaml.safe_load(path.read_text()))
 

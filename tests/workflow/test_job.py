@@ -42,8 +42,8 @@ def _log(folder: Path, script: str, *, gpu: int = 0, dtype: str = "float32") -> 
     ("script", "cause", "remedy"),
     [
         ("raise MemoryError", "the memory is full (MemoryError)", "gradient_accumulation"),
-        ("open('/dev/full', 'w').write('x' * 99999)", "the disk is full ([Errno 28]", "make room"),
-        ("os.kill(os.getpid(), signal.SIGTERM)", "it was told to end (SIGTERM)", "resources.unlearn.runtime"),
+        ("open('/dev/full', 'w').write('x' * 99999)", "the disk is full ([Errno 28]", "free space on"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", "it was terminated (SIGTERM)", "resources.unlearn.runtime"),
         ("open('table.csv')", "FileNotFoundError", "see the lines above"),
     ],
 )

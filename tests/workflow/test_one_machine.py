@@ -73,6 +73,7 @@ def test_jobs_side_by_side(
     (tmp_path / "bin" / "nvidia-smi").write_text("\n".join(["#!/bin/sh", *lines, "" if lines else "exit 6"]) + "\n")
     (tmp_path / "bin" / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # the locks of the GPUs are there
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     wanted = [f"results/models/tiny-llava/{run}/seed0/predictions.parquet" for run in RUNS]

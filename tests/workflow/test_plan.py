@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests import error_page
+from tools.memory_page import configuration, preset_files
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., Any]
@@ -59,7 +60,7 @@ def test_ratios_seeds_and_entries_multiply(plan: Run, root: Path) -> None:
 
 def test_seeds_multiply_training_and_no_model_is_asked_twice(plan: Run, root: Path) -> None:
     n = len(yaml.safe_load((root / "config.yaml").read_text())["methods"])
-    outcome = plan("", "results/table3.csv", over=[root / "presets" / "seeds.yaml"])
+    outcome = plan("", "results/table3.csv", over=[root / "presets" / "overlay-seeds.yaml"])
     assert outcome.code == 0, outcome.text
     jobs = outcome.jobs
     assert (jobs["finetune"], jobs["train_reference"], jobs["unlearn"]) == (3, 3 * 3, 3 * 3 * n)
@@ -91,36 +92,36 @@ def test_only_what_a_method_needs_is_made(plan: Run) -> None:
 
 @pytest.mark.parametrize("preset", sorted(path.stem for path in (ROOT / "presets").glob("*.yaml")))
 def test_a_preset_is_a_run(plan: Run, preset: str) -> None:
-    outcome = plan((ROOT / "presets" / f"{preset}.yaml").read_text())
+    outcome = plan("", over=preset_files(preset))
     assert outcome.code == 0, outcome.text
 
 
 @pytest.mark.parametrize(
     ("preset", "card"),
     [
-        ("paper-llava-1.5-7b", ""),
-        ("paper-qwen2-vl-7b", "gpu-40gb"),
-        ("clear-llava-1.5-7b", "gpu-80gb"),
+        ("run-paper-llava-1.5-7b", ""),
+        ("overlay-qwen2-vl-7b", "overlay-gpu-40gb"),
+        ("overlay-clear", "overlay-gpu-80gb"),
     ],
 )
 def test_the_published_experiments_are_planned_without_data_or_weights(
     plan: Run, root: Path, preset: str, card: str
 ) -> None:
-    files = [root / "presets" / f"{name}.yaml" for name in (preset, card) if name]
+    files = preset_files(*filter(None, (preset, card)))
     outcome = plan("", "results/table3.csv", over=files)
     assert outcome.code == 0, outcome.text
     assert outcome.jobs["fetch_benchmark"] == outcome.jobs["fetch_model"] == outcome.jobs["load_benchmark"] == 1
     # A published protocol evaluates the base model and vanilla at each ratio.
-    base_and_vanilla = 2 if preset.startswith("clear") else 6
+    base_and_vanilla = 2 if preset == "overlay-clear" else 6
     assert (outcome.jobs["finetune"], outcome.jobs["train_reference"]) == (1, 3)
     assert outcome.jobs["predict"] == base_and_vanilla + 3 * 7
     assert "write_benchmark" not in outcome.jobs
-    path = yaml.safe_load(files[0].read_text())["model"]["path"]
+    path = configuration(preset)["model"]["path"]
     assert f"model.path {path} is no folder in {root}: it is fetched from the Hugging Face hub." in outcome.text
 
 
 def test_a_base_on_a_pretrained_decoder_is_planned_without_its_package(plan: Run, root: Path) -> None:
-    outcome = plan("", "results/table3.csv", over=[root / "presets" / "small-smollm2.yaml"])
+    outcome = plan("", "results/table3.csv", over=[root / "presets" / "run-smollm2.yaml"])
     assert outcome.code == 0, outcome.text
     assert outcome.jobs["convert_language_model"] == outcome.jobs["pretrain_base"] == 1
     assert "results/language_model/model.safetensors" in outcome.text
@@ -149,7 +150,7 @@ def test_what_compares_likelihoods_is_refused_under_a_published_protocol(plan: R
 
 
 def test_a_known_figure_is_checked_without_training(plan: Run, root: Path) -> None:
-    outcome = plan("", "results/anchor_check.csv", over=[root / "presets/anchor-llava-vanilla.yaml"])
+    outcome = plan("", "results/anchor_check.csv", over=[root / "presets/run-anchor-llava-vanilla.yaml"])
     assert outcome.jobs == {
         "fetch_benchmark": 1,
         "fetch_model": 1,
@@ -170,12 +171,12 @@ def test_a_known_figure_is_checked_without_training(plan: Run, root: Path) -> No
 def test_the_memory_of_a_rule_is_checked_where_its_files_are_requested(plan: Run, root: Path, tmp_path: Path) -> None:
     small = tmp_path / "small.yaml"
     small.write_text("resources: {rescale: {gpu: 1, gpu_gb: 12}}")
-    over = [root / "presets" / "paper-llava-1.5-7b.yaml", small]
+    over = [root / "presets" / "run-paper-llava-1.5-7b.yaml", small]
     assert plan("", "results/table3.csv", over=over).code == 0
     rescaled = "results/models/llava-1.5-7b/forget5/ga/seed0/rescaled.parquet"
     outcome = plan("", rescaled, over=over)
     assert outcome.code != 0
-    assert "paper-llava-1.5-7b.yaml: evaluation.batch_size is 2, and that needs a GPU of " in outcome.text
+    assert "run-paper-llava-1.5-7b.yaml: evaluation.batch_size is 2, and that needs a GPU of " in outcome.text
     assert "GB in rule rescale, " in outcome.text and "and gpu_gb is 12; expected a GPU of at least" in outcome.text
 
 
@@ -186,8 +187,8 @@ def test_an_official_preset_is_planned_with_a_cards_overlay(
     """NPO's loss of the whole step is computed in one part, whichever file is laid over the other."""
     data = tmp_path / "data.yaml"
     data.write_text(f"benchmark: {{path: '{mini_published}', forget_percents: [25]}}")
-    order = ["official-mllmu", "gpu-24gb"][:: 1 if official_first else -1]
-    presets = [root / "presets" / f"{name}.yaml" for name in ("paper-llava-1.5-7b", *order)]
+    order = ["overlay-official-mllmu", "overlay-gpu-24gb"][:: 1 if official_first else -1]
+    presets = [root / "presets" / f"{name}.yaml" for name in ("run-paper-llava-1.5-7b", *order)]
     outcome = plan("", "results/table3.csv", over=[*presets, data])
     assert outcome.code == 0, outcome.text
     assert outcome.jobs["unlearn"] == 4

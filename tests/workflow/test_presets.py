@@ -14,6 +14,7 @@ import yaml
 from snakemake.utils import update_config
 
 from tests.realistic import published
+from tools.memory_page import configuration, preset_files
 from unsee.benchmarks import synthetic
 from unsee.benchmarks.profiles import people
 from unsee.benchmarks.question_templates import training_pairs
@@ -23,7 +24,7 @@ from unsee.unlearning.catalogue import read
 
 ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "presets"
-PAPER = ("paper-llava-1.5-7b", "paper-qwen2-vl-7b", "clear-llava-1.5-7b")
+PAPER = ("run-paper-llava-1.5-7b", "overlay-qwen2-vl-7b", "overlay-clear")
 METHODS = ("ga", "ga_diff", "kl_min", "npo", "mmunlearner", "vl_eraser")
 #: Rules whose jobs load the base model.
 LOADING = {
@@ -34,14 +35,6 @@ LOADING = {
 }
 
 
-def preset(*names: str) -> dict[str, Any]:
-    """The configuration under some presets."""
-    config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
-    for name in names:
-        update_config(config, yaml.safe_load((PRESETS / f"{name}.yaml").read_text()))
-    return config
-
-
 def test_the_rules_that_load_the_model_are_these() -> None:
     assert sorted(LOADING) == ["finetune", "predict", "rescale", "train_reference", "unlearn"]
 
@@ -49,20 +42,20 @@ def test_the_rules_that_load_the_model_are_these() -> None:
 @pytest.mark.parametrize("name", sorted(path.stem for path in PRESETS.glob("*.yaml")))
 def test_every_rule_that_loads_a_large_model_asks_for_what_it_takes(name: str) -> None:
     """None is left at the tiny model's resources."""
-    config = preset(name)
+    config = configuration(name)
     path = config["model"]["path"]
     large = path.count("/") == 1 or config["model"]["name"] == "smollm2-135m"  # a repository's name
     for rule in LOADING if large else ():
         resources = resources_of(config, rule)
         assert resources["gpu"] >= 1, rule
-        assert resources["mem_mb"] > resources_of(preset(), rule)["mem_mb"], rule
+        assert resources["mem_mb"] > resources_of(configuration(), rule)["mem_mb"], rule
         assert resources["mem_mb"] >= 16_000 or not path.endswith(("7b-hf", "7B-Instruct", "Vanilla")), rule
 
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_papers_settings(name: str) -> None:
     """VL-Eraser's supplement, 8.4; the fine-tuning is MLLMU-Bench's."""
-    config = preset(name)
+    config = configuration(name)
     entries = resolve(config, read())
     assert tuple(entries) == METHODS
     lora = {"rank": 8, "alpha": 8, "dropout": 0.05, "scope": "language"}
@@ -78,50 +71,61 @@ def test_the_papers_settings(name: str) -> None:
     assert config["model"]["dtype"] == ("bfloat16" if "qwen" in name else "float16")  # as published
 
 
-def test_what_the_papers_presets_share_is_the_same() -> None:
-    """Each is a whole run by itself; nothing but model, data and protocol differs."""
-    first, *others = (yaml.safe_load((PRESETS / f"{name}.yaml").read_text()) for name in PAPER)
-    for section in ("finetune", "unlearning", "methods", "resources"):
-        assert all(other[section] == first[section] for other in others)
+def test_the_papers_runs_differ_in_model_data_and_protocol_only() -> None:
+    for name in PAPER[1:]:
+        sections = yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
+        assert sections.keys() <= {"model", "benchmark", "evaluation"}
+
+
+@pytest.mark.parametrize("path", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_first_line_says_what_a_file_is_laid_over(path: Path) -> None:
+    first = path.read_text().splitlines()[0]
+    kind = path.stem.partition("-")[0]
+    over = {
+        "run": r"# A run, laid over config\.yaml: ",
+        "overlay": r"# An overlay, laid over (any run|run-[\w.-]+\.yaml)",
+    }
+    assert re.match(over[kind], first), first
+    assert all((PRESETS / name).is_file() for name in re.findall(r"run-[\w.-]+\.yaml", first))
 
 
 @pytest.mark.parametrize(
     ("names", "protocol"),
     [
-        (["paper-llava-1.5-7b"], "mllmu-official"),
-        (["paper-qwen2-vl-7b"], "mmunlearner"),
-        (["clear-llava-1.5-7b"], "unsee"),
-        (["paper-llava-1.5-7b", "official-mllmu"], "mllmu-official"),
-        (["paper-llava-1.5-7b", "official-mmunlearner"], "mmunlearner"),
-        (["paper-qwen2-vl-7b", "official-mmunlearner"], "mmunlearner"),
-        (["anchor-llava-vanilla"], "mllmu-official"),
-        *(([name, "ours-7b"], "unsee") for name in PAPER),
+        (["run-paper-llava-1.5-7b"], "mllmu-official"),
+        (["overlay-qwen2-vl-7b"], "mmunlearner"),
+        (["overlay-clear"], "unsee"),
+        (["run-paper-llava-1.5-7b", "overlay-official-mllmu"], "mllmu-official"),
+        (["run-paper-llava-1.5-7b", "overlay-official-mmunlearner"], "mmunlearner"),
+        (["overlay-qwen2-vl-7b", "overlay-official-mmunlearner"], "mmunlearner"),
+        (["run-anchor-llava-vanilla"], "mllmu-official"),
+        *(([name, "overlay-ours-7b"], "unsee") for name in PAPER),
     ],
 )
 def test_who_asks_how(names: list[str], protocol: str) -> None:
-    assert preset(*names)["evaluation"]["protocol"] == protocol
+    assert configuration(*names)["evaluation"]["protocol"] == protocol
 
 
-@pytest.mark.parametrize("ours", [(), ("ours-7b",)])
+@pytest.mark.parametrize("ours", [(), ("overlay-ours-7b",)])
 @pytest.mark.parametrize(
     ("name", "protocol"),
     [
-        ("paper-llava-1.5-7b", "unsee"),
-        ("paper-llava-1.5-7b", "mllmu-official"),
-        ("paper-llava-1.5-7b", "mmunlearner"),
-        ("paper-qwen2-vl-7b", "unsee"),
-        ("paper-qwen2-vl-7b", "mmunlearner"),
-        ("clear-llava-1.5-7b", "unsee"),
+        ("run-paper-llava-1.5-7b", "unsee"),
+        ("run-paper-llava-1.5-7b", "mllmu-official"),
+        ("run-paper-llava-1.5-7b", "mmunlearner"),
+        ("overlay-qwen2-vl-7b", "unsee"),
+        ("overlay-qwen2-vl-7b", "mmunlearner"),
+        ("overlay-clear", "unsee"),
     ],
 )
-def test_a_protocol_may_be_laid_over_every_preset(
+def test_a_protocol_may_be_laid_over_every_configuration(
     name: str, ours: tuple[str, ...], protocol: str, tmp_path: Path
 ) -> None:
-    config = preset(name, *ours)
+    config = configuration(name, *ours)
     asked = {"evaluation": {"protocol": protocol}}
     (tmp_path / "asked.yaml").write_text(yaml.safe_dump(asked))
     update_config(config, asked)
-    files = [ROOT / "config.yaml", *(PRESETS / f"{layer}.yaml" for layer in (name, *ours)), tmp_path / "asked.yaml"]
+    files = [ROOT / "config.yaml", *preset_files(name, *ours), tmp_path / "asked.yaml"]
     check(config, read(), ROOT, files)
 
 
@@ -131,14 +135,16 @@ def test_a_folder_may_take_the_place_of_a_repository(
     """As each preset's head says, for a machine without a network: the commit below it then means nothing."""
     overlay = {"model": {"path": str(realistic_checkpoint("llava", "2025"))}}
     (tmp_path / "folder.yaml").write_text(yaml.safe_dump(overlay))
-    config = preset("paper-llava-1.5-7b")
+    config = configuration("run-paper-llava-1.5-7b")
     update_config(config, overlay)
-    check(config, read(), ROOT, [ROOT / "config.yaml", PRESETS / "paper-llava-1.5-7b.yaml", tmp_path / "folder.yaml"])
+    check(
+        config, read(), ROOT, [ROOT / "config.yaml", PRESETS / "run-paper-llava-1.5-7b.yaml", tmp_path / "folder.yaml"]
+    )
 
 
 def test_ours_clips_and_compares_likelihoods() -> None:
     for name in PAPER:
-        config = preset(name, "ours-7b")
+        config = configuration(name, "overlay-ours-7b")
         assert config["evaluation"]["classification"] == "likelihood"
         assert {entry.settings["max_grad_norm"] for entry in resolve(config, read()).values()} == {1.0}
         assert config["finetune"]["max_grad_norm"] == 1.0
@@ -147,13 +153,13 @@ def test_ours_clips_and_compares_likelihoods() -> None:
 @pytest.mark.parametrize("path", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_what_has_not_been_run_says_so(path: Path) -> None:
     head = [line for line in path.read_text().splitlines() if line.startswith("#")]
-    seven = re.match(r"paper|clear|official|anchor|ours", path.stem)
+    seven = re.search(r"paper|qwen2-vl-7b|clear|official|anchor|ours", path.stem)
     assert sum(line.startswith("# Not yet run on the real weights and data") for line in head) == (1 if seven else 0)
 
 
 @pytest.mark.parametrize("percent", [5, 10, 15])
 def test_the_full_synthetic_benchmark_takes_four_passes(percent: int) -> None:
-    config = preset("synthetic-full")
+    config = configuration("run-synthetic-full")
     faces = synthetic.Portraits()
     profile = people([(0, faces.gender[0])], "0")[0]
     pairs = len(training_pairs(profile, "0")) * config["benchmark"]["people"] * percent // 100
@@ -188,18 +194,18 @@ class Case:
 
 
 CASES = [
-    Case(("clear-llava-1.5-7b",), "llava", "v5", ("npo", "vl_eraser"), "none"),
-    Case(("paper-llava-1.5-7b", "ours-7b"), "llava", "v5", ("kl_min",), "person"),
-    Case(("paper-qwen2-vl-7b", "official-mmunlearner"), "qwen2_vl", "v5", ("mmunlearner",), "none"),
-    Case(("paper-qwen2-vl-7b",), "qwen2_vl", "2025", ("ga_diff", "mmunlearner", "vl_eraser"), "person"),
-    Case(("paper-llava-1.5-7b", "official-mllmu"), "llava", "2025", ("kl_min",), "none"),
-    Case(("paper-llava-1.5-7b",), "llava", "2025", METHODS, "none"),
+    Case(("overlay-clear",), "llava", "v5", ("npo", "vl_eraser"), "none"),
+    Case(("run-paper-llava-1.5-7b", "overlay-ours-7b"), "llava", "v5", ("kl_min",), "person"),
+    Case(("overlay-qwen2-vl-7b", "overlay-official-mmunlearner"), "qwen2_vl", "v5", ("mmunlearner",), "none"),
+    Case(("overlay-qwen2-vl-7b",), "qwen2_vl", "2025", ("ga_diff", "mmunlearner", "vl_eraser"), "person"),
+    Case(("run-paper-llava-1.5-7b", "overlay-official-mllmu"), "llava", "2025", ("kl_min",), "none"),
+    Case(("run-paper-llava-1.5-7b",), "llava", "2025", METHODS, "none"),
 ]
 
 
 def small(case: Case, checkpoint: Path, data: Path) -> dict[str, Any]:
     """What stands in for weights, data and a GPU."""
-    known = set(preset(*case.presets)["methods"])
+    known = set(configuration(*case.presets)["methods"])
     percent = published.ratio(data)
     methods: dict[str, Any] = {name: {"epochs": 1} if name in case.methods else False for name in known}
     return {
@@ -223,11 +229,11 @@ def test_a_preset_runs_whole(
     realistic_clear: Path,
     tmp_path: Path,
 ) -> None:
-    config = preset(*case.presets)
+    config = configuration(*case.presets)
     data = realistic_clear if config["benchmark"]["name"] == "clear" else realistic_mllmu
     overlay = tmp_path / "small.yaml"
     overlay.write_text(yaml.safe_dump(small(case, realistic_checkpoint(case.family, case.layout), data)))
-    files = ["--configfile", *(str(PRESETS / f"{name}.yaml") for name in case.presets), str(overlay)]
+    files = ["--configfile", *map(str, preset_files(*case.presets)), str(overlay)]
     outcome = snakemake(tmp_path, *files, "--", "results/table3.csv")
     assert outcome.code == 0, outcome.text
     table = pd.read_csv(tmp_path / "results" / "table3.csv")
@@ -257,11 +263,11 @@ def test_the_anchor_is_asked(
     realistic_mllmu: Path,
     tmp_path: Path,
 ) -> None:
-    case = Case(("anchor-llava-vanilla",), "llava", "2025", (), "none")
+    case = Case(("run-anchor-llava-vanilla",), "llava", "2025", (), "none")
     overlay = small(case, realistic_checkpoint("llava", "2025"), realistic_mllmu)
     overlay["anchor"] = {"forget_percent": published.ratio(realistic_mllmu)}
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(overlay))
-    files = ["--configfile", str(PRESETS / "anchor-llava-vanilla.yaml"), str(tmp_path / "small.yaml")]
+    files = ["--configfile", str(PRESETS / "run-anchor-llava-vanilla.yaml"), str(tmp_path / "small.yaml")]
     outcome = snakemake(tmp_path, *files, "--", "results/anchor_check.csv")
     assert outcome.code == 0, outcome.text
     check = pd.read_csv(tmp_path / "results" / "anchor_check.csv")

@@ -6,14 +6,13 @@ import pandas as pd
 
 import _job
 from unsee.core.files import atomic_write
-from unsee.evaluation.protocols import load_protocol
 from unsee.evaluation.scoring import score_predictions
 
 _job.start(snakemake)
 items = score_predictions(
     pd.read_parquet(snakemake.input.predictions),
     pd.read_parquet(snakemake.input.questions),
-    load_protocol(snakemake.params.settings),
+    snakemake.params.settings,
 )
 with atomic_write(Path(snakemake.output[0])) as part:
     items.to_parquet(part, index=False)

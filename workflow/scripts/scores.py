@@ -6,7 +6,7 @@ import pandas as pd
 
 import _job
 from unsee.core.files import atomic_write
-from unsee.evaluation.protocols import load_protocol
+from unsee.evaluation.protocols.load import load_protocol
 from unsee.jobs import receipts
 from unsee.results.tables.files import write_csv
 from unsee.results.tables.scores import Run, gather, summarise

@@ -5,15 +5,13 @@ from pathlib import Path
 import pandas as pd
 
 import _job
-from unsee.evaluation.protocols import load_protocol
 from unsee.results.page.write_trade_off import write_trade_off
 from unsee.results.statistics.trade_off import score_rescaled
 
 _job.start(snakemake)
 questions = pd.read_parquet(snakemake.input.questions)
-protocol = load_protocol(snakemake.params.settings)
 scaled = {
-    tuple(run): score_rescaled(pd.read_parquet(file), questions, protocol)
+    tuple(run): score_rescaled(pd.read_parquet(file), questions, snakemake.params.settings)
     for run, file in zip(snakemake.params.runs, snakemake.input.rescaled, strict=True)
 }
 write_trade_off(

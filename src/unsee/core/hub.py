@@ -1,6 +1,6 @@
-"""Published data sets and checkpoints: fetched once, at a pinned revision, into the Hugging Face cache of this machine.
+"""Download published data sets and checkpoints, at a pinned revision, into the Hugging Face cache of this machine.
 
-The cache resumes what broke off and is shared by all runs; what a run keeps is a small record of what it was given.
+The cache resumes interrupted downloads and is shared by all runs. A run itself keeps only a small record of the files.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from typing import Any, Literal
 
 from unsee.core.files import write_text
 
-#: Of a checkpoint: weights as safetensors and nothing that would be run or unpickled.
+#: The files of a checkpoint: weights as safetensors, and no file that would be executed or unpickled.
 CHECKPOINT = ("*.json", "*.jinja", "*.model", "*.txt", "*.safetensors")
 
 Kind = Literal["dataset", "model"]
 
 
 class FetchError(RuntimeError):
-    """Something published could not be had; the message says which files to put where instead."""
+    """A download failed, or its files are missing; the message says where to put them by hand."""
 
 
 def fetch(
     repository: str, revision: str | None, *, kind: Kind, patterns: Sequence[str], key: str, output: Path
 ) -> None:
-    """Fetch the files of a repository that match, and record them in ``output``.
+    """Download the matching files of a repository, and record them in ``output``.
 
     Args:
         repository: ``owner/name``.
-        revision: a commit; the newest by default.
-        kind: what it is.
-        patterns: of the files wanted; each must match some.
-        key: of the configuration, that can name a folder with these files instead.
-        output: the record, JSON.
+        revision: a commit; the newest one by default.
+        kind: ``dataset`` or ``model``.
+        patterns: glob patterns of the files; each must match at least one file.
+        key: the configuration key that can name a folder with these files instead.
+        output: the record, a JSON file.
 
     Raises:
-        FetchError: the hub cannot be reached, or has no such files.
+        FetchError: the hub cannot be reached, or does not have the files.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
@@ -48,48 +48,48 @@ def fetch(
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise FetchError(_help(repository, revision, kind, patterns, key, reason)) from error
     files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
-    lacking = [pattern for pattern in patterns if not any(fnmatch(name, pattern) for name in files)]
-    # A checkpoint has some of the small files, and weights; a data set must have every folder (offline, half a snapshot is
-    # given out).
+    missing = [pattern for pattern in patterns if not any(fnmatch(name, pattern) for name in files)]
+    # A checkpoint must have weights; its small files differ. A data set must have every folder: without network,
+    # snapshot_download returns an incomplete snapshot.
     if kind == "model":
-        lacking = [pattern for pattern in lacking if pattern == "*.safetensors"]
-    if lacking or not files:
-        raise FetchError(_help(repository, revision, kind, patterns, key, f"no {', '.join(lacking)} there"))
-    chosen = {name: size for name, size in sorted(files.items()) if any(fnmatch(name, p) for p in patterns)}
-    record = {"kind": kind, "repository": repository, "revision": folder.name, "files": chosen}
+        missing = [pattern for pattern in missing if pattern == "*.safetensors"]
+    if missing or not files:
+        raise FetchError(_help(repository, revision, kind, patterns, key, f"no {', '.join(missing)} there"))
+    selected = {name: size for name, size in sorted(files.items()) if any(fnmatch(name, p) for p in patterns)}
+    record = {"kind": kind, "repository": repository, "revision": folder.name, "files": selected}
     write_text(output, json.dumps(record, indent=2) + "\n")
 
 
 def folder(record: Path) -> Path:
-    """Where the files of a record lie on this machine; no network is tried.
+    """The folder of a record's files on this machine; the network is not used.
 
     Raises:
-        FetchError: they do not any more, or one has another size than when it was fetched.
+        FetchError: a file is missing, or has another size than when it was downloaded.
     """
-    known: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    recorded: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
     again = "delete the record and run again"
     try:
-        found = _local_snapshot(known["repository"], known["revision"], known["kind"])
+        folder = _local_snapshot(recorded["repository"], recorded["revision"], recorded["kind"])
     except OSError as error:
-        raise FetchError(f"{record}: {known['repository']} is not in the cache any more; {again}") from error
-    missing = [name for name in known["files"] if not (found / name).is_file()]
+        raise FetchError(f"{record}: {recorded['repository']} is not in the cache any more; {again}") from error
+    missing = [name for name in recorded["files"] if not (folder / name).is_file()]
     if missing:
         raise FetchError(f"{record}: the cache has no {missing[0]} any more ({len(missing)} such); {again}")
-    for name, size in known["files"].items():
-        if (found / name).stat().st_size != size:
+    for name, size in recorded["files"].items():
+        if (folder / name).stat().st_size != size:
             raise FetchError(
-                f"{record}: {found / name} has {(found / name).stat().st_size} bytes; expected {size}, as it was fetched; delete "
+                f"{record}: {folder / name} has {(folder / name).stat().st_size} bytes; expected {size}, as it was fetched; delete "
                 "both and run again"
             )
-    return found
+    return folder
 
 
 def snapshot(repository: str, revision: str | None) -> Path:
-    """The folder of a published checkpoint that has been downloaded to this machine; no network is tried.
+    """The folder of a published checkpoint that has been downloaded to this machine; the network is not used.
 
     Args:
         repository: ``owner/name``.
-        revision: a commit or branch; the newest that was downloaded by default.
+        revision: a commit or branch; by default the newest one that was downloaded.
 
     Raises:
         FetchError: it has not been downloaded.

@@ -1,10 +1,10 @@
-"""Encoded pictures: opened, checked and turned into RGB in this one place.
+"""Open, check and decode pictures to RGB; no other module opens a picture.
 
-- Formats: :data:`FORMATS` and no other. Pillow would start Ghostscript for an EPS file.
+- Formats: only :data:`FORMATS`. Without the list Pillow would start Ghostscript for an EPS file.
 - Size: at most :data:`MAX_PIXELS`, and at most :data:`MAX_ASPECT_RATIO` times as long as wide; read from the header, before any pixel.
 - Orientation: an EXIF orientation is applied, as every viewer does.
 - 16-bit grey: 65,535 is white. Pillow's own conversion cuts at 255, so that nearly everything turns white.
-- 32-bit integers and floats: refused, for nothing says which value is white.
+- 32-bit integers and floats: refused, because the file does not say which value is white.
 - Transparency: dropped, as ``convert("RGB")`` does in the published evaluations and in transformers' processors.
 - Palettes, CMYK, YCbCr, grey and bitmaps: Pillow's conversion. Of an animation the first frame.
 """
@@ -33,7 +33,7 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 
 class PictureError(ValueError):
-    """A file that is no picture, or one that is not accepted; the message begins with its name."""
+    """A file is no picture, or its picture is not accepted; the message begins with its name."""
 
 
 class Size(NamedTuple):
@@ -79,7 +79,7 @@ def decode(data: bytes, name: str) -> Image.Image:
         return _eight_bits(image) if sixteen_bits else image.convert("RGB")
     except MemoryError:
         raise
-    except Exception as error:  # Pillow's decoders raise whatever the damage leads to
+    except Exception as error:  # Pillow's decoders may raise any exception for damaged data
         raise PictureError(_undecodable(name, error)) from error
 
 
@@ -116,7 +116,7 @@ def _orientation(image: Image.Image, data: bytes) -> int:
         return 1
     try:
         orientation: Any = image.getexif().get(_ORIENTATION)
-    except Exception:  # a damaged EXIF block says nothing, and its reader raises whatever the damage leads to
+    except Exception:  # a damaged EXIF block is ignored; its reader may raise any exception
         return 1
     return int(orientation) if orientation in range(1, 9) else 1
 
@@ -128,5 +128,5 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _undecodable(name: str, error: Exception) -> str:
-    reason = re.sub(r" <_io\.BytesIO[^>]*>", "", str(error)) or type(error).__name__  # an address tells nobody anything
+    reason = re.sub(r" <_io\.BytesIO[^>]*>", "", str(error)) or type(error).__name__  # without the object's address
     return f"{name}: the picture cannot be decoded ({reason}); replace it"

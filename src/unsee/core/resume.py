@@ -1,7 +1,7 @@
-"""Where an unfinished job keeps what it has done, so that the next start of it goes on from there.
+"""The folder in which an unfinished job keeps its checkpoints, so that its next start resumes from them.
 
-A job has a folder of its own, under the digest of everything that decides its result: what was kept under other settings is deleted,
-never continued. The folder is locked while the job runs, for a job may outlive the Snakemake that started it and meet its successor.
+The folder is named by a digest of everything that decides the job's result: checkpoints of other settings are deleted, never resumed.
+It is locked while the job runs, because a job may outlive the Snakemake that started it and be started again by the next one.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CheckpointDir:
-    """The place of a job's unfinished work.
+    """The folder of a job's checkpoints.
 
     Attributes:
-        folder: where it lies; may not be there yet.
-        minutes, steps: of training, between two checkpoints, whichever comes first; ``None``: as many as it takes.
+        folder: the folder; it may not exist yet.
+        minutes, steps: the training time and the steps between two checkpoints, whichever comes first; ``None``: no limit.
     """
 
     folder: Path
@@ -31,23 +31,23 @@ class CheckpointDir:
     steps: int | None = None
 
     def clear(self) -> None:
-        """The job is done: nothing of it is kept. Each of its processes may say so."""
+        """Delete the folder when the job is done. Each of the job's processes may call it."""
         shutil.rmtree(self.folder.parent, ignore_errors=True)
 
 
 def acquire(parent: Path, job: str, key: str, *, minutes: float | None, steps: int | None) -> CheckpointDir:
-    """Take the place of a job; waits while an earlier start of the same job is still at it.
+    """Lock the folder of a job; waits until an earlier start of the same job has ended.
 
     Args:
-        parent: folder of all jobs' places.
-        job: a name for the job, the same for every start.
-        key: digest of everything that decides its result.
+        parent: the folder that holds those of all jobs.
+        job: the job's name, the same for every start.
+        key: a digest of everything that decides its result.
         minutes, steps: see :class:`CheckpointDir`.
     """
-    place = parent / job.replace(os.sep, ".")
-    locks.hold(place / "lock", wait=True)
-    for other in place.iterdir():
+    folder = parent / job.replace(os.sep, ".")
+    locks.hold(folder / "lock", wait=True)
+    for other in folder.iterdir():
         if other.is_dir() and other.name != key:
-            log.info("%s: kept under other settings, code or input; deleted", other)
+            log.info("%s: of other settings, code or input; deleted", other)
             shutil.rmtree(other)
-    return CheckpointDir(place / key, minutes, steps)
+    return CheckpointDir(folder / key, minutes, steps)

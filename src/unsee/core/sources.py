@@ -1,7 +1,7 @@
-"""Which source files decide what a script does: itself, and what it imports of this library, however far down.
+"""Digests of the source files that a script depends on: the script, and the modules of this library that it imports, recursively.
 
-Their digests are parameters of the script's rule, so that a change runs again what it can have changed and nothing else: comments,
-docstrings and layout change nothing. Files are read, never run.
+The digests are parameters of the script's rule, so that a change of code reruns the jobs that depend on it and no others. Comments,
+docstrings and layout do not count. Files are parsed, never imported.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from pathlib import Path
 
 
 def imported(script: Path, library: Path) -> list[Path]:
-    """``script`` and the files of the package ``library`` that it imports, directly or not, sorted behind it.
+    """``script`` and the files of the package ``library`` that it imports, directly or indirectly; the latter are sorted.
 
     Args:
         script: a Python file, in the package or not.
-        library: the package's folder; its name is the package's.
+        library: the package's folder, which has the package's name.
 
     Raises:
-        ValueError: an import of a module that the package does not have.
+        ValueError: it imports a module that the package does not have.
     """
-    found: set[Path] = set()
-    left = [script]
-    while left:
-        file = left.pop()
-        if file not in found:
-            found.add(file)
-            left += _read(file, library, file.stat().st_mtime_ns)[0]
-    return [script, *sorted(found - {script})]
+    files: set[Path] = set()
+    queue = [script]
+    while queue:
+        file = queue.pop()
+        if file not in files:
+            files.add(file)
+            queue += _read(file, library, file.stat().st_mtime_ns)[0]
+    return [script, *sorted(files - {script})]
 
 
 def digests(script: Path, library: Path) -> list[str]:
-    """``name digest`` of ``script`` and of each file that it imports; the same for the same code, wherever it lies.
+    """``name digest`` of ``script`` and of each file that it imports; the same for the same code in any folder.
 
     Args:
         script, library: as in :func:`imported`.
@@ -44,9 +44,9 @@ def digests(script: Path, library: Path) -> list[str]:
     return [f"{name.as_posix()} {_read(file, library, file.stat().st_mtime_ns)[1]}" for file, name in named.items()]
 
 
-@cache  # by time as well: each file is parsed once, however many jobs ask, and again when it has changed
+@cache  # the time is part of the key: a file is parsed once, and again when it has changed
 def _read(file: Path, library: Path, changed: int) -> tuple[tuple[Path, ...], str]:
-    """What a file imports, and the digest of its code."""
+    """The files that a file imports, and the digest of its code."""
     tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     imports = tuple(_read_imports(tree, file, library))
     return imports, hashlib.sha256(ast.unparse(_without_docstrings(tree)).encode()).hexdigest()[:16]
@@ -55,8 +55,10 @@ def _read(file: Path, library: Path, changed: int) -> tuple[tuple[Path, ...], st
 def _without_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            said = node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
-            node.body = [*(node.body[1:] if said else node.body), ast.Pass()]  # a body may have been nothing else
+            documented = (
+                node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
+            )
+            node.body = [*(node.body[1:] if documented else node.body), ast.Pass()]  # the body may become empty
     return tree
 
 
@@ -85,7 +87,7 @@ def _exists(module: Path) -> bool:
 
 
 def _files(root: Path, module: list[str]) -> list[Path]:
-    """The file of a module or package, and those of the packages it is in; empty ones decide nothing."""
+    """The file of a module or package, and the ``__init__.py`` of the packages that contain it, unless they are empty."""
     packages = [root.joinpath(*module[:i], "__init__.py") for i in range(1, len(module) + 1)]
     files = [root.joinpath(*module).with_suffix(".py"), *packages]
     return [file for file in files if file.is_file() and file.stat().st_size]

@@ -1,4 +1,4 @@
-"""Text as it is compared: Unicode has several ways to write what looks the same."""
+"""Normalise texts for comparison: Unicode can encode texts that look the same in several ways."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import unicodedata
 
 
 def visible(text: str) -> str:
-    """Compatible forms as one (NFKC: full-width digits, ligatures, composed accents), without invisible characters.
+    """Normalise to NFKC (full-width digits, ligatures, composed accents) and remove invisible characters.
 
-    Invisible are joiners, soft hyphens, marks of direction (category Cf) and variation selectors.
+    Invisible characters are joiners, soft hyphens, marks of direction (category Cf) and variation selectors.
     """
     if text.isascii():
         return text
@@ -21,5 +21,5 @@ def _invisible(character: str) -> bool:
 
 
 def comparable(text: str) -> str:
-    """:func:`visible`, without differences of case and white space: equal where two texts say the same."""
+    """Normalise with :func:`visible`, and remove differences of case and white space."""
     return " ".join(visible(text).casefold().split())

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from unsee.benchmarks.splits import assign_sets
-from unsee.evaluation.protocols import load_protocol
 from unsee.evaluation.scoring import score_predictions
 
 #: The questions, by columns of their table, and how they are asked.
@@ -33,7 +32,7 @@ def check(
     keys = list(QUESTIONS)
     asked = questions[(questions[keys] == pd.Series(QUESTIONS)).all(axis=1)]
     predictions = predictions[predictions["question_id"].isin(asked["question_id"])]
-    items = score_predictions(predictions, asked, load_protocol({"protocol": PROTOCOL}))
+    items = score_predictions(predictions, asked, {"protocol": PROTOCOL})
     rouge = items[items["metric"] == "rouge_l"].set_index("question_id")["value"].to_dict()
     percent, tolerance = figures["forget_percent"], figures["tolerance"]
     groups = assign_sets(asked, splits, percent)

@@ -13,7 +13,8 @@ import torch
 
 from unsee.benchmarks.tables import person_ids, read_images
 from unsee.core.files import atomic_write
-from unsee.evaluation.engine import PREDICTIONS, answer_questions, read_questions
+from unsee.evaluation.predict import PREDICTIONS, answer_questions
+from unsee.evaluation.questions import read_questions
 from unsee.models.model import load, merge
 from unsee.models.pictures import Pictures, feature_cache
 
@@ -44,7 +45,7 @@ def predict_rescaled(
         scales: of its update, up to 1: 0 would be vanilla, 1 is the unlearned model.
         forget_percent: the ratio that it forgot; everything about these people is asked.
         others: as many of the other people, and of the celebrities, are asked about; None: all.
-        settings: as for :func:`unsee.evaluation.engine.predict`.
+        settings: as for :func:`unsee.evaluation.predict.predict`.
         threads: of this job.
         output: the parquet file.
         cache: folder of what jobs share, see :mod:`unsee.core.cache`.

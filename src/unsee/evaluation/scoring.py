@@ -1,78 +1,145 @@
-"""Saved predictions to one value a question and metric; no model, no torch."""
+"""Score saved predictions, one task at a time. No model, no torch, no pandas.
+
+A task's rules are in its own module, :mod:`unsee.evaluation.tasks`, which is imported by name: the code that scores a task is this file,
+what it imports, and that module.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import pyarrow as pa
 
-from unsee.evaluation.protocols import Protocol, load_protocol
+from unsee.evaluation.rules import rules_of, unasked_tasks
+from unsee.evaluation.settings import TASKS, task_of
 
-COLUMNS = ["question_id", "metric", "value"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-_ANSWER = ["output", "reference", "correct", "option_log_likelihoods", "option_tokens"]
+#: One row a question and metric, sorted by question; ``value`` is 0 to 1.
+SCORES = pa.schema([("question_id", pa.string()), ("metric", pa.string()), ("value", pa.float64())])
 
 
-def score_predictions(
-    predictions: pd.DataFrame, questions: pd.DataFrame, protocol: Protocol | None = None
-) -> pd.DataFrame:
-    """``question_id, metric, value``, sorted by question: the protocol's metrics of each answer, 0 to 1.
+def score_task(task: str, predictions: pa.Table, questions: pa.Table, settings: Mapping[str, Any]) -> pa.Table:
+    """The scores of one task's predictions.
 
     Args:
-        predictions: of one run: ``question_id, output, reference, correct, option_log_likelihoods, option_tokens``.
-        questions: the questions table (``question_id``, ``task``, ``answer_index``; with ``origin`` and ``person_id``, a run need
-            not answer the test questions of a person, but then none of them).
-        protocol: the protocol that the answers were given to; by default ours.
+        task: one of :data:`unsee.evaluation.settings.TASKS`.
+        predictions: of one run and this task: ``question_id, output, reference, correct, option_log_likelihoods, option_tokens``.
+        questions: the questions table (``question_id``, ``task``, ``answer_index``; with ``origin`` and ``person_id``, a run need not
+            answer the test questions of a person, but then none of them).
+        settings: ``protocol`` (``unsee`` by default) and those of its settings that change this task's scores.
+
+    Returns:
+        A table of :data:`SCORES`.
 
     Raises:
-        ValueError: a prediction twice, of no question, or without what its task is scored by; a question without
-            a prediction. The message names the first few.
+        ValueError: a question is answered twice, or is not one of the task's; an answer lacks what it is scored by; a question has no
+            answer. The message names the first few.
     """
-    protocol = protocol or load_protocol({})
-    _check(predictions, questions, protocol.partial_tasks)
-    asked = questions.set_index("question_id").loc[predictions["question_id"]]
-    rows: list[tuple[str, str, float]] = []
-    answers = zip(
-        *(predictions[name] for name in ("question_id", *_ANSWER)), asked["task"], asked["answer_index"], strict=True
-    )
-    for question_id, *answer in sorted(answers, key=lambda row: str(row[0])):
-        named = dict(zip((*_ANSWER, "task", "answer_index"), answer, strict=True))
+    kinds = {row["question_id"]: row for row in questions.to_pylist() if task_of(row["task"]) == task}
+    answers = sorted(predictions.to_pylist(), key=lambda answer: str(answer["question_id"]))
+    _check(answers, kinds, unasked_tasks(settings))
+    rows = []
+    for answer in answers:
+        question = kinds[answer["question_id"]]
         try:
-            values = protocol.score(named)
+            values = score_answer({**question, **answer}, settings)
         except ValueError as error:
-            raise ValueError(f"question {question_id!r}: {error}; predict again") from error
-        rows += [
-            (question_id, metric, value) for metric, value in zip(protocol.metrics[named["task"]], values, strict=True)
-        ]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"value": "float64"})
+            raise ValueError(f"question {answer['question_id']!r}: {error}; predict again") from error
+        rows += [(answer["question_id"], metric, value) for metric, value in values.items()]
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    return pa.table(list(map(pa.array, columns, SCORES.types)), schema=SCORES)
 
 
-def _check(predictions: pd.DataFrame, questions: pd.DataFrame, partial_tasks: Sequence[str]) -> None:
-    asked = predictions["question_id"]
-    _refuse(asked[asked.duplicated()], "answered more than once; predict again")
-    _refuse(asked[~asked.isin(questions["question_id"])], "not in the benchmark; predict again")
-    classified = questions.loc[questions["task"] == "classification", "question_id"]
+def score_answer(answer: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of one answer.
+
+    Args:
+        answer: ``task`` (the kind of question), ``answer_index`` and the columns of a prediction.
+        settings: as for :func:`score_task`.
+
+    Raises:
+        ValueError: the answer cannot be scored.
+    """
+    kind = answer["task"]
+    score = import_module(f"unsee.evaluation.tasks.{task_of(kind)}").score
+    values: dict[str, float] = score(answer, **rules_of(settings)[kind])
+    return values
+
+
+def _check(
+    answers: Sequence[Mapping[str, Any]], questions: Mapping[str, Mapping[str, Any]], unasked: Collection[str]
+) -> None:
+    counts = Counter(answer["question_id"] for answer in answers)
+    _refuse([name for name, count in counts.items() if count > 1], "answered more than once; predict again")
+    _refuse([name for name in counts if name not in questions], "not in the benchmark; predict again")
     _refuse(
-        asked[asked.isin(classified) & predictions["correct"].isna()],
+        [row["question_id"] for row in answers if _kind(questions, row) == "classification" and row["correct"] is None],
         "multiple choice, but 'correct' is null; expected true or false, predict again",
     )
-    texts = predictions[["output", "reference"]]
     _refuse(
-        asked[~asked.isin(classified) & texts.isna().any(axis=1)],
+        [
+            row["question_id"]
+            for row in answers
+            if _kind(questions, row) != "classification" and (row["output"] is None or row["reference"] is None)
+        ],
         "an open question, but 'output' or 'reference' is null; expected text, predict again",
     )
-    answered = questions["question_id"].isin(asked)
-    left = ~answered & ~questions["task"].isin(partial_tasks)
-    if "origin" in questions:
-        of_test = questions["origin"] == "test"
-        whole = questions["person_id"].isin(questions.loc[of_test & answered, "person_id"])
-        left &= ~of_test | whole
-    _refuse(questions.loc[left, "question_id"], "not answered; predict again")
+    unanswered = [name for name in _unanswered(questions, counts) if questions[name]["task"] not in unasked]
+    _refuse(unanswered, "not answered; predict again")
 
 
-def _refuse(question_ids: pd.Series, why: str) -> None:
-    if len(question_ids):
-        named = ", ".join(repr(question_id) for question_id in question_ids.head(3))
+def _kind(questions: Mapping[str, Mapping[str, Any]], answer: Mapping[str, Any]) -> str:
+    return str(questions[answer["question_id"]]["task"])
+
+
+def _unanswered(questions: Mapping[str, Mapping[str, Any]], answered: Collection[str]) -> list[str]:
+    """The questions without an answer, but for the test questions of people of whom none is answered."""
+    tested = {
+        row.get("person_id") for name, row in questions.items() if row.get("origin") == "test" and name in answered
+    }
+    return [
+        name
+        for name, row in questions.items()
+        if name not in answered and (row.get("origin") != "test" or row["person_id"] in tested)
+    ]
+
+
+def _refuse(question_ids: Sequence[str], why: str) -> None:
+    if question_ids:
+        named = ", ".join(map(repr, question_ids[:3]))
         more = f" and {len(question_ids) - 3} more" if len(question_ids) > 3 else ""
         verb = "is" if len(question_ids) == 1 else "are"
         raise ValueError(f"predictions: question {named}{more} {verb} {why}")
+
+
+def score_predictions(
+    predictions: pd.DataFrame, questions: pd.DataFrame, settings: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """The scores of a run's predictions, of all tasks: ``question_id, metric, value``, sorted by question.
+
+    Args:
+        predictions: as for :func:`score_task`, of all tasks that are to be scored.
+        questions: the questions table.
+        settings: the configuration's ``evaluation``; by default this project's own protocol with its defaults.
+
+    Raises:
+        ValueError: as for :func:`score_task`.
+    """
+    asked = pa.Table.from_pandas(questions, preserve_index=False)
+    # Over all tasks, which sees more than the check of each: a person's test questions are answered in all tasks or in none.
+    answers = pa.Table.from_pandas(predictions[["question_id", "output", "reference", "correct"]], preserve_index=False)
+    _check(answers.to_pylist(), {row["question_id"]: row for row in asked.to_pylist()}, unasked_tasks(settings or {}))
+    kinds = dict(zip(questions["question_id"], questions["task"], strict=True))
+    tasks = predictions["question_id"].map(lambda name: task_of(kinds[name]) if name in kinds else TASKS[0])
+    scores = []
+    for task in TASKS:
+        own = pa.Table.from_pandas(predictions[tasks == task], preserve_index=False)
+        scores.append(score_task(task, own, asked, settings or {}))
+    table = pa.concat_tables(scores)
+    joined: pd.DataFrame = table.to_pandas().sort_values("question_id", kind="stable", ignore_index=True)
+    return joined

@@ -1,6 +1,6 @@
-"""Answers on their way to one file: a small file a batch, joined at the end, so that none that was given is given again.
+"""Answers on their way to one file: a small file a batch and task, joined at the end.
 
-Nobody holds all answers at once: not while they come, and not when they are joined.
+A job that was killed goes on from its files. All answers are never held at once: not while they come, and not when they are joined.
 """
 
 from __future__ import annotations
@@ -16,42 +16,61 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unsee.core.files import atomic_write, is_intact, write_checksummed
+from unsee.core.files import is_intact, write_checksummed
 
 log = logging.getLogger(__name__)
 
-#: Rows read at a time from each shard, and written at a time.
+#: Answers as the model gave them, before a protocol reads them; ``text`` is null where options were scored.
+ANSWERS = pa.schema(
+    [
+        ("question_id", pa.string()),
+        ("prompt", pa.string()),
+        ("text", pa.string()),
+        ("option_log_likelihoods", pa.list_(pa.float32())),
+        ("option_tokens", pa.list_(pa.int32())),
+    ]
+)
+
+# Rows read at a time from each file, and written at a time.
 _READ, _WRITE = 32, 4096
 
 
-def find(folder: Path, number: int, question_ids: Sequence[str]) -> Path | None:
-    """The answers of a batch that an earlier start has left, if they are whole and to these questions."""
-    for shard in folder.glob(f"{number:06d}-*.parquet"):
-        if not is_intact(shard):
-            log.warning("%s is damaged; its questions are asked again", shard)
-        elif pq.read_table(shard)["question_id"].to_pylist() == sorted(question_ids):
-            return shard
-        shard.unlink()
+def find(folder: Path, name: str, question_ids: Sequence[str]) -> Path | None:
+    """The answers of this name that an earlier start has left, if the file is intact and answers exactly these questions."""
+    for path in folder.glob(f"{name}-*.parquet"):
+        if not is_intact(path):
+            log.warning("%s is damaged; its questions are asked again", path)
+        elif pq.read_table(path, columns=["question_id"])["question_id"].to_pylist() == sorted(question_ids):
+            return path
+        path.unlink(missing_ok=True)
     return None
 
 
-def write(folder: Path, number: int, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> Path:
-    """Write the answers of a batch, in the order of their questions' ids."""
+def write(folder: Path, name: str, rows: Iterable[dict[str, Any]], schema: pa.Schema = ANSWERS) -> Path:
+    """Write the answers of a batch under a name, in the order of their questions' ids."""
     table = pa.Table.from_pylist(sorted(rows, key=itemgetter("question_id")), schema)
-    with write_checksummed(folder / f"{number:06d}.parquet") as part:
+    with write_checksummed(folder / f"{name}.parquet") as part:
         pq.write_table(table, part, row_group_size=_READ)
-    return next(folder.glob(f"{number:06d}-*.parquet"))
+    return next(folder.glob(f"{name}-*.parquet"))
 
 
-def join(shards: Sequence[Path], schema: pa.Schema, output: Path) -> None:
-    """Write all answers to one file, in the order of their questions' ids."""
-    merged = heapq.merge(*map(_rows, shards), key=itemgetter("question_id"))
-    with atomic_write(output) as part, pq.ParquetWriter(part, schema) as writer:
-        while rows := list(islice(merged, _WRITE)):
-            writer.write_table(pa.Table.from_pylist(rows, schema))
+def join(shards: Sequence[Path], folder: Path, name: str, schema: pa.Schema = ANSWERS) -> Path:
+    """Write the answers of several files to one, under a name, in the order of their questions' ids."""
+    rows = heapq.merge(*map(read, shards), key=itemgetter("question_id"))
+    with write_checksummed(folder / f"{name}.parquet") as part:
+        write_rows(part, rows, schema)
+    return next(folder.glob(f"{name}-*.parquet"))
 
 
-def _rows(shard: Path) -> Iterator[dict[str, Any]]:
-    with pq.ParquetFile(shard) as file:
+def write_rows(path: Path, rows: Iterator[dict[str, Any]], schema: pa.Schema) -> None:
+    """Write rows to a parquet file, a few at a time."""
+    with pq.ParquetWriter(path, schema) as writer:
+        while chunk := list(islice(rows, _WRITE)):
+            writer.write_table(pa.Table.from_pylist(chunk, schema))
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """The answers of a file, a few at a time."""
+    with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(_READ):
             yield from batch.to_pylist()

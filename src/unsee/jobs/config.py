@@ -1,4 +1,4 @@
-"""The configuration: what its entries mean, once it is checked (:mod:`unsee.jobs.config_checks`)."""
+"""Reading the configuration: values of the command line, and the entries of ``methods`` with all their settings."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import yaml
 
 from unsee.unlearning.catalogue import Catalogue, Description
 
-#: A path of keys and places in lists.
+#: The names and list positions that lead to a value.
 Key = tuple[str | int, ...]
 
 
 class ConfigError(ValueError):
-    """The configuration cannot be run; one line for each thing that is wrong with it."""
+    """The configuration cannot be run; the message has one line for each mistake."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One unlearning row of the table: its name, its method, and the settings the method runs with."""
+    """One unlearning row of the table: its name, its method, and all settings of its training."""
 
     name: str
     method: Description
@@ -29,29 +29,31 @@ class Entry:
 
 
 def content_of(file: Path) -> dict[str, Any]:
-    """A file's sections; none for an empty file."""
+    """The sections of a file; none for an empty file."""
     content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     return content
 
 
 def resolve(config: Mapping[str, Any], methods: Catalogue, files: Sequence[Path] = ()) -> dict[str, Entry]:
-    """The table's unlearning rows by name, each with ``unlearning`` overlaid by its own entry.
+    """Lay each entry of ``methods`` over ``unlearning`` and the defaults of its method.
 
     Args:
-        config: a configuration that :func:`check` has passed.
-        methods: the methods there are.
-        files: the files that were merged; rows stand in the order in which they are first named there (Snakemake
-            puts those of a file that is laid over another first).
+        config: a configuration that has passed :func:`unsee.jobs.config_checks.check`.
+        methods: all methods.
+        files: the files that were merged; they give the order of the rows (Snakemake puts the entries of an overlay first).
+
+    Returns:
+        The unlearning rows of the table by name.
     """
-    named = [name for file in files for name in content_of(file).get("methods") or {}]
+    names = [name for file in files for name in content_of(file).get("methods") or {}]
     entries = {}
-    for name in dict.fromkeys([*(name for name in named if name in config["methods"]), *config["methods"]]):
+    for name in dict.fromkeys([*(name for name in names if name in config["methods"]), *config["methods"]]):
         if not is_row(config, name):
             continue
-        given = dict(config["methods"][name] or {})
-        description = methods[given.pop("method", name)]
+        settings = dict(config["methods"][name] or {})
+        description = methods[settings.pop("method", name)]
         defaults = {key: option.default for key, option in description.options.items()}
-        entries[name] = Entry(name, description, plain(_overlay(config["unlearning"] | defaults, given)))
+        entries[name] = Entry(name, description, plain(_overlay(config["unlearning"] | defaults, settings)))
     return entries
 
 
@@ -66,9 +68,9 @@ def is_row(config: Mapping[str, Any], name: str) -> bool:
 
 
 def read_nested(config: dict[str, Any], overrides: Mapping[str, Any]) -> None:
-    """Give what ``--config`` set inside of a section or list the type that it would have in a file, in place.
+    """Parse the values that ``--config`` set inside a section or list, in place.
 
-    Snakemake reads ``--config 'benchmark={people: 30}'`` as texts only.
+    Snakemake leaves them as texts: ``--config 'benchmark={people: 30}'`` sets ``people`` to ``"30"``.
 
     Args:
         config: all files merged, under what ``--config`` set.
@@ -76,22 +78,22 @@ def read_nested(config: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     """
     for key, value in overrides.items():
         if isinstance(value, Mapping) and isinstance(config.get(key), dict):
-            _read_texts(config[key], value)
+            _parse_section(config[key], value)
         elif isinstance(value, list) and config.get(key) == value:
-            config[key] = _as_in_a_file(value)
+            config[key] = _parse(value)
 
 
-def _read_texts(section: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+def _parse_section(section: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     for key, value in overrides.items():
         if isinstance(value, Mapping) and isinstance(section.get(key), dict):
-            _read_texts(section[key], value)
+            _parse_section(section[key], value)
         elif key in section:
-            section[key] = _as_in_a_file(value)
+            section[key] = _parse(value)
 
 
-def _as_in_a_file(value: Any) -> Any:
+def _parse(value: Any) -> Any:
     if isinstance(value, list):
-        return [_as_in_a_file(item) for item in value]
+        return [_parse(item) for item in value]
     try:
         return yaml.safe_load(value) if isinstance(value, str) else value
     except (yaml.YAMLError, ValueError):
@@ -107,7 +109,7 @@ def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
 
 
 def plain(value: Any) -> Any:
-    """Ordinary dictionaries in the order of their keys: a key moved within a file changes no job."""
+    """The same value with sorted keys, so that the order of keys in a file changes no job."""
     if isinstance(value, Mapping):
         return {key: plain(value[key]) for key in sorted(value)}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value

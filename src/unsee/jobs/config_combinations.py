@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unsee.evaluation import protocols
+from unsee.evaluation.protocols.load import load_protocol
 from unsee.jobs.config import Key, content_of, resources_of
 from unsee.jobs.config_files import shown
 from unsee.jobs.config_keys import Finding
@@ -41,7 +42,7 @@ def example_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     name, benchmark = config["evaluation"]["protocol"], config["benchmark"]
     if name == "unsee" or benchmark["name"] != "synthetic":
         return
-    protocol: Any = protocols.load_protocol(config["evaluation"])
+    protocol: Any = load_protocol(config["evaluation"])
     most = max(protocol.example_people(task) for task in protocol.metrics)
     for i, percent in enumerate(benchmark["forget_percents"]):
         n = round(benchmark["people"] * percent / 100)

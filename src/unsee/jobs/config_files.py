@@ -1,4 +1,4 @@
-"""The configuration's files: where a key stands, and what YAML accepts but nobody means."""
+"""The files of a configuration: mistakes that YAML accepts, and where a key stands."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from unsee.jobs.config import Key, content_of
 
 #: No number of a configuration is larger, of either sign: generators of random numbers take seeds of 32 bits.
 LARGEST = 2**32 - 1
-#: Values of a file when its aliases are written out; a file that contains itself has no end of them.
+#: The most values that a file may have when its aliases are written out; a file that contains itself has endlessly many.
 MOST_VALUES = 100_000
-#: Where a key is said to be missing that no file has.
+#: The file that is named when no file has a key.
 DEFAULTS = "config.yaml"
 
 
 def alias_findings(files: Iterable[Path]) -> Iterator[str]:
-    """YAML lets a value contain itself, or grow tenfold with every line; a plan would never be done with it."""
+    """Check that no value contains itself or grows without end: with aliases, a few lines of YAML may have 10**9 values."""
 
     def count(node: yaml.Node, counts: dict[int, float]) -> float:
         if id(node) not in counts:
-            counts[id(node)] = math.inf  # until it is known: a node that contains itself
+            counts[id(node)] = math.inf  # stays so for a node that contains itself
             parts = node.value if isinstance(node, yaml.SequenceNode | yaml.MappingNode) else []
             nodes = [part[1] if isinstance(part, tuple) else part for part in parts]
             counts[id(node)] = 1 + sum(count(part, counts) for part in nodes)
@@ -40,14 +40,14 @@ def alias_findings(files: Iterable[Path]) -> Iterator[str]:
         except RecursionError:
             values = math.inf
         except (OSError, ValueError, yaml.YAMLError):
-            continue  # said by file_findings
+            continue  # file_findings reports it
         if values > MOST_VALUES:
             size = "contains itself (by an alias, *name)" if values == math.inf else f"has {values:.0f} values"
             yield f"{file.name}: {size}; expected at most {MOST_VALUES} values with all aliases written out"
 
 
 def file_findings(files: Iterable[Path]) -> Iterator[str]:
-    """Snakemake reads files before this, with loaders that forgive more."""
+    """Check that each file is readable YAML with sections; Snakemake's own loader accepts more."""
     for file in files:
         try:
             content = content_of(file)
@@ -59,7 +59,7 @@ def file_findings(files: Iterable[Path]) -> Iterator[str]:
 
 
 def shape_findings(config: Mapping[str, Any]) -> Iterator[str]:
-    """The same of what did not come from files."""
+    """Check that no section is nested endlessly, which --config can set too."""
 
     def deep(value: Any, depth: int) -> bool:
         parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else []
@@ -71,11 +71,11 @@ def shape_findings(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def repeated_keys(files: Iterable[Path]) -> Iterator[tuple[Key, str]]:
-    """YAML keeps the last of two equal keys without a word."""
+    """Check that no key is written twice: YAML silently keeps the last value."""
     visited: set[int] = set()
 
     def walk(node: yaml.Node, path: Key) -> Iterator[tuple[Key, str]]:
-        if id(node) in visited:  # an alias of what was looked at
+        if id(node) in visited:  # an alias
             return
         visited.add(id(node))
         if isinstance(node, yaml.SequenceNode):
@@ -97,13 +97,22 @@ def repeated_keys(files: Iterable[Path]) -> Iterator[tuple[Key, str]]:
             yield from walk(node, ())
 
 
-def unknown(kind: str, found: object, known: Sequence[str], also: str = "") -> str:
-    close = difflib.get_close_matches(str(found), known, n=1)
+def unknown(kind: str, name: object, names: Sequence[str], expected: str = "") -> str:
+    """The message about a name that does not exist, with the most similar one that does.
+
+    Args:
+        kind: what it is a name of.
+        name: as the configuration has it.
+        names: the names that exist.
+        expected: the end of the message; by default all names.
+    """
+    close = difflib.get_close_matches(str(name), names, n=1)
     guess = f"did you mean {close[0]!r}? " if close else ""
-    return f"is no known {kind}; {guess}{also or 'expected one of ' + ', '.join(known)}"
+    return f"is no known {kind}; {guess}{expected or 'expected one of ' + ', '.join(names)}"
 
 
 def shown(value: Any) -> str:
+    """A value as a message shows it: short, and as YAML writes it."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -117,6 +126,7 @@ def shown(value: Any) -> str:
 
 
 def hint(value: Any) -> str:
+    """How to write a number that YAML reads as a text; empty for other values."""
     match = isinstance(value, str) and re.fullmatch(r"([+-]?\d+)(\.\d*)?[eE]([+-]?)(\d+)", value)
     if match:
         whole, fraction, sign, exponent = match.groups()
@@ -125,18 +135,24 @@ def hint(value: Any) -> str:
     return ""
 
 
-def place(key: Key, config: Mapping[str, Any], places: Sequence[tuple[Any, Path]]) -> str:
-    """``file: key.key[index]``, with the file that says it, or that says what lacks it."""
+def place(key: Key, config: Mapping[str, Any], contents: Sequence[tuple[Any, Path]]) -> str:
+    """The file that sets a key, or the file of the section that lacks it, and the key: ``file: key.key[index]``.
+
+    Args:
+        key: a key of the configuration, or one that is missing there.
+        config: all files merged, under what the command line sets.
+        contents: the content and the path of each file, the one on top first.
+    """
     path = path_text(key)
-    value, found = look_up(config, key)
-    depths = [(look_up(content, key), file) for content, file in places]
-    whole = [(other, file) for (other, depth), file in depths if depth == len(key)]
-    said = [file for other, file in whole if other == value or isinstance(other, dict) or _both_nan(other, value)]
-    if found == len(key) and places and not said:
+    value, depth = look_up(config, key)
+    depths = [(look_up(content, key), file) for content, file in contents]
+    complete = [(other, file) for (other, depth_there), file in depths if depth_there == len(key)]
+    same = [file for other, file in complete if other == value or isinstance(other, dict) or _both_nan(other, value)]
+    if depth == len(key) and contents and not same:
         return f"--config: {path}"
-    deepest = max((depth for (_, depth), _ in depths), default=0)
-    holding = [file for (_, depth), file in depths if depth == deepest]
-    return f"{next(iter(said or holding), Path(DEFAULTS)).name}: {path}"
+    deepest = max((depth_there for (_, depth_there), _ in depths), default=0)
+    holding = [file for (_, depth_there), file in depths if depth_there == deepest]
+    return f"{next(iter(same or holding), Path(DEFAULTS)).name}: {path}"
 
 
 def _both_nan(first: Any, second: Any) -> bool:
@@ -145,6 +161,7 @@ def _both_nan(first: Any, second: Any) -> bool:
 
 
 def path_text(key: Key) -> str:
+    """A key as a message shows it: ``section.key[0]``."""
     path = ""
     for part in key:
         name = str(part) if re.fullmatch(r"[\w.-]{1,60}", str(part)) else shown(part)
@@ -153,7 +170,7 @@ def path_text(key: Key) -> str:
 
 
 def look_up(content: Any, key: Key) -> tuple[Any, int]:
-    """What lies at a key, or as far along it as there is something, and how far that is."""
+    """The value at a key and the key's length; where the key is missing, the innermost section of it that exists and its depth."""
     for i, part in enumerate(key):
         try:
             content = content[part]

@@ -46,7 +46,7 @@ def _resource_findings(resources: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def schema_findings(
-    value: Any, schema: Schema, at: Key = (), describe: Unknown = lambda name, known: unknown("key", name, known)
+    value: Any, schema: Schema, at: Key = (), describe: Unknown = lambda name, keys: unknown("key", name, keys)
 ) -> Iterator[Finding]:
     """Check a value against a schema of :mod:`unsee.jobs.config_schema`.
 
@@ -61,9 +61,9 @@ def schema_findings(
     ):
         key = at + tuple(error.absolute_path)
         if error.validator == "additionalProperties":
-            known = list(error.schema["properties"])
-            for extra in sorted(str(extra) for extra in error.instance if extra not in known):
-                yield (*key, extra), describe(extra, known)
+            keys = list(error.schema["properties"])
+            for extra in sorted(str(extra) for extra in error.instance if extra not in keys):
+                yield (*key, extra), describe(extra, keys)
         elif error.validator == "required":
             for missing in error.validator_value:
                 if missing not in error.instance:

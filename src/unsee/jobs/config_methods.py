@@ -40,7 +40,7 @@ def method_findings(config: Mapping[str, Any], methods: Catalogue) -> Iterator[F
 def _setting_findings(settings: Mapping[str, Any], method: Description, at: Key) -> Iterator[Finding]:
     """Check the settings of one entry, and what the method requires of several options."""
     names = f"the options {', '.join(method.options)}" if method.options else "no options of its own"
-    known = [*method.options, *config_schema.training()]
+    keys = [*method.options, *config_schema.training()]
     schema = {
         "additionalProperties": False,
         "properties": {**config_schema.training(), **config_schema.options(method)},
@@ -49,7 +49,7 @@ def _setting_findings(settings: Mapping[str, Any], method: Description, at: Key)
         settings,
         schema,
         at,
-        lambda key, _: unknown("option", key, known, f"{method.name} has {names}, and the keys of 'unlearning'"),
+        lambda key, _: unknown("option", key, keys, f"{method.name} has {names}, and the keys of 'unlearning'"),
     )
     for key, option in method.options.items():
         if option.default is REQUIRED and key not in settings:

@@ -68,13 +68,13 @@ def path_findings(config: Mapping[str, Any], root: Path) -> Iterator[tuple[Key, 
 def _published_findings(name: str, folder: Path | None, percents: Sequence[int]) -> Iterator[tuple[Key, str]]:
     repository = published.REPOSITORIES[name]
     if folder is None:
-        known = published.PERCENTS[name]
+        ratios = published.PERCENTS[name]
         for i, percent in enumerate(percents):
-            if percent not in known:
-                ratios = ", ".join(map(str, known))
+            if percent not in ratios:
+                names = ", ".join(map(str, ratios))
                 yield (
                     ("benchmark", "forget_percents", i),
-                    f"is {percent}; expected one of {ratios}, as {repository} has",
+                    f"is {percent}; expected one of {names}, as {repository} has",
                 )
         return
     missing = {wanted: p for wanted, p in published.folders(name, percents).items() if not find_shards(folder / wanted)}

@@ -79,7 +79,7 @@ def methods(names: Mapping[str, Schema]) -> Schema:
 
 def exported(catalogue: Catalogue) -> Schema:
     """The schema for editors: of config.yaml, and of a preset, which may have any part of it."""
-    known = {
+    entries = {
         name: {
             "allOf": [{"$ref": "#/$defs/method"}],
             "properties": options(method),
@@ -99,7 +99,7 @@ def exported(catalogue: Catalogue) -> Schema:
         **sections(),
         "properties": {
             **sections()["properties"],
-            "methods": {**methods(known), "additionalProperties": other},
+            "methods": {**methods(entries), "additionalProperties": other},
             "resources": resources,
         },
         "$defs": {"method": {**entry(), "properties": {"method": method, **training()}}, "job": job()},

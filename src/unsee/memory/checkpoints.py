@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unsee.memory.shapes import Shapes, read_shapes
-from unsee.models.checkpoints import read_header
+from unsee.models.weight_files import read_header
 
 #: What the config.json of published checkpoints says, until their files are on this disk.
 _LLAVA_15: dict[str, Any] = {

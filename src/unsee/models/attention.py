@@ -30,7 +30,7 @@ class Blocks:
     """Packs side by side, b rows of n tokens, cut into m blocks each, the last one filled up.
 
     Attributes:
-        keys: the tokens that some token of a block sees, numbered through all rows, (b * m, k).
+        keys: the tokens that some token of a block sees, numbered through all rows, (b * m, k); a row's cached prefix comes first.
         mask: to be added to attention's logits: 0 where a token sees a key, minus infinity elsewhere, (b * m, 1, BLOCK, k).
     """
 
@@ -42,11 +42,13 @@ class Blocks:
         return Blocks(self.keys.to(device), self.mask.to(device))
 
 
-def blocks(ends: np.ndarray) -> Blocks:
+def blocks(ends: np.ndarray, seen: np.ndarray | None = None) -> Blocks:
     """The blocks of some packs.
 
     Args:
         ends: one past the last node of each node's subtree, (b, n).
+        seen: which of the p tokens of a cached prefix each token sees, (b, n, p); None if there is no prefix. Every block has all
+            of the prefix among its keys.
     """
     b, n = ends.shape
     m = -(-n // BLOCK)
@@ -63,11 +65,17 @@ def blocks(ends: np.ndarray) -> Blocks:
     real[:, :, deepest:] = tokens < n
     last = np.take_along_axis(ends[:, None], keys, axis=2)[:, :, None]  # a key is an ancestor of what comes before that
     query, key = tokens[None, :, :, None], keys[:, :, None]
-    seen = real[:, :, None] & (key <= query) & (query < last)
-    seen[:, :, np.arange(BLOCK), deepest + np.arange(BLOCK)] = (
-        True  # what fills up sees itself, so that no row is empty
-    )
-    mask = torch.zeros(seen.shape).masked_fill_(torch.from_numpy(~seen), -torch.inf)
+    visible = real[:, :, None] & (key <= query) & (query < last)
+    # Padding sees itself, so that no row is empty.
+    visible[:, :, np.arange(BLOCK), deepest + np.arange(BLOCK)] = True
+    if seen is not None:
+        p = seen.shape[2]
+        prefix = np.zeros((b, m * BLOCK, p), dtype=bool)
+        prefix[:, :n] = seen
+        visible = np.concatenate([prefix.reshape(b, m, BLOCK, p), visible], axis=3)
+        keys = np.concatenate([np.broadcast_to(np.arange(p), (b, m, p)), keys + p], axis=2)
+        n += p
+    mask = torch.zeros(visible.shape).masked_fill_(torch.from_numpy(~visible), -torch.inf)
     numbered = keys + n * np.arange(b)[:, None, None]
     return Blocks(torch.from_numpy(numbered).flatten(0, 1), mask.flatten(0, 1)[:, None])
 
@@ -87,7 +95,8 @@ def attend(
 
     Args:
         module: the attention layer.
-        query, key, value: (b, heads, n, size), fewer heads in the last two where a model groups them.
+        query: (b, heads, n, size).
+        key, value: (b, heads, p + n, size), fewer heads where a model groups them; the first p are of a cached prefix.
         attention_mask: as for ``sdpa``; ignored with blocks.
         blocks: of the rows.
         scaling: of the logits.

@@ -18,7 +18,8 @@ from transformers import PreTrainedModel
 from unsee.core.failures import JobError
 from unsee.core.files import sha256
 from unsee.models import attention, checkpoints
-from unsee.models.families.base import Family, family
+from unsee.models.families import load_family
+from unsee.models.families.base import Family
 from unsee.models.half import HalfLinear, compute_in_float32
 from unsee.models.packing import Batch, Request
 from unsee.models.pictures import Pictures
@@ -254,7 +255,7 @@ def load(
     """
     if spec["dtype"] not in DTYPES:
         raise ValueError(f"model.dtype is {spec['dtype']!r}; expected one of {sorted(DTYPES)}")
-    kind = family(spec["family"])
+    kind = load_family(spec["family"])
     path = checkpoints.folder_of(spec, root)
     checkpoints.check(path, kind.name)
     model: Any = kind.load(str(path), DTYPES[spec["dtype"]])

@@ -20,7 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unsee.models.attention import Blocks, blocks
+from unsee.models.attention import BLOCK, Blocks, blocks
+
+# Keys of a pack behind a cached prefix, up to which it is not cut into blocks.
+_SHORT = 4 * BLOCK
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,58 @@ def pack(requests: Sequence[Request], image_token: int) -> Pack:
     )
 
 
+@dataclass(frozen=True)
+class Split:
+    """A pack in two parts, to be read one after the other.
+
+    Attributes:
+        prefix: the p nodes that lead to a picture, the last one of each picture included; None if there are none.
+        rest: the other n nodes. A request's path has its nodes of the rest only.
+        seen: which nodes of the prefix each node of the rest sees, (n, p).
+    """
+
+    prefix: Pack | None
+    rest: Pack
+    seen: np.ndarray
+
+
+def split(pack: Pack) -> Split:
+    """Cut a pack behind its pictures.
+
+    The prefix depends on the pictures and the words before them, not on the questions behind them: packs about one picture have the
+    same prefix. A pack with a prompt that ends in a picture is not cut.
+    """
+    n = len(pack)
+    pictures = np.concatenate([[0], np.cumsum(pack.is_image)])
+    leads = pictures[pack.ends] > pictures[:-1]
+    if not leads.any() or any(leads[path[k - 1]] for path, k in zip(pack.paths, pack.prompt_lengths, strict=True)):
+        return Split(None, pack, np.zeros((n, 0), dtype=bool))
+    prefix, rest = np.flatnonzero(leads), np.flatnonzero(~leads)
+    number = np.concatenate([[0], np.cumsum(~leads)])  # of the rest's nodes before each node
+    depths = [int(leads[path].sum()) for path in pack.paths]
+    behind = replace(
+        pack,
+        tokens=pack.tokens[rest],
+        ends=number[pack.ends[rest]],
+        positions=pack.positions[:, rest],
+        is_image=pack.is_image[rest],
+        paths=[number[path[k:]] for path, k in zip(pack.paths, depths, strict=True)],
+        prompt_lengths=[length - k for length, k in zip(pack.prompt_lengths, depths, strict=True)],
+        image_ids=[],
+    )
+    before = replace(
+        pack,
+        tokens=pack.tokens[prefix],
+        ends=np.concatenate([[0], np.cumsum(leads)])[pack.ends[prefix]],
+        positions=pack.positions[:, prefix],
+        is_image=pack.is_image[prefix],
+        paths=[np.arange(len(prefix))],
+        prompt_lengths=[len(prefix)],
+    )
+    seen = (prefix <= rest[:, None]) & (rest[:, None] < pack.ends[prefix])
+    return Split(before, behind, seen)
+
+
 @dataclass
 class Batch:
     """Packs side by side, padded on the right to ``n`` tokens.
@@ -164,7 +219,7 @@ class Batch:
     Attributes:
         tokens: (b, n) token ids, ``pad_token`` behind the end.
         attention_mask: (b, 1, n, n) booleans, or (b, n) where no pack branches and plain causal attention
-            will do.
+            will do; (1, 1, n, p + n) behind a cached prefix of p tokens.
         position_ids: (b, n) for one position axis, (axes, b, n) for several.
         blocks: the same in blocks, for a CPU, where some pack branches.
         is_image: (b, n), true at the placeholders of pictures.
@@ -196,8 +251,14 @@ class Batch:
         return replace(self, **moved)
 
 
-def collate(packs: Sequence[Pack], *, pad_token: int) -> Batch:
-    """Lay packs side by side, see :class:`Batch`."""
+def collate(packs: Sequence[Pack], *, pad_token: int, seen: np.ndarray | None = None) -> Batch:
+    """Lay packs side by side, see :class:`Batch`.
+
+    Args:
+        packs: at least one.
+        pad_token: id of the token behind the end of the shorter packs.
+        seen: of a single pack, to be read with a cache: which tokens of the cached prefix each token sees, (n, p).
+    """
     n = max(len(p) for p in packs)
     b = len(packs)
     axes = packs[0].positions.shape[0]
@@ -224,11 +285,15 @@ def collate(packs: Sequence[Pack], *, pad_token: int) -> Batch:
             targets.append(p.tokens[answer])
             example.append(np.full(len(answer), n_examples))
             n_examples += 1
-    if any(p.branches for p in packs):
+    if seen is not None or any(p.branches for p in packs):
         i = torch.arange(n)
         mask = (i[None, :] <= i[:, None])[None] & (i[None, :, None] < torch.from_numpy(ends)[:, None, :])
+        if seen is not None:
+            mask = torch.cat([torch.from_numpy(seen)[None], mask], dim=2)
         attention_mask = mask[:, None]
-        in_blocks = blocks(ends)
+        # What attention to a short pack's hidden keys costs is less than the gathering of each block's own.
+        short = seen is not None and mask.shape[2] <= _SHORT
+        in_blocks = None if short else blocks(ends, None if seen is None else seen[None])
     else:
         in_blocks = None
         lengths = torch.tensor([len(p) for p in packs])

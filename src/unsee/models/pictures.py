@@ -157,7 +157,8 @@ class Pictures:
         if not self._encoder:
             weights = [part for name, weight in self._encoder_weights() for part in (name, weight)]
             settings = self._processor.image_processor.to_json_string()
-            code = [Path(__file__), Path(inspect.getfile(type(self._family)))]
+            kinds = [kind for kind in type(self._family).mro() if kind.__module__.startswith("unsee.")]
+            code = [Path(__file__), *(Path(inspect.getfile(kind)) for kind in kinds)]
             device = next(self._model.parameters()).device
             self._encoder = digest(*weights, settings, str(self._model.config), environment_key(code, device))
         image_id, variant = key

@@ -39,9 +39,9 @@ class Metric:
 
     Attributes:
         name: in the tables' column ``metric``.
-        unit: ``percent``, or ``fraction`` for 0 to 1; values of single answers (scores.parquet) are always 0 to 1.
-        direction: whether a model that knows the person has a ``higher`` or a ``lower`` value.
         task: in the tables' column ``task``. The first metric of a task colours its answers on the page.
+        unit: of a mean over questions: ``%``, or empty for a number from 0 to 1. Values of single answers are always 0 to 1.
+        higher_is_better: for a model that should know the person; for the forgotten people it is the other way round.
         label: in figures and on the page; by default the name with blanks.
         column: the results table has it as ``{set}_{column}``; empty: it is not in the results table.
         heading: above its column in table3.tex; by default the label.
@@ -50,9 +50,9 @@ class Metric:
     """
 
     name: str
-    unit: Literal["percent", "fraction"]
-    direction: Literal["higher", "lower"]
     task: str
+    unit: str
+    higher_is_better: bool
     label: str = ""
     column: str = ""
     heading: str = ""
@@ -65,52 +65,42 @@ class Metric:
 
     @property
     def scale(self) -> float:
-        """What a value from 0 to 1 is multiplied by."""
-        return 100.0 if self.unit == "percent" else 1.0
+        """The factor from a value of 0 to 1 to the unit."""
+        return 100.0 if self.unit == "%" else 1.0
 
     @property
     def decimals(self) -> int:
         """How many are printed."""
-        return 1 if self.unit == "percent" else 3
+        return 1 if self.unit == "%" else 3
 
     @property
     def label_with_unit(self) -> str:
-        """The label, with % where the unit is percent."""
-        return f"{self.label} (%)" if self.unit == "percent" else self.label
+        """The label, with % where that is the unit."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
 
 
 #: In the order of the results table's columns and of the figures' panels.
 METRICS = [
     Metric(
-        *("accuracy", "percent", "higher", "classification"),
-        label="classification",
-        column="classification",
-        heading="Class.",
+        "accuracy",
+        "classification",
+        "%",
+        True,
+        "classification",
+        "classification",
+        "Class.",
         forgetting=True,
         agreement=True,
     ),
-    Metric("probability", "fraction", "higher", "classification", agreement=True),
-    Metric("truth_ratio", "fraction", "lower", "classification", agreement=True),
-    Metric(
-        *("rouge_l", "fraction", "higher", "generation"),
-        label="ROUGE-L",
-        column="rouge_l",
-        forgetting=True,
-        agreement=True,
-    ),
-    Metric("rouge_1", "fraction", "higher", "generation", label="ROUGE-1"),
-    Metric("rouge_2", "fraction", "higher", "generation", label="ROUGE-2"),
-    Metric("bleu", "fraction", "higher", "generation", label="BLEU"),
-    Metric(
-        *("accuracy", "percent", "higher", "cloze"),
-        label="cloze",
-        column="cloze",
-        heading="Cloze",
-        forgetting=True,
-        agreement=True,
-    ),
-    Metric("probability", "fraction", "higher", "likelihood"),
-    Metric("truth_ratio", "fraction", "lower", "likelihood"),
+    Metric("probability", "classification", "", True, agreement=True),
+    Metric("truth_ratio", "classification", "", False, agreement=True),
+    Metric("rouge_l", "generation", "", True, "ROUGE-L", "rouge_l", forgetting=True, agreement=True),
+    Metric("rouge_1", "generation", "", True, "ROUGE-1"),
+    Metric("rouge_2", "generation", "", True, "ROUGE-2"),
+    Metric("bleu", "generation", "", True, "BLEU"),
+    Metric("accuracy", "cloze", "%", True, "cloze", "cloze", "Cloze", forgetting=True, agreement=True),
+    Metric("probability", "likelihood", "", True),
+    Metric("truth_ratio", "likelihood", "", False),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Dropout whose random numbers cost little on a CPU."""
+"""Dropout with random numbers that are cheap on a CPU."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ LEVELS = 256
 
 
 class ByteDropout(nn.Module):
-    """Dropout that decides with one random byte an element, eight from one draw of the generator.
+    """Dropout that uses one random byte per element, eight from each draw of the generator.
 
-    On a CPU ``nn.Dropout`` spends more on its random numbers than a small linear layer on its product. The price: the
-    probability is a multiple of 1/256; what is kept is scaled by exactly what that probability asks for.
+    On a CPU ``nn.Dropout`` spends more time on its random numbers than a small linear layer on its product. Here the
+    probability is rounded to a multiple of 1/256, and what is kept is scaled for the rounded probability.
 
     Args:
-        p: probability of an element to become zero.
+        p: The probability that an element becomes zero.
     """
 
     def __init__(self, p: float) -> None:
@@ -27,7 +27,7 @@ class ByteDropout(nn.Module):
         return x if mask is None else x * mask
 
     def mask(self, x: Tensor) -> Tensor | None:
-        """What to multiply ``x`` with, of its shape; ``None`` where nothing is dropped."""
+        """The factors for ``x``, of its shape; ``None`` if nothing is dropped."""
         if not self.training or self._cut == 0:
             return None
         words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)

@@ -22,6 +22,8 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import reduce
 from torch import Tensor, nn
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.distributed.tensor import DTensor
 
 from unsee.core.failures import JobError, explain
@@ -46,9 +48,6 @@ def launch(function: Callable[..., None], arguments: dict[str, Any], processes: 
     if processes == 1:
         function(**arguments)
         return
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
     source = str(Path(__file__).resolve().parents[2])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
     arguments = arguments | {"threads": max(1, arguments["threads"] // processes)}

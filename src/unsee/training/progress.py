@@ -20,6 +20,11 @@ class Counters:
     forward_passes: int = 0
     backward_passes: int = 0
 
+    def add_passes(self, other: Counters) -> None:
+        """Count the passes that another counter counted."""
+        self.forward_passes += other.forward_passes
+        self.backward_passes += other.backward_passes
+
 
 @dataclass
 class Progress:

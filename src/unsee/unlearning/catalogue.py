@@ -1,11 +1,20 @@
-"""The methods there are, read from their source files without importing them (planning loads no torch)."""
+"""The methods of this folder, read from their source files without importing them, so that planning loads no torch.
+
+::
+
+    from unsee.unlearning import catalogue
+
+    npo = catalogue.read()["npo"]
+    npo.label, npo.colour, npo.paper, npo.needs, npo.options
+"""
 
 from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +23,13 @@ from unsee.unlearning.method import Needs
 
 
 class CatalogueError(ValueError):
-    """A method's file does not say what it must; the message names file and line."""
+    """A method's file does not follow the rules of :mod:`unsee.unlearning.method`; the message names file and line."""
 
 
+#: Colours of methods that do not declare one, in this order; the declared ones are Okabe and Ito's palette without yellow.
+SPARE_COLOURS = ("#F0E442", "#332288", "#882255", "#44AA99", "#999933", "#AA4499", "#661100")
+#: The decorator's texts, and the form of each.
+_TEXTS = {"requires": ".*", "label": ".+", "colour": "#[0-9A-Fa-f]{6}", "paper": "https://.+"}
 _COMPARING: dict[type[ast.cmpop], Any] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
@@ -29,10 +42,17 @@ _COMPARING: dict[type[ast.cmpop], Any] = {
 
 @dataclass(frozen=True)
 class Description:
-    """What the workflow must know of a method: its needs, its options, its file.
+    """What a method's file declares.
 
     Attributes:
-        requires: what must hold of the options together, as an expression over their names; empty for nothing.
+        name: The name of the method, which is that of its file.
+        needs: Its inputs.
+        options: Its options by name.
+        source: Its file.
+        requires: What must hold of the options together, an expression over their names; may be empty.
+        label: Its name in tables and figures.
+        colour: Its colour in figures, as ``#RRGGBB``.
+        paper: The address of the paper; may be empty.
     """
 
     name: str
@@ -40,15 +60,18 @@ class Description:
     options: dict[str, Option]
     source: Path
     requires: str = ""
+    label: str = ""
+    colour: str = ""
+    paper: str = ""
 
     @property
     def required_options(self) -> list[str]:
-        """The options that ``requires`` is about, in its order."""
+        """The options that ``requires`` names, in its order."""
         nodes = ast.walk(ast.parse(self.requires or "True", mode="eval"))
         return list(dict.fromkeys(node.id for node in nodes if isinstance(node, ast.Name)))
 
     def accepts(self, values: Mapping[str, Any]) -> bool:
-        """Whether ``requires`` holds of these values of the options."""
+        """Whether ``requires`` holds for these values of the options."""
         return bool(_value(ast.parse(self.requires or "True", mode="eval").body, values))
 
 
@@ -56,13 +79,16 @@ Catalogue = Mapping[str, Description]
 
 
 def read(folder: Path | None = None) -> dict[str, Description]:
-    """Every method of a folder (this one by default), by name.
+    """Describe every method of a folder (by default this one), by name.
+
+    A method without a label is labelled with its name. Methods without a colour get one of :data:`SPARE_COLOURS`, in
+    the order of their names.
 
     Raises:
-        CatalogueError: a file that cannot be parsed, a decorator or default that is no literal, or a file that
+        CatalogueError: A file cannot be parsed, a decorator's argument or a default is not a literal, or a file
             registers another name than its own.
     """
-    found = {}
+    methods = {}
     for path in sorted((folder or Path(__file__).parent).glob("*.py")):
         try:
             body = ast.parse(path.read_text(encoding="utf-8")).body
@@ -72,8 +98,11 @@ def read(folder: Path | None = None) -> dict[str, Description]:
             for decorator in node.decorator_list:
                 if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).split(".")[-1] == "method":
                     description = _describe(path, node, decorator)
-                    found[description.name] = description
-    return found
+                    methods[description.name] = description
+    without_colour = [name for name, description in methods.items() if not description.colour]
+    for i, name in enumerate(without_colour):
+        methods[name] = replace(methods[name], colour=SPARE_COLOURS[i % len(SPARE_COLOURS)])
+    return methods
 
 
 def _describe(path: Path, function: ast.FunctionDef, decorator: ast.Call) -> Description:
@@ -82,7 +111,10 @@ def _describe(path: Path, function: ast.FunctionDef, decorator: ast.Call) -> Des
         arguments = dict(zip(("name", "needs"), decorator.args, strict=False))
         arguments |= {keyword.arg: keyword.value for keyword in decorator.keywords if keyword.arg}
         name = ast.literal_eval(arguments["name"])
-        requires = ast.literal_eval(arguments["requires"]) if "requires" in arguments else ""
+        texts = {key: ast.literal_eval(arguments[key]) for key in _TEXTS if key in arguments}
+        for key, value in texts.items():
+            if not isinstance(value, str) or not re.fullmatch(_TEXTS[key], value):
+                raise ValueError(f"{key} is {value!r}; expected a text like {_TEXTS[key]}")
         needs = Needs()
         if (call := arguments.get("needs")) is not None:
             if not isinstance(call, ast.Call) or call.args:
@@ -92,7 +124,7 @@ def _describe(path: Path, function: ast.FunctionDef, decorator: ast.Call) -> Des
         for parameter, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
             annotation = ast.unparse(parameter.annotation) if parameter.annotation else ""
             options[parameter.arg] = Option(annotation, ast.literal_eval(default) if default else REQUIRED)
-        description = Description(name, needs, options, path, requires)
+        description = Description(name, needs, options, path, **{"label": name, **texts})
         description.accepts(dict.fromkeys(options, 0))  # refuses an expression that cannot be read
     except (KeyError, SyntaxError, TypeError, ValueError) as error:
         expected = "@method('name', Needs(key=literal, ...)) and literal defaults"
@@ -103,10 +135,10 @@ def _describe(path: Path, function: ast.FunctionDef, decorator: ast.Call) -> Des
 
 
 def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
-    """The value of an expression of names, constants, comparisons, and, or, not; every part of it is looked at.
+    """Evaluate an expression of names, constants, comparisons, ``and``, ``or`` and ``not``, without a short cut.
 
     Raises:
-        ValueError: it has another part, or a name without a value.
+        ValueError: The expression has another part, or a name without a value.
     """
     match node:
         case ast.Constant():

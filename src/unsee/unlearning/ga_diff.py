@@ -1,4 +1,4 @@
-"""Gradient difference: ascend on the forget examples, descend on the retain examples, in one step."""
+"""Gradient difference: ascend on the forget examples and descend on the retain examples, in one step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ from unsee.models.likelihood import Scores
 from unsee.unlearning.method import Needs, method
 
 
-@method("ga_diff", Needs(retain_examples=True))
+@method(
+    "ga_diff",
+    Needs(retain_examples=True),
+    label="GA_Diff",
+    colour="#56B4E9",
+    paper="https://arxiv.org/abs/2401.06121",
+)
 def ga_diff(forget: Scores, retain: Scores) -> Tensor:
-    """``- L(D_f) + L(D_r)`` (VL-Eraser supplement 8.3, GA_Diff)."""
+    """``- L(D_f) + L(D_r)`` (TOFU's gradient difference; VL-Eraser supplement, section 8.3).
+
+    Gradient ascent, held back by training on as many examples about the people to keep.
+
+    Args:
+        forget: Scores of the forget examples under the model being unlearned.
+        retain: Scores of the retain examples under the same model.
+    """
     return retain.nll() - forget.nll()

@@ -1,4 +1,4 @@
-"""KL minimisation: ascend on the forget examples, stay what one was on the retain examples."""
+"""KL minimisation: ascend on the forget examples, and keep vanilla's predictions on the retain examples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from unsee.models.likelihood import Scores
 from unsee.unlearning.method import Needs, method
 
 
-@method("kl_min", Needs(retain_examples=True, reference="vanilla", reference_on="retain", vocabulary=True))
+@method(
+    "kl_min",
+    Needs(retain_examples=True, reference="vanilla", reference_on="retain", vocabulary=True),
+    label="KL_Min",
+    colour="#009E73",
+    paper="https://arxiv.org/abs/2401.06121",
+)
 def kl_min(
     forget: Scores,
     retain: Scores,
@@ -21,17 +27,19 @@ def kl_min(
     reduction: Literal["mean", "sum"] = "mean",
     cross_entropy: bool = False,
 ) -> Tensor:
-    """``- L(D_f) + mean_{D_r} KL(P || P_0)`` (VL-Eraser supplement, equation 14).
+    """``- L(D_f) + mean_{D_r} KL(P || P_0)`` (TOFU's KL minimisation; VL-Eraser supplement, equation 14).
 
-    The divergence is taken over the whole vocabulary where each answer token is predicted, averaged over an
-    example's tokens, then over examples.
+    Gradient ascent, held back by a penalty for predicting other words about the people to keep than vanilla does.
+    The divergence is between whole next-token distributions at each answer token, averaged over an example's tokens,
+    then over examples. It is 0 at the start.
 
     Args:
-        forget, retain: of the model being unlearned.
-        reference: of vanilla, on the same retain examples.
+        forget: Scores of the forget examples under the model being unlearned.
+        retain: Scores of the retain examples under the same model.
+        reference: Scores of the same retain examples under vanilla.
         direction: ``from_model`` is KL(P || P_0), the formula; ``from_vanilla`` is KL(P_0 || P), the official code.
-        reduction: over an example's tokens; the official code sums.
-        cross_entropy: add ``L(D_r)``, as the official code does.
+        reduction: Over an example's tokens; the official code sums.
+        cross_entropy: Add ``L(D_r)``, as the official code does.
     """
     assert retain.log_probs is not None and reference.log_probs is not None
     first, second = retain.log_probs, reference.log_probs

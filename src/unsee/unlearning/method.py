@@ -1,59 +1,59 @@
-"""What an unlearning method is: what it needs, and a loss.
+"""An unlearning method: a loss, and a declaration of the inputs it needs.
 
 A method is one file in this folder with one decorated function::
 
-    @method("npo", Needs(reference="retain_only"))
-    def npo(forget: Scores, reference: Scores, *, beta: float = 0.4) -> Tensor: ...
+    @method("npo", Needs(reference="retain_only"), label="NPO", colour="#0072B2", paper="https://arxiv.org/abs/2404.05868")
+    def npo(forget: Scores, reference: Scores, *, beta: Annotated[float, "> 0"] = 0.4) -> Tensor: ...
 
-Its positional parameters, by name, are what the loop hands it: ``forget`` (scores of the forget examples), ``retain`` (of as many
-retain examples, with ``Needs(retain_examples=True)``) and ``reference`` (what the reference model says of the forget examples, or
-of the retain examples where ``Needs(reference_on="retain")``). Its keyword-only parameters are its options in config.yaml. The file is read
-without being imported when the workflow is planned (``unlearning/catalogue.py``): write names, needs and
-defaults as literals.
-A number's range stands in its annotation, as in ``beta: Annotated[float, "> 0"] = 0.4``.
-What must hold of several options is an expression: ``@method("name", Needs(), requires="first or second")``.
+The names of its positional parameters say what the loop passes: ``forget`` (scores of the forget examples), ``retain``
+(scores of as many retain examples, with ``Needs(retain_examples=True)``) and ``reference`` (scores of the same forget
+examples under a reference model, or of the retain examples with ``Needs(reference_on="retain")``).
+Its keyword-only parameters are its options in config.yaml, with a number's range in the annotation.
+The workflow reads the file without importing it (:mod:`unsee.unlearning.catalogue`), so that everything in the
+decorator, and every default, must be a literal.
 
-A step may be computed in parts (``gradient_accumulation``, several processes), and no gradient may depend on the parts: a loss
-averages over examples through :meth:`~unsee.models.likelihood.Scores.average` (or ``nll``), never through ``mean()``.
+A step may be computed in parts (``gradient_accumulation``, several processes), and its gradient must not depend on the
+parts. A loss therefore averages over examples with :meth:`~unsee.models.likelihood.Scores.average` or ``nll``, never
+with ``mean()``.
 
-A method with more to it may have two more functions in its file: ``prepare(context, *, options...)`` puts its own adapter on the model
-and returns a state that the loss takes as ``state``, and ``finish(context, state)`` turns what was trained into the adapter that is
-saved. The state's ``begin(batch, n_in_step)`` is called before each forward pass, with the number of examples of that group in the whole
-step; its ``restrict(step)``, if it has one, gives masks of the weights that a step may move.
+A method that is more than a loss has two more functions in its file. ``prepare(context, *, options...)`` puts an
+adapter on the model and returns a :class:`MethodState`, which the loss receives as ``state``. ``finish(context, state)`` turns
+what was trained into the adapter that is saved.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from unsee.models.model import VisionLanguageModel
+    from unsee.models.packing import Batch
     from unsee.models.pictures import Pictures
-    from unsee.training.batches import Unit
+    from unsee.training.batches import Step, Unit
     from unsee.training.progress import Counters
     from unsee.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What must be there for a method; nothing else is loaded or computed.
+    """The inputs of a method; nothing else is loaded or computed.
 
     Attributes:
-        retain_examples: retain examples, as many a step as forget examples.
-        reference: a second opinion: of ``vanilla`` (the adapter switched off) or of the ``retain``-only model, whose
-            log-probabilities are computed once, before training.
-        reference_on: on which examples.
-        vocabulary: log-probabilities of the whole vocabulary on the retain examples.
-        prepare: groups that the method's ``prepare`` looks at, but the loop does not step over: ``retain`` or ``none``.
-        whole_step: options, and their values, with which the loss is not a mean over examples, so that a step must be computed
-            in one part.
+        retain_examples: The loss also receives retain examples, as many per step as forget examples.
+        reference: The model whose log-probabilities the loss also receives: ``vanilla`` (the same model with its adapter
+            switched off) or ``retain_only`` (computed once, before training).
+        reference_on: The examples on which the reference is evaluated.
+        vocabulary: The scores of retain examples hold the log-probabilities of the whole vocabulary.
+        prepare: ``retain`` gives ``prepare`` the retain examples although no step uses them.
+        whole_step: Options, and their values, with which the loss is not a mean over examples, so that a step must be
+            computed in one part.
     """
 
     retain_examples: bool = False
@@ -63,18 +63,26 @@ class Needs:
     prepare: Literal["none", "retain"] = "none"
     whole_step: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def groups(self) -> list[str]:
+        """The groups of examples to be read."""
+        return ["forget", "retain"] if self.retain_examples or self.prepare == "retain" else ["forget"]
+
     def refused_parts(self, settings: Mapping[str, Any]) -> tuple[str, str] | None:
-        """The option for which a step cannot be computed in parts, as the settings ask, and why; ``None``: it can.
+        """Say why a step cannot be computed in as many parts as the settings ask for.
 
         Args:
-            settings: of the training and of the method, by key.
+            settings: The settings of training and method, by key.
+
+        Returns:
+            The option that needs the whole step, and the reason; ``None`` if there is none.
         """
         parts = {key: settings.get(key, 1) for key in ("gradient_accumulation", "num_processes")}
         for option, value in self.whole_step.items():
             if settings.get(option) == value and max(parts.values()) > 1:
-                asked = " and ".join(f"{key} {n}" for key, n in parts.items() if n > 1)
+                in_parts = " and ".join(f"{key} {n}" for key, n in parts.items() if n > 1)
                 return option, (
-                    f"is {value}, a loss of the whole step, and {asked} would compute it in parts; "
+                    f"is {value}, a loss of the whole step, and {in_parts} would compute it in parts; "
                     f"expected {' and '.join(parts)} 1, or another {option}"
                 )
         return None
@@ -82,15 +90,16 @@ class Needs:
 
 @dataclass
 class Context:
-    """What ``prepare`` and ``finish`` work on.
+    """What ``prepare`` and ``finish`` receive.
 
     Attributes:
-        vlm, pictures: the vanilla model, and the pictures of all groups.
-        groups: the units of ``forget``, and of ``retain`` where they are needed.
-        settings: of the training.
-        seed: of the run.
-        counters: to count passes in.
-        output: the run's folder.
+        vlm: The vanilla model.
+        pictures: The pictures of all groups.
+        groups: The units of ``forget``, and of ``retain`` if the method needs them.
+        settings: The training settings.
+        seed: The seed of the run.
+        counters: Count the passes of ``prepare`` and ``finish`` here.
+        output: The folder of the run.
     """
 
     vlm: VisionLanguageModel
@@ -102,15 +111,40 @@ class Context:
     output: Path
 
 
+class MethodState(Protocol):
+    """What a method keeps between ``prepare``, its loss and ``finish``. Inherit from it for the defaults."""
+
+    def begin(self, batch: Batch, n_in_step: int) -> None:
+        """Called before each forward pass.
+
+        Args:
+            batch: The examples of the pass, all of one group.
+            n_in_step: The number of examples of that group in the whole step.
+        """
+        return None
+
+    def restrict(self, step: Step) -> Sequence[Tensor] | None:
+        """Say which weights a step may move.
+
+        Returns:
+            One boolean mask per trained weight, in the order of the model's parameters; ``None``: all may move.
+        """
+        return None
+
+
 @dataclass(frozen=True)
 class Method:
-    """A registered method."""
+    """A registered method.
+
+    Attributes:
+        inputs: The names of the loss's positional parameters.
+    """
 
     name: str
     needs: Needs
     loss: Callable[..., Tensor]
     inputs: tuple[str, ...]
-    prepare: Callable[..., Any] | None = None
+    prepare: Callable[..., MethodState] | None = None
     finish: Callable[[Context, Any], None] | None = None
 
 
@@ -118,18 +152,23 @@ REGISTRY: dict[str, Method] = {}
 
 
 def method(
-    name: str, needs: Needs | None = None, *, requires: str = ""
+    name: str, needs: Needs | None = None, *, requires: str = "", label: str = "", colour: str = "", paper: str = ""
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register the decorated loss under a name.
+    """Register the decorated loss.
 
     Args:
-        name: of the method and of its file.
-        needs: what must be there for it.
-        requires: what must hold of the options together, such as ``"first or second"``; checked when the workflow is planned.
+        name: The name of the method, which is that of its file.
+        needs: Its inputs; forget examples alone by default.
+        requires: What must hold of its options together, such as ``"first or second"``; checked when the workflow is
+            planned.
+        label: Its name in tables and figures; ``name`` by default.
+        colour: Its colour in figures, as ``#RRGGBB``; by default one that no other method has.
+        paper: The address of the paper.
 
     Raises:
-        ValueError: the name is taken.
+        ValueError: The name is taken.
     """
+    del requires, label, colour, paper  # the catalogue reads them from the source
 
     def register(loss: Callable[..., Any]) -> Callable[..., Any]:
         if name in REGISTRY:
@@ -143,16 +182,16 @@ def method(
 
 
 def get(name: str) -> Method:
-    """The method of that name, from the file of that name.
+    """Import the method of that name from the file of that name.
 
     Raises:
-        ValueError: no such file, or it registers nothing of that name.
+        ValueError: There is no such file, or it does not register that name.
     """
     try:
         module = importlib.import_module(f"unsee.unlearning.{name}")
-        found = REGISTRY[name]
+        registered = REGISTRY[name]
     except (ModuleNotFoundError, KeyError) as error:
         raise ValueError(
             f"no unlearning method {name!r}: expected a file unlearning/{name}.py that registers it"
         ) from error
-    return replace(found, prepare=getattr(module, "prepare", None), finish=getattr(module, "finish", None))
+    return replace(registered, prepare=getattr(module, "prepare", None), finish=getattr(module, "finish", None))

@@ -1,4 +1,4 @@
-"""Negative preference optimisation: the forgotten answers as the rejected half of a preference."""
+"""Negative preference optimisation: treat the forgotten answers as the rejected half of a preference."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from unsee.models.likelihood import Scores
 from unsee.unlearning.method import Needs, method
 
 
-@method("npo", Needs(reference="retain_only", whole_step={"level": "batch_mean"}))
+@method(
+    "npo",
+    Needs(reference="retain_only", whole_step={"level": "batch_mean"}),
+    label="NPO",
+    colour="#0072B2",
+    paper="https://arxiv.org/abs/2404.05868",
+)
 def npo(
     forget: Scores,
     reference: Scores,
@@ -21,18 +27,23 @@ def npo(
     level: Literal["sequence_sum", "sequence_mean", "token", "batch_mean"] = "sequence_sum",
     reference_model: Literal["retain", "vanilla"] = "retain",
 ) -> Tensor:
-    """``(2 / beta) E log(1 + (pi / pi_ref)^beta)`` (VL-Eraser supplement, equation 15).
+    """``(2 / beta) E log(1 + (pi / pi_ref)^beta)`` (Zhang et al., 2024; VL-Eraser supplement, equation 15).
+
+    Gradient ascent that stops by itself: an example whose answer has become much less likely than under the reference
+    model contributes almost no gradient.
 
     Args:
-        forget: of the model being unlearned.
-        reference: of the reference model, on the same examples.
-        beta: inverse temperature; as it goes to 0 the gradient becomes that of gradient ascent.
-        level: what log pi is: ``sequence_sum``, the log-probability of an answer (the NPO paper); ``sequence_mean``, its mean
-            over the answer's tokens; ``token``, that of each answer token (the supplement's words, "prediction probability for
-            token y"), with the loss averaged over an answer's tokens, then over examples; ``batch_mean``, one number, the mean
-            over the batch's tokens (the official code), for which a step must be computed in one part.
-        reference_model: which one the workflow asks: the retain-only model (the supplement), or ``vanilla``, the model
-            before unlearning (Zhang et al., 2024).
+        forget: Scores of the forget examples under the model being unlearned.
+        reference: Scores of the same examples under the reference model.
+        beta: Inverse temperature, usually 0.1 to 0.4 (the supplement's). As it goes to 0 the gradient becomes that of
+            gradient ascent.
+        level: What log pi is. ``sequence_sum``: the log-probability of an answer (the NPO paper). ``sequence_mean``: its
+            mean over the answer's tokens. ``token``: the log-probability of each answer token (the supplement's words,
+            "prediction probability for token y"); the loss is averaged over an answer's tokens, then over examples.
+            ``batch_mean``: one number, the mean over the batch's tokens (the official code); a step must then be
+            computed in one part.
+        reference_model: The model that the workflow passes as the reference: ``retain``, the retain-only model (the
+            supplement), or ``vanilla``, the model before unlearning (the NPO paper).
     """
     log_sigmoid = F.logsigmoid(-beta * (_log_pi(forget, level) - _log_pi(reference, level)))
     if level == "token":

@@ -1,7 +1,7 @@
-"""What the reference model says of the forget examples: a few numbers each, computed once and shared by all jobs.
+"""Scores of the forget examples under a reference model: a few numbers each, computed once and shared by all jobs.
 
-The reference never lies in memory beside the model that is unlearned: it is loaded, asked and let go, and not even loaded where its
-answers are known from another job, of another beta, learning rate or seed.
+The reference model is never in memory together with the model being unlearned: it is loaded, used and freed. It is not
+even loaded if another job, with another beta, learning rate or seed, has cached the scores.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from unsee.models.pictures import Pictures, feature_cache
 from unsee.training.batches import Unit, batch, units
 
 
-def known_scores(
+def cached_scores(
     model: dict[str, Any],
     adapter: Path,
     pairs: Sequence[Pair],
@@ -34,38 +34,43 @@ def known_scores(
     *,
     cache: Cache,
 ) -> dict[str, Scores]:
-    """Scores of every unit of the pairs under base and adapter, by the unit's key.
+    """Score every unit under the base model with an adapter, or read the scores from the cache.
 
     Args:
-        model: the configuration's ``model`` section.
-        adapter: of the reference model.
-        pairs, images: the examples, and at least their pictures; each is shown as it is, not in a varied copy.
-        packing, loss_tokens: how the pairs make units, and which of their words are scored.
-        cache: where the scores are kept.
+        model: The ``model`` section of the configuration.
+        adapter: The adapter folder of the reference model.
+        pairs: The examples.
+        images: Their pictures at least; each is shown as it is, not as a variant.
+        packing: See :func:`unsee.training.batches.units`.
+        loss_tokens: See :func:`unsee.training.batches.units`.
+        cache: Where the scores are stored.
+
+    Returns:
+        By the unit's key.
     """
 
     def compute() -> dict[str, Tensor]:
         vlm = load(model, [adapter])
         features = feature_cache(cache.folder, vlm.family, [adapter])
         pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=features)
-        found = reference_scores(vlm, pictures, units(vlm, pictures, pairs, packing, loss_tokens))
+        scores_of_units = reference_scores(vlm, pictures, units(vlm, pictures, pairs, packing, loss_tokens))
         return {
             f"{part} {key}": tensor
-            for key, scores in found.items()
+            for key, scores in scores_of_units.items()
             for part, tensor in (("log_probs", scores.token_log_probs), ("example", scores.example))
         }
 
     tensors = cache.get(
         _key(model, adapter, pairs, images, (packing, loss_tokens), cache) if cache.keeps else "", compute
     )
-    gc.collect()  # a model has cycles; the next one is loaded at once
+    gc.collect()  # free the model now, because it has reference cycles and the next one is loaded at once
     keys = [name.removeprefix("example ") for name in tensors if name.startswith("example ")]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    found = {}
+    scores = {}
     for key in sorted(keys):
         example = tensors[f"example {key}"].to(device)
-        found[key] = Scores(tensors[f"log_probs {key}"].to(device), example, int(example.max()) + 1)
-    return found
+        scores[key] = Scores(tensors[f"log_probs {key}"].to(device), example, int(example.max()) + 1)
+    return scores
 
 
 def _key(
@@ -73,7 +78,7 @@ def _key(
     adapter: Path,
     pairs: Sequence[Pair],
     images: Sequence[tuple[str, bytes]],
-    how: tuple[str, str],
+    tokenisation: tuple[str, str],
     cache: Cache,
 ) -> str:
     here = Path(__file__)
@@ -89,20 +94,20 @@ def _key(
         model["family"],
         model["dtype"],
         *(part for file in files for part in (file.name, cache.file_digest(file))),
-        *how,
+        *tokenisation,
         *(repr(pair) for pair in pairs),
         *(part for image_id in shown for part in (image_id, encoded[image_id])),
     )
 
 
 @torch.no_grad()
-def reference_scores(vlm: VisionLanguageModel, pictures: Pictures, chosen: Sequence[Unit]) -> dict[str, Scores]:
-    """What a model says of each unit's answers, by the unit's key."""
-    return {unit.key: score(vlm, batch(vlm, [unit]), pictures) for unit in chosen}
+def reference_scores(vlm: VisionLanguageModel, pictures: Pictures, units: Sequence[Unit]) -> dict[str, Scores]:
+    """Score each unit under a model, by the unit's key."""
+    return {unit.key: score(vlm, batch(vlm, [unit]), pictures) for unit in units}
 
 
 def concatenate(scores: Sequence[Scores]) -> Scores:
-    """Scores of several units as those of one batch."""
+    """The scores of several units as the scores of one batch."""
     offsets = [sum(s.n_examples for s in scores[:i]) for i in range(len(scores))]
     return Scores(
         torch.cat([s.token_log_probs for s in scores]),

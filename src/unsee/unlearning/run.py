@@ -1,4 +1,4 @@
-"""Run one unlearning method: the loop, handed the method's loss and what it needs."""
+"""Run one unlearning method: pass its loss, with the inputs that it declares, to the training loop."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from unsee.core.resume import CheckpointDir
 from unsee.models.likelihood import Scores, score
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures, feature_cache
-from unsee.training import manifest
+from unsee.training import outputs
 from unsee.training.batches import Step, batch, units
 from unsee.training.loop import Objective, train
-from unsee.training.lora import add_lora, save_adapter
+from unsee.training.lora import add_lora
 from unsee.training.progress import Counters
 from unsee.training.settings import TrainingSettings
-from unsee.unlearning.method import Context, Method, get
-from unsee.unlearning.reference import concatenate, known_scores
+from unsee.unlearning.method import Context, Method, MethodState, get
+from unsee.unlearning.reference import cached_scores, concatenate
 
 
 def unlearn(
@@ -45,126 +45,148 @@ def unlearn(
     """Make the vanilla model forget the people of a ratio.
 
     Args:
-        model: the configuration's ``model`` section.
-        benchmark: folder of canonical tables.
-        vanilla: adapter folder of the vanilla model.
-        reference: adapter folder of the retain-only model, for the methods that need it (or of another reference model,
-            where they have the option ``reference_model``).
-        method: name of the method's file.
-        forget_percent: the ratio.
-        settings: training settings and the method's own options.
-        seed, threads: of the run.
-        output: run folder: ``adapter/`` (on top of vanilla), ``metrics.parquet``, ``manifest.json``.
-        cache: folder of what jobs share, see :mod:`unsee.core.cache`.
-        checkpoint_dir: where an earlier start of this job left its checkpoints, see :mod:`unsee.core.resume`.
+        model: The ``model`` section of the configuration.
+        benchmark: The folder of canonical tables.
+        vanilla: The adapter folder of the vanilla model.
+        reference: The adapter folder of the reference model (the retain-only model, or what the option
+            ``reference_model`` names), for methods that declare one.
+        method: The name of the method.
+        forget_percent: The ratio.
+        settings: Training settings and the method's options.
+        seed: Decides the adapter's start, the order of the examples, dropout and the pictures' variants.
+        threads: CPU threads.
+        output: The folder of the run; gets ``adapter/`` (on top of vanilla), ``metrics.parquet``, ``manifest.json``.
+        cache: The folder that jobs share, see :mod:`unsee.core.cache`.
+        checkpoint_dir: The checkpoints of an earlier start of this job, see :mod:`unsee.core.resume`.
 
     Raises:
-        ValueError: no such method, or it needs a reference that is not given, or a model that is not shared out, or a step in
-            one part.
+        ValueError: There is no such method, or the reference or the settings do not fit it.
     """
     torch.set_num_threads(threads)
-    chosen = get(method)
     training, options = TrainingSettings.split(settings)
-    if chosen.needs.reference == "retain_only" and reference is None:
-        raise ValueError(f"method {method!r} needs the retain-only model as its reference; none was given")
+    declared = _checked(get(method), training, settings, reference)
+    context, scores = _load(
+        declared, model, benchmark, vanilla, reference, forget_percent, training, seed, output, cache
+    )
+    state = _prepare(declared, context, options)
+    needed = context.groups if declared.needs.retain_examples else {"forget": context.groups["forget"]}
+    progress = train(
+        context.vlm,
+        context.pictures,
+        needed,
+        make_objective(declared, context.vlm, context.pictures, scores, state, options),
+        training,
+        seed=seed,
+        description=f"{method} {forget_percent} %",
+        restrict=None if state is None else state.restrict,
+        checkpoint_dir=checkpoint_dir,
+    )
+    if declared.finish is not None:
+        declared.finish(context, state)
+    progress.counters.add_passes(context.counters)
+    entries = {"settings": settings, "seed": seed, "method": method, "forget_percent": forget_percent}
+    outputs.write(output, context.vlm, progress, entries, checkpoint_dir)
 
-    if refused := chosen.needs.refused_parts(settings):
-        raise ValueError(f"method {method!r}: {' '.join(refused)}")
-    if training.shard and chosen.prepare is not None:
-        raise ValueError(f"method {method!r} looks at the whole model before it trains; expected shard: false with it")
 
-    roles = ["forget", "retain"] if chosen.needs.retain_examples or chosen.needs.prepare == "retain" else ["forget"]
-    pairs = {role: read_pairs(benchmark, person_ids(benchmark, forget_percent, role)) for role in roles}
-    images = read_images(benchmark, {p.image_id for found in pairs.values() for p in found if p.image_id})
+def _checked(method: Method, training: TrainingSettings, settings: Mapping[str, Any], reference: Path | None) -> Method:
+    """The method, if reference and settings fit it; checked before a model is loaded."""
+    if method.needs.reference == "retain_only" and reference is None:
+        raise ValueError(f"method {method.name!r} needs the retain-only model as its reference; none was given")
+    if refused := method.needs.refused_parts(settings):
+        raise ValueError(f"method {method.name!r}: {' '.join(refused)}")
+    if training.shard and method.prepare is not None:
+        raise ValueError(
+            f"method {method.name!r} looks at the whole model before it trains; expected shard: false with it"
+        )
+    return method
 
-    kept = Cache(cache)
-    how = (training.packing, training.loss_tokens)
+
+def _load(
+    method: Method,
+    model: dict[str, Any],
+    benchmark: Path,
+    vanilla: Path,
+    reference: Path | None,
+    forget_percent: int,
+    training: TrainingSettings,
+    seed: int,
+    output: Path,
+    cache: Path | None,
+) -> tuple[Context, dict[str, Scores]]:
+    """Load the examples, the scores of a reference model if the method needs one, and the vanilla model."""
+    pairs = {
+        group: read_pairs(benchmark, person_ids(benchmark, forget_percent, group)) for group in method.needs.groups
+    }
+    images = read_images(benchmark, {p.image_id for members in pairs.values() for p in members if p.image_id})
+    tokenisation = (training.packing, training.loss_tokens)
     counters = Counters()
-    known: dict[str, Scores] = {}
-    if chosen.needs.reference == "retain_only":
+    scores: dict[str, Scores] = {}
+    if method.needs.reference == "retain_only":
         assert reference is not None
-        known = known_scores(model, reference, pairs[chosen.needs.reference_on], images, *how, cache=kept)
-        # Counted where they were found, too: what a method costs does not depend on who ran before.
-        counters.forward_passes += len(known)
+        scored = pairs[method.needs.reference_on]
+        # Before vanilla is loaded, so that there is never more than one model in memory.
+        scores = cached_scores(model, reference, scored, images, *tokenisation, cache=Cache(cache))
+        # Counted even if they come from the cache: the cost of a method does not depend on which job ran first.
+        counters.forward_passes += len(scores)
     vlm = load(model, [vanilla], to_gpu=not training.shard)
     features = feature_cache(cache, vlm.family, [vanilla])
     pictures = Pictures(
         vlm.family, vlm.base, vlm.processor, images, variants=training.variants, seed=seed, cache=features
     )
-    groups = {role: units(vlm, pictures, found, *how) for role, found in pairs.items()}
+    groups = {group: units(vlm, pictures, members, *tokenisation) for group, members in pairs.items()}
     output.mkdir(parents=True, exist_ok=True)
-    context = Context(vlm, pictures, groups, training, seed, counters, output)
-    state = None
-    if chosen.prepare is None:
-        add_lora(vlm, training.lora, seed)
-    else:
-        taken = signature(chosen.prepare).parameters
-        state = chosen.prepare(context, **{key: value for key, value in options.items() if key in taken})
-    trained = groups if chosen.needs.retain_examples else {"forget": groups["forget"]}
-    objective = make_objective(chosen, vlm, pictures, known, state, options)
-    progress = train(
-        vlm,
-        pictures,
-        trained,
-        objective,
-        training,
-        seed=seed,
-        description=f"{method} {forget_percent} %",
-        restrict=getattr(state, "restrict", None),
-        checkpoint_dir=checkpoint_dir,
-    )
-    if chosen.finish is not None:
-        chosen.finish(context, state)
-    progress.counters.forward_passes += counters.forward_passes
-    progress.counters.backward_passes += counters.backward_passes
-    save_adapter(vlm, output / "adapter")
-    progress.write(output / "metrics.parquet")
-    manifest.write(
-        output, settings=settings, seed=seed, counters=progress.counters, method=method, forget_percent=forget_percent
-    )
-    if checkpoint_dir is not None:
-        checkpoint_dir.clear()
+    return Context(vlm, pictures, groups, training, seed, counters, output), scores
+
+
+def _prepare(method: Method, context: Context, options: Mapping[str, Any]) -> MethodState | None:
+    """Put the method's own adapter on the model, or an ordinary one."""
+    if method.prepare is None:
+        add_lora(context.vlm, context.settings.lora, context.seed)
+        return None
+    parameters = signature(method.prepare).parameters
+    return method.prepare(context, **{key: value for key, value in options.items() if key in parameters})
 
 
 def make_objective(
     method: Method,
     vlm: VisionLanguageModel,
     pictures: Pictures,
-    known: dict[str, Scores],
-    state: Any,
-    options: dict[str, Any],
+    reference_scores: Mapping[str, Scores],
+    state: MethodState | None,
+    options: Mapping[str, Any],
 ) -> Objective:
-    """The loss of a step, from what the method asks for by the names of its parameters.
+    """Return the objective that computes a method's inputs for a part of a step, and then its loss.
 
     Args:
-        method: whose loss.
-        vlm, pictures: the model being unlearned.
-        known: reference scores by unit, where the reference is another model.
-        state: what the method's ``prepare`` returned, if it has one.
-        options: the method's own.
+        method: Its loss is called; the names of the loss's parameters say what is passed.
+        vlm: The model being unlearned.
+        pictures: The pictures of the examples.
+        reference_scores: Scores of each unit by key, if the reference is another model.
+        state: The result of the method's ``prepare``, if it has one.
+        options: The method's options.
     """
     needs = method.needs
 
     def objective(part: Step, counters: Counters, n_in_step: Mapping[str, int]) -> Tensor:
-        available: dict[str, Any] = {"state": state}
-        # A step about one group alone has no examples of the other.
-        available |= dict.fromkeys(("forget", "retain", "reference"), empty_scores(vlm))
+        inputs: dict[str, Any] = {"state": state}
+        # A step may have examples of one group only.
+        inputs |= dict.fromkeys(("forget", "retain", "reference"), empty_scores(vlm))
         for group, members in part.items():
             examples = batch(vlm, members).to(vlm.device)
             if state is not None:
                 state.begin(examples, n_in_step[group])
             vocabulary = needs.vocabulary and group == "retain"
-            available[group] = score(vlm, examples, pictures, vocabulary=vocabulary, n_in_step=n_in_step[group])
+            inputs[group] = score(vlm, examples, pictures, vocabulary=vocabulary, n_in_step=n_in_step[group])
             counters.forward_passes += 1
-        asked = part.get(needs.reference_on)
-        if needs.reference == "retain_only" and asked:
-            available["reference"] = concatenate([known[unit.key] for unit in asked])
-        elif needs.reference == "vanilla" and asked:
+        members = part.get(needs.reference_on, [])
+        if needs.reference == "retain_only" and members:
+            inputs["reference"] = concatenate([reference_scores[unit.key] for unit in members])
+        elif needs.reference == "vanilla" and members:
             assert isinstance(vlm.model, PeftModel)
             with torch.no_grad(), vlm.model.disable_adapter():
-                available["reference"] = score(vlm, batch(vlm, asked), pictures, vocabulary=needs.vocabulary)
+                inputs["reference"] = score(vlm, batch(vlm, members), pictures, vocabulary=needs.vocabulary)
             counters.forward_passes += 1
-        return method.loss(**{name: available[name] for name in method.inputs}, **options)
+        return method.loss(**{name: inputs[name] for name in method.inputs}, **options)
 
     return objective
 

@@ -1,45 +1,53 @@
-"""VL-Eraser: move what is known about the forgotten into an adapter, then take the adapter away.
+"""VL-Eraser: distil the knowledge about the forgotten people into an adapter, then subtract the adapter.
 
-1. *Vacuum space*: for every feed-forward linear W of the decoder, the directions that the retained people's inputs do not use.
-2. *Vacuum distillation*: a low-rank adapter B A that sees only those directions learns to say, on the forget examples, what W says.
-3. *Deletion*: W - s B A P, stored as an ordinary PEFT adapter (A P, -B).
+For every linear module W of the decoder's feed-forward blocks:
 
-Whatever precision W is stored in, the projections, the adapters and the distances are float32.
+1. *Vacuum space*: find the input directions that the pictures of the retained people do not use; P projects onto them.
+2. *Vacuum distillation*: train a low-rank adapter B A, which sees only P h of an input h, to give the direction of W h
+   on the forget examples.
+3. *Deletion*: store W - s B A P as an ordinary PEFT adapter (A P, -B), where s = alpha / rank.
+
+Projections, adapters and distances are float32 in whatever precision W is stored.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from peft import LoraConfig
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils import parametrize
 
 from unsee.core.files import atomic_write
 from unsee.models.likelihood import Scores
-from unsee.models.packing import Batch, Request, collate, pack
-from unsee.training.lora import put_adapter
-from unsee.unlearning.method import Context, Needs, method
+from unsee.models.packing import Batch
+from unsee.training.lora import lora_config, put_adapter
+from unsee.unlearning.method import Context, MethodState, Needs, method
+from unsee.unlearning.vacuum import Projection, retained_inputs, vacuum_space
 
 log = logging.getLogger(__name__)
 
-#: Share of |W h| from which on the adapter's output counts as a direction. The adapter starts at zero (it changes nothing, so nothing
-#: but what it learns is subtracted), where a cosine has no value, and next to it a gradient without bounds. Below this share the
-#: distance is linear in the output instead, see :func:`distance`.
+#: The share of |W h| below which :func:`distance` is linear in the adapter's output instead of a cosine. The adapter
+#: starts at zero, so that only what it learns is subtracted; but a zero vector has no cosine, and the cosine's gradient
+#: is unbounded next to it.
 FLOOR = 0.03
-#: Keeps |W h| from 0, as in torch's cosine.
+#: The smallest divisor of W h, as in torch's cosine.
 TINY = 1e-8
 
 
-@method("vl_eraser", Needs(prepare="retain"), requires="distil and weight > 0 or ce and weight < 1")
+@method(
+    "vl_eraser",
+    Needs(prepare="retain"),
+    requires="distil and weight > 0 or ce and weight < 1",
+    label="VL-Eraser",
+    colour="#CC79A7",
+    paper="https://cvpr.thecvf.com/virtual/2026/poster/39075",
+)
 def vl_eraser(
     forget: Scores,
     state: State,
@@ -51,15 +59,21 @@ def vl_eraser(
     tolerance: Annotated[float, ">= 0, < 1"] = 1e-6,
     vacuum_inputs: Literal["image", "text", "both"] = "image",
 ) -> Tensor:
-    """``weight * L_distil + (1 - weight) * L_CE`` on the forget examples (VL-Eraser, CVPR 2026).
+    """``weight * L_distil + (1 - weight) * L(D_f)`` on the forget examples (VL-Eraser, CVPR 2026; supplement, 8.4).
+
+    Reversed training mostly breaks the alignment of picture and words. VL-Eraser instead trains forward, on what is to
+    be forgotten, and subtracts the result; directions that retained pictures use are never touched.
 
     Args:
-        forget: of the model with the projected adapters added, W h + B A P h.
-        state: what :func:`prepare` made; knows the distillation loss of the last forward pass.
-        weight: the paper's lambda.
-        vacuum, distil, ce: False for the paper's ablations.
-        tolerance: singular values up to this share of the largest count as zero.
-        vacuum_inputs: the retained inputs to stay clear of: at picture tokens (the paper), at words (ours), or both.
+        forget: Scores of the forget examples under the model with the projected adapters added, W h + s B A P h.
+        state: The result of :func:`prepare`; it holds the distances of the last forward pass.
+        weight: The paper's lambda, 0.5 there.
+        vacuum: False gives the paper's ablation without the vacuum space.
+        distil: False gives its ablation without distillation.
+        ce: False gives its ablation without cross-entropy.
+        tolerance: Singular values up to this share of the largest count as zero, usually 1e-6.
+        vacuum_inputs: The retained inputs that span what is left alone: those at picture tokens (``image``, the paper),
+            those at words (``text``, ours), or both.
     """
     loss = forget.token_log_probs.new_zeros(())
     if distil:
@@ -69,70 +83,28 @@ def vl_eraser(
     return loss
 
 
-class Projection(nn.Module):
-    """P = U U' of the vacuum space of ``width`` inputs, kept as the thinner of U and its complement.
-
-    Args:
-        basis: orthonormal columns, (width, k), float32: of the space, or of what is taken out.
-        inside: whether ``basis`` spans the vacuum space itself.
-    """
-
-    basis: Tensor
-
-    def __init__(self, basis: Tensor, inside: bool) -> None:
-        super().__init__()
-        self.register_buffer("basis", basis, persistent=False)
-        self.inside = inside
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """P r for rows r, (..., width), in the rows' precision.
-
-        P is symmetric: of the rows of a matrix A these are the rows of A P.
-        """
-        basis = self.basis.to(rows.dtype)
-        part = (rows @ basis) @ basis.T
-        return part if self.inside else rows - part
-
-    @property
-    def removed(self) -> int:
-        """Directions that are not in the vacuum space."""
-        return self.basis.shape[0] - self.basis.shape[1] if self.inside else self.basis.shape[1]
-
-
-def vacuum_space(inputs: Tensor, tolerance: float) -> Projection:
-    """The directions in which no input has a part.
-
-    Args:
-        inputs: pooled inputs of the retained examples, (n, width).
-        tolerance: singular values up to this share of the largest count as zero.
-    """
-    n, width = inputs.shape
-    # In double precision: "zero" is a matter of rounding. All directions only where the unused ones may be the fewer.
-    left, values, _ = torch.linalg.svd(inputs.double().T, full_matrices=n > width // 2)
-    used = int((values > tolerance * values.max()).sum()) if len(values) else 0
-    inside = used > width // 2
-    basis = left[:, used:] if inside else left[:, :used]
-    return Projection(basis.float().contiguous(), inside)
-
-
 def distance(output: Tensor, teacher: Tensor, weights: Tensor, floor: float = FLOOR) -> Tensor:
-    """The weighted sum of ``1 - <t, o> / (|t| max(|o|, floor |t|))`` over rows, a scalar.
+    """Sum ``1 - <t, o> / (|t| max(|o|, floor |t|))`` over rows, weighted.
 
-    Where |o| is at least ``floor |t|`` this is one minus the cosine. Below, it falls with slope ``1 / floor`` along t, in units of |t|:
-    the distance is continuous, its gradient at o = 0 is ``- t / (floor |t|^2)``, and neither changes with the scale of W.
+    Where |o| is at least ``floor |t|`` this is one minus the cosine. Below, it is linear in o with slope ``1 / floor``
+    along t, in units of |t|. The distance is continuous, its gradient at o = 0 is ``- t / (floor |t|^2)``, and neither
+    depends on the scale of W.
 
     Args:
-        output: o, (..., width), float32.
-        teacher: t, of the same shape; has no gradient.
-        weights: of each row, (...).
-        floor: see above.
+        output: o, the adapter's output, (..., width), float32.
+        teacher: t, the module's output, of the same shape; it gets no gradient.
+        weights: One weight per row, (...).
+        floor: See above.
+
+    Returns:
+        A scalar.
     """
     result: Tensor = _Distance.apply(output, teacher, weights, floor)  # type: ignore[no-untyped-call]
     return result
 
 
 class _Distance(torch.autograd.Function):
-    """Keeps one tensor for the backward pass, the gradient; autograd would keep the outputs, the teacher's and their multiples."""
+    """Keeps the gradient alone for the backward pass, where autograd would keep four tensors of the outputs' size."""
 
     @staticmethod
     def forward(ctx: Any, output: Tensor, teacher: Tensor, weights: Tensor, floor: float) -> Tensor:
@@ -142,7 +114,7 @@ class _Distance(torch.autograd.Function):
         divisor = torch.maximum(length, least)
         cosine = (output * direction).sum(-1, keepdim=True) / divisor
         if ctx.needs_input_grad[0]:
-            # Along o only where the length divides; d cos / d o = (t / |t| - cos o / |o|) / |o| there.
+            # d cos / d o = (t / |t| - cos o / |o|) / |o|; below the floor the divisor is constant and the second term is 0.
             gradient = direction.addcmul_(output, torch.where(length > least, -cosine / divisor, 0.0)).div_(divisor)
             ctx.save_for_backward(gradient.mul_(-weights[..., None]))
         total: Tensor = (1 - cosine[..., 0]).mul_(weights).sum()
@@ -156,11 +128,11 @@ class _Distance(torch.autograd.Function):
 
 
 @dataclass
-class State:
+class State(MethodState):
     """Hooks on the adapted modules, and the distances that they measured in the last forward pass.
 
-    The hooks keep one number a module. Under gradient checkpointing a block runs twice: in the forward pass, whose distances count,
-    and again in the backward pass, where it only makes anew what autograd did not keep.
+    Under gradient checkpointing a block runs twice: the forward pass gives the distances; in the backward pass the block
+    only recomputes the tensors that autograd did not keep.
     """
 
     projections: dict[str, Projection] = field(default_factory=dict)
@@ -169,19 +141,16 @@ class State:
     _distances: dict[str, Tensor] = field(default_factory=dict)
 
     def begin(self, batch: Batch, n_in_step: int) -> None:
-        """A forward pass of this batch is next.
-
-        Every example weighs the same, and in it every token, whatever it shares a sequence or a batch with.
-        """
+        """Set the weights of the batch's tokens: all examples weigh the same, and so do all tokens of an example."""
         self._weights = batch.in_mean / n_in_step
         self._distances.clear()
 
     def distillation(self) -> Tensor:
-        """:func:`distance` of B A P h to W h: mean over modules, and over examples of the mean over their tokens, a scalar."""
+        """:func:`distance` of s B A P h to W h, a scalar: the mean over modules, examples, and an example's tokens."""
         return torch.stack(list(self._distances.values())).mean()
 
     def attach(self, name: str, layer: nn.Module) -> None:
-        """Compare what an adapter adds with what the frozen module says."""
+        """Hook a module, so that each forward pass compares its adapter's output with its own."""
         scaling: float = layer.scaling["default"]  # type: ignore[index, assignment]
         teacher: list[Tensor] = []
 
@@ -191,8 +160,8 @@ class State:
 
         def compare(module: nn.Module, arguments: Any, output: Tensor) -> None:
             if torch.is_grad_enabled() and self._weights is not None:
-                found = distance(output * scaling if scaling != 1 else output, teacher.pop(), self._weights)
-                self._distances.setdefault(name, found)
+                scaled = output * scaling if scaling != 1 else output
+                self._distances.setdefault(name, distance(scaled, teacher.pop(), self._weights))
 
         self.hooks.append(layer.base_layer.register_forward_hook(remember))  # type: ignore[union-attr]
         self.hooks.append(layer.lora_B["default"].register_forward_hook(compare))  # type: ignore[index, union-attr]
@@ -206,11 +175,11 @@ def prepare(
     tolerance: float,
     vacuum_inputs: Literal["image", "text", "both"],
 ) -> State:
-    """Find the vacuum spaces, and put projected adapters on the feed-forward linears; they change nothing yet.
+    """Find the vacuum spaces, and put projected adapters on the feed-forward linears; the outputs stay the same.
 
-    ``B A P h = B (A P) h``: it is A that is projected, at every use, and not the many inputs.
+    ``B A P h = B (A P) h``: the small A is projected, not the many inputs.
     """
-    vlm, lora = context.vlm, context.settings.lora
+    vlm = context.vlm
     state = State()
     if vacuum:
         for name, inputs in retained_inputs(context, vacuum_inputs).items():
@@ -223,14 +192,9 @@ def prepare(
             pq.write_table(pa.Table.from_pylist(rows), part)
         log.info("vacuum space: directions removed by module: %s", {r["module"]: r["directions_removed"] for r in rows})
     torch.manual_seed(context.seed)
-    config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=vlm.family.feed_forward_pattern(),
-        bias="none",
+    vlm.model = put_adapter(
+        vlm.base, lora_config(context.settings.lora, vlm.family.feed_forward_pattern()), hooked=True
     )
-    vlm.model = put_adapter(vlm.base, config, hooked=True)
     for name, layer in _adapted(context):
         if name in state.projections:
             parametrize.register_parametrization(layer.lora_A["default"], "weight", state.projections[name])
@@ -241,7 +205,7 @@ def prepare(
 
 @torch.no_grad()
 def finish(context: Context, state: State) -> None:
-    """Turn the distilled adapters into their own subtraction: A' = A P, computed in double precision, and B' = -B."""
+    """Turn each distilled adapter into its subtraction: A becomes A P, computed in float64, and B becomes -B."""
     for hook in state.hooks:
         hook.remove()
     for name, layer in _adapted(context):
@@ -255,62 +219,3 @@ def finish(context: Context, state: State) -> None:
 
 def _adapted(context: Context) -> list[tuple[str, Any]]:
     return [(name, module) for name, module in context.vlm.base.named_modules() if hasattr(module, "lora_A")]
-
-
-@torch.no_grad()
-def retained_inputs(context: Context, which: Literal["image", "text", "both"]) -> dict[str, Tensor]:
-    """Each feed-forward linear's input on the retain examples, pooled, by module, (n, width), float32, on the CPU.
-
-    A picture gives one row, the mean over its tokens: questions about it see the same ones. A question and its answer give one
-    row, the mean over their words. A picture is passed once, with all its questions where words are wanted, else without any: tokens see
-    none that come later. Only the rows are kept.
-    """
-    vlm = context.vlm
-    pattern = re.compile(vlm.family.feed_forward_pattern())
-    pooled: dict[str, list[Tensor]] = {}
-    weights = torch.empty(0)
-
-    def watch(name: str) -> Any:
-        def hook(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            pooled.setdefault(name, []).append((weights @ arguments[0][0].float()).cpu())
-
-        return hook
-
-    hooks = [m.register_forward_pre_hook(watch(n)) for n, m in vlm.base.named_modules() if pattern.fullmatch(n)]
-    try:
-        for requests in _by_picture(context, which):
-            one = pack(requests, vlm.image_token)
-            examples = collate([one], pad_token=vlm.pad_token).to(vlm.device)
-            rows = [one.is_image] if which != "text" and requests[0].images else []
-            if which != "image":
-                for path in one.paths:
-                    row = torch.zeros(len(one), dtype=torch.bool)
-                    row[path] = True
-                    rows.append(row.numpy() & ~one.is_image)
-            chosen = torch.stack([torch.from_numpy(row) for row in rows]).float()
-            weights = (chosen / chosen.sum(1, keepdim=True)).to(vlm.device)
-            vlm.hidden_states(examples, context.pictures)
-            context.counters.forward_passes += 1
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return {name: torch.cat(rows) for name, rows in pooled.items()}
-
-
-def _by_picture(context: Context, which: str) -> list[Sequence[Request]]:
-    """The retain examples by the pictures they show, in order; for pictures alone, one example each, cut off behind the picture."""
-    by_picture: dict[Any, list[Request]] = {}
-    for unit in context.groups["retain"]:
-        for i, request in enumerate(unit.requests):
-            by_picture.setdefault(request.image_ids or (unit.key, i), []).append(request)
-    if which != "image":
-        return list(by_picture.values())
-    token = context.vlm.image_token
-    return [[_until_picture(requests[0], token)] for requests in by_picture.values() if requests[0].images]
-
-
-def _until_picture(request: Request, image_token: int) -> Request:
-    """A request up to its last picture's last token."""
-    end = len(request.prompt) - request.prompt[::-1].index(image_token)
-    positions = None if request.positions is None else request.positions[:, :end]
-    return replace(request, prompt=request.prompt[:end], answer=(), positions=positions)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from unsee.evaluation.protocols import ChatModel, Question, published
+from unsee.evaluation.protocol import ChatModel, Question
+from unsee.evaluation.protocols import published
 
 _EXAMPLE_PEOPLE = {"classification": 1, "cloze": 2}
 
 
 class MllmuOfficial(published.Published):
-    """See :class:`unsee.evaluation.protocols.Protocol`."""
+    """See :class:`unsee.evaluation.protocol.Protocol`."""
 
     name = "mllmu-official"
     version = 1

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from unsee.evaluation.protocols import ChatModel, Question, published
+from unsee.evaluation.protocol import ChatModel, Question
+from unsee.evaluation.protocols import published
 
 
 class MMUnlearner(published.Published):
-    """See :class:`unsee.evaluation.protocols.Protocol`.
+    """See :class:`unsee.evaluation.protocol.Protocol`.
 
     Args:
         seed: of the draws.

@@ -16,13 +16,12 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any
 
 import pandas as pd
 
 from unsee.benchmarks.splits import assign_sets
-from unsee.evaluation import generation
-from unsee.evaluation.protocols import Question
+from unsee.evaluation.metrics import names as metric_names
+from unsee.evaluation.protocol import Question
 
 LETTERS = "ABCD"
 ONE_LETTER = "Just give ONE letter representing the answer directly."
@@ -73,7 +72,7 @@ def manual_prompt(row: Question) -> str:
 
 
 class Published(ABC):
-    """All of :class:`unsee.evaluation.protocols.Protocol` that both do alike.
+    """All of :class:`unsee.evaluation.protocol.Protocol` that both do alike.
 
     Args:
         seed: of the draws.
@@ -81,13 +80,10 @@ class Published(ABC):
 
     metrics: Mapping[str, tuple[str, ...]] = {
         "classification": ("accuracy",),
-        "generation": generation.METRICS,
-        "cloze": ("accuracy",),
+        "generation": metric_names("generation"),
+        "cloze": metric_names("cloze"),
     }
-    # A pack a task: examples fill a model's context, and three tasks' would fill its memory.
-    pack_by: tuple[str, ...] = ("origin", "person_id", "task")
     max_new_tokens = 50
-    partial_tasks: tuple[str, ...] = ("classification", "cloze")
 
     def __init__(self, *, seed: int = 0) -> None:
         self._seed = seed
@@ -147,13 +143,6 @@ class Published(ABC):
         if row["task"] != "classification":
             return None
         return LETTERS[: len(row["options"])].find(output[:1].upper() or " ")
-
-    def score(self, answer: Mapping[str, Any]) -> Sequence[float]:
-        if answer["task"] == "classification":
-            return [float(answer["correct"])]
-        if answer["task"] == "cloze":
-            return [float(answer["reference"].lower() in answer["output"].lower())]
-        return list(generation.overlap(answer["output"], answer["reference"], every_script=False).values())
 
     def _people(self, splits: pd.DataFrame, percent: int, group: str | None, task: str) -> list[str]:
         """Whose questions are the examples of a set and task."""

@@ -1,28 +1,24 @@
-"""LLaVA-1.5: a CLIP tower, a two-layer projector, a Llama decoder; a fixed number of tokens a picture."""
+"""LLaVA-1.5: a CLIP tower, a projector of two layers and a Llama decoder; every picture takes the same number of tokens.
+
+Liu et al. 2023, https://arxiv.org/abs/2310.03744
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoProcessor, LlavaForConditionalGeneration, PreTrainedModel
 
 from unsee.core.images import Size
-from unsee.models.families.base import Scope, load_processor, load_weights
-
-_ATTENTION = "q_proj|k_proj|v_proj|o_proj"
-_FEED_FORWARD = "gate_proj|up_proj|down_proj"
-_TOWER = "q_proj|k_proj|v_proj|out_proj|fc1|fc2"
-_PROJECTOR = r"model\.multi_modal_projector\.linear_[12]"
+from unsee.models.families.base import Family
+from unsee.models.families.loading import load_processor, load_weights
 
 
-class Llava:
-    """See :class:`unsee.models.families.base.Family`."""
-
+class Llava(Family):
     name = "llava"
     seam = " "
     written_turns = True
@@ -33,9 +29,6 @@ class Llava:
     def load_processor(self, path: str) -> Any:
         return load_processor(AutoProcessor, path)
 
-    def image_token(self, model: PreTrainedModel) -> int:
-        return int(model.config.image_token_id)
-
     def preprocess(self, processor: Any, images: Sequence[Image.Image]) -> dict[str, Tensor]:
         return {"pixel_values": processor.image_processor(list(images), return_tensors="pt")["pixel_values"]}
 
@@ -45,38 +38,23 @@ class Llava:
         return int(tokens if model.config.vision_feature_select_strategy == "default" else tokens + 1)
 
     def image_features(self, model: PreTrainedModel, pixels: dict[str, Tensor]) -> list[Tensor]:
-        return list(
-            model.get_image_features(  # type: ignore[operator]
-                pixels["pixel_values"],
-                vision_feature_layer=model.config.vision_feature_layer,
-                vision_feature_select_strategy=model.config.vision_feature_select_strategy,
-            ).pooler_output
+        output = model.get_image_features(  # type: ignore[operator]
+            **pixels,
+            vision_feature_layer=model.config.vision_feature_layer,
+            vision_feature_select_strategy=model.config.vision_feature_select_strategy,
         )
+        return list(output.pooler_output)
 
-    def positions(
-        self, model: PreTrainedModel, processor: Any, tokens: Sequence[int], images: Sequence[Size]
-    ) -> np.ndarray | None:
-        return None
-
-    def language_model(self, model: PreTrainedModel) -> nn.Module:
-        return cast(nn.Module, model.model.language_model)
-
-    def linear_pattern(self, scope: Scope) -> str:
-        language = rf"model\.language_model\..*\.({_ATTENTION}|{_FEED_FORWARD})"
-        vision = rf"model\.vision_tower\..*\.({_TOWER})|{_PROJECTOR}"
-        return {
-            "language": language,
-            "vision": vision,
-            "both": f"{language}|{vision}",
-            "language_and_tower_attention": rf"{language}|model\.vision_tower\..*\.(q_proj|k_proj|v_proj)",
-        }[scope]
-
-    def feed_forward_pattern(self) -> str:
-        return rf"model\.language_model\..*\.mlp\.({_FEED_FORWARD})"
+    def vision_patterns(self) -> tuple[str, str]:
+        tower, projector = r"model\.vision_tower\..*\.", r"model\.multi_modal_projector\.linear_[12]"
+        return (
+            rf"{tower}(q_proj|k_proj|v_proj|out_proj|fc1|fc2)|{projector}",
+            rf"{tower}(q_proj|k_proj|v_proj)",
+        )
 
 
 class LlavaChatML(Llava):
-    """The same around a decoder that was taught ChatML's turns, such as SmolLM2: they end in a new line."""
+    """A LLaVA whose decoder was trained on ChatML's turns, such as SmolLM2: a prompt ends in a new line."""
 
     name = "llava_chatml"
     seam = ""

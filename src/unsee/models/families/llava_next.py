@@ -1,7 +1,9 @@
-"""LLaVA-NeXT (1.6): LLaVA with pictures in their own shape, cut into tiles besides the whole; a decoder of several kinds.
+"""LLaVA-NeXT (1.6): a LLaVA that also cuts a picture into tiles of the tower's size; several kinds of decoder.
 
-A picture takes the tokens of the whole at the tower's size, then those of its tiles, row by row without what was padded, with one
-that is learned at the end of each row. All are neighbours in the prompt, with positions 0, 1, 2, ...
+Liu et al. 2024, https://llava-vl.github.io/blog/2024-01-30-llava-next/
+
+A picture takes the tokens of the whole picture at the tower's size, then those of its tiles, row by row, without padding. A learned
+token ends each row. All of them are adjacent in the prompt and have the positions 0, 1, 2, ...
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from torch import Tensor
 from transformers import LlavaNextForConditionalGeneration, PreTrainedModel
 
 from unsee.core.images import Size
-from unsee.models.families.base import load_weights
 from unsee.models.families.llava import Llava
+from unsee.models.families.loading import load_weights
 
 
 class LlavaNext(Llava):
-    """See :class:`unsee.models.families.base.Family`; modules have LLaVA's names."""
+    """Modules have the same names as in a LLaVA."""
 
     name = "llava_next"
 
@@ -28,17 +30,9 @@ class LlavaNext(Llava):
         return load_weights(LlavaNextForConditionalGeneration, path, dtype)
 
     def preprocess(self, processor: Any, images: Sequence[Image.Image]) -> dict[str, Tensor]:
-        found = processor.image_processor(list(images), return_tensors="pt")
-        return {name: found[name] for name in ("pixel_values", "image_sizes")}
+        inputs = processor.image_processor(list(images), return_tensors="pt")
+        return {name: inputs[name] for name in ("pixel_values", "image_sizes")}
 
     def image_tokens(self, model: PreTrainedModel, processor: Any, image: Size) -> int:
-        found = processor._get_num_multimodal_tokens(image_sizes=[(image.height, image.width)])
-        return int(found["num_image_tokens"][0])
-
-    def image_features(self, model: PreTrainedModel, pixels: dict[str, Tensor]) -> list[Tensor]:
-        found = model.get_image_features(  # type: ignore[operator]
-            **pixels,
-            vision_feature_layer=model.config.vision_feature_layer,
-            vision_feature_select_strategy=model.config.vision_feature_select_strategy,
-        )
-        return list(found.pooler_output)
+        counts = processor._get_num_multimodal_tokens(image_sizes=[(image.height, image.width)])
+        return int(counts["num_image_tokens"][0])

@@ -74,7 +74,7 @@ def as_they_stand(part: pd.DataFrame) -> str:
     clear = [label_of(row["method"]) for row in rows[1:] if row["p_against_best"] < LEVEL]
     unclear = [label_of(row["method"]) for row in rows[1:] if not row["p_against_best"] < LEVEL]
     if unclear:
-        text += f" It cannot be told from {in_words(unclear)} with so few people."
+        text += f" It is not clearly better than {in_words(unclear)}: there are too few people."
     if clear:
         text += f" It is clearly better than {in_words(clear)} (p < {LEVEL:g}, Holm-corrected)."
     if best["over_unlearned"]:

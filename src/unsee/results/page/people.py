@@ -80,10 +80,7 @@ def one_person(
     if questions.empty:
         return None
     person_id = questions["person_id"].min()
-    questions = questions[questions["person_id"] == person_id].drop_duplicates(["modality", "task"])
-    questions = questions.sort_values(
-        ["modality", "task"], key=lambda column: column.map((*MODALITIES, *TASKS).index), kind="stable"
-    )
+    questions = _one_of_each_kind(questions[questions["person_id"] == person_id])
     best = str(ranking["method"].iloc[0])
     outputs, values = {}, {}
     for (at, method, of_seed), table in predictions.items():
@@ -120,6 +117,13 @@ def _about_forgotten(tables: Mapping[str, pd.DataFrame], percent: int) -> pd.Dat
     splits, questions = tables["splits"], tables["questions"]
     person_ids = splits.loc[(splits["forget_percent"] == percent) & (splits["role"] == "forget"), "person_id"]
     return questions[(questions["origin"] == "profile") & questions["person_id"].isin(person_ids)]
+
+
+def _one_of_each_kind(questions: pd.DataFrame) -> pd.DataFrame:
+    """The first question of each modality and task, in the order of the schema."""
+    order = {name: i for i, name in enumerate((*MODALITIES, *TASKS))}
+    first = questions.drop_duplicates(["modality", "task"])
+    return first.sort_values(["modality", "task"], key=lambda column: column.map(order), kind="stable")
 
 
 def _pictures(tables: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:

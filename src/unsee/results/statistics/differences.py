@@ -62,7 +62,7 @@ def differences(items: pd.DataFrame, baselines: Sequence[str] = BASELINES) -> pd
 
 def rises_with_forgetting(table: pd.DataFrame) -> pd.Series:
     """Which rows have a metric that is higher in a model that knows less."""
-    names = [f"{metric.task}/{metric.name}" for metric in METRICS if metric.direction == "lower"]
+    names = [f"{metric.task}/{metric.name}" for metric in METRICS if not metric.higher_is_better]
     return (table["task"].astype(str) + "/" + table["metric"].astype(str)).isin(names)
 
 

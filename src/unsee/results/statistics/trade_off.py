@@ -8,11 +8,11 @@ https://arxiv.org/abs/2109.01903).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from unsee.evaluation.protocols import Protocol
 from unsee.evaluation.scoring import score_predictions
 from unsee.results.columns import BASELINES, REFERENCES, RunKey, in_order
 from unsee.results.statistics import jackknife
@@ -88,20 +88,22 @@ def trade_off(
     return pd.DataFrame(curves, columns=CURVE_COLUMNS), pd.DataFrame(ranking, columns=RANKING_COLUMNS)
 
 
-def score_rescaled(rescaled: pd.DataFrame, questions: pd.DataFrame, protocol: Protocol | None = None) -> pd.DataFrame:
+def score_rescaled(
+    rescaled: pd.DataFrame, questions: pd.DataFrame, settings: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
     """Score one run's answers at several scales.
 
     Args:
         rescaled: the run's rescaled.parquet.
         questions: the questions table.
-        protocol: as for :func:`unsee.evaluation.scoring.score_predictions`.
+        settings: as for :func:`unsee.evaluation.scoring.score_predictions`.
 
     Returns:
         ``scale``, ``question_id``, ``metric`` and ``value``.
     """
-    asked = questions[questions["question_id"].isin(rescaled["question_id"])]
+    rows = questions[questions["question_id"].isin(rescaled["question_id"])]
     return pd.concat(
-        [score_predictions(part, asked, protocol).assign(scale=scale) for scale, part in rescaled.groupby("scale")],
+        [score_predictions(part, rows, settings).assign(scale=scale) for scale, part in rescaled.groupby("scale")],
         ignore_index=True,
     )
 
@@ -145,20 +147,20 @@ def _with_scaled(
     Where a ratio was evaluated at several scales, only the questions asked there are left.
     """
     places = {name: (name, 1.0) for name in items["method"].unique() if name not in REFERENCES}
-    asked = {percent: table["question_id"].unique() for (percent, _, _), table in scaled.items()}
+    question_ids = {percent: table["question_id"].unique() for (percent, _, _), table in scaled.items()}
     parts = []
     for key, part in items.astype({"method": str}).groupby(["forget_percent", "method", "seed"], sort=False):
         percent, method, seed = int(str(key[0])), str(key[1]), int(str(key[2]))
-        if percent in asked:
-            part = part[part["question_id"].isin(asked[percent])]
+        if percent in question_ids:
+            part = part[part["question_id"].isin(question_ids[percent])]
         parts.append(part)
         if (percent, method, seed) not in scaled:
             continue
         for scale, values in scaled[percent, method, seed].groupby("scale"):
             name = f"{method} at {scale}"
             places[name] = (method, float(str(scale)))
-            questions = part.drop(columns="value").astype({"question_id": str, "metric": str})
-            at_scale = questions.merge(values[["question_id", "metric", "value"]], on=["question_id", "metric"])
+            without_values = part.drop(columns="value").astype({"question_id": str, "metric": str})
+            at_scale = without_values.merge(values[["question_id", "metric", "value"]], on=["question_id", "metric"])
             parts.append(at_scale.assign(method=name))
     return pd.concat(parts, ignore_index=True), places
 

@@ -122,7 +122,7 @@ def escape(text: str) -> str:
 
 def _sign(group: str, metric: Metric) -> float:
     """1 where a higher value is better, -1 where a lower one is."""
-    knows = 1.0 if metric.direction == "higher" else -1.0
+    knows = 1.0 if metric.higher_is_better else -1.0
     return -knows if group in FORGOTTEN else knows
 
 
@@ -139,7 +139,7 @@ def _set_heading(group: str, metrics: Sequence[Metric]) -> str:
 
 def _metric_heading(group: str, metric: Metric) -> str:
     """The heading, with an arrow of its own where the set's arrow points the wrong way for this metric."""
-    if metric.direction == "higher":
+    if metric.higher_is_better:
         return metric.heading
     return metric.heading + (r" $\uparrow$" if group in FORGOTTEN else r" $\downarrow$")
 

@@ -11,7 +11,8 @@ import pandas as pd
 
 from unsee.benchmarks.schema import SETS
 from unsee.benchmarks.splits import assign_sets
-from unsee.evaluation.protocols import Protocol, load_protocol
+from unsee.evaluation.protocol import Protocol
+from unsee.evaluation.protocols.load import load_protocol
 from unsee.results.columns import RUN, SCORE, metric_of
 from unsee.results.statistics.intervals import INTERVALS, clustered_interval
 
@@ -92,8 +93,8 @@ def summarise(items: pd.DataFrame, interval: str = "cluster_t") -> pd.DataFrame:
     compute = INTERVALS[interval]
     rows = []
     for keys, part in _cells(items, RUN):
-        found = compute(_values(part, keys), part["person"].to_numpy())
-        rows.append((*keys, found.mean, found.low, found.high, len(part), found.n_clusters))
+        result = compute(_values(part, keys), part["person"].to_numpy())
+        rows.append((*keys, result.mean, result.low, result.high, len(part), result.n_clusters))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -108,9 +109,9 @@ def over_seeds(items: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for keys, part in _cells(items, RUN[:-1]):
-        found = clustered_interval(_values(part, keys), part["person"].to_numpy(), seeds=part["seed"].to_numpy())
-        counts = (part["seed"].nunique(), part["question_id"].nunique(), found.n_clusters)
-        rows.append((*keys, found.mean, found.low, found.high, *counts))
+        result = clustered_interval(_values(part, keys), part["person"].to_numpy(), seeds=part["seed"].to_numpy())
+        counts = (part["seed"].nunique(), part["question_id"].nunique(), result.n_clusters)
+        rows.append((*keys, result.mean, result.low, result.high, *counts))
     return pd.DataFrame(rows, columns=OVER_SEEDS_COLUMNS)
 
 
@@ -132,11 +133,11 @@ def _expected(questions: pd.DataFrame, splits: pd.DataFrame, percent: int, proto
     """Every question and metric by which a run of this ratio is scored."""
     keys = questions[["question_id", "person_id", "origin", "modality", "task"]]
     excluded = keys["question_id"].isin(protocol.excluded(keys, splits, percent))
-    asked = keys[~excluded].assign(set=assign_sets(keys[~excluded], splits, percent)).dropna(subset="set")
+    included = keys[~excluded].assign(set=assign_sets(keys[~excluded], splits, percent)).dropna(subset="set")
     metrics = pd.DataFrame(
         [(task, metric) for task, names in protocol.metrics.items() for metric in names], columns=["task", "metric"]
     )
-    return asked.merge(metrics, on="task")
+    return included.merge(metrics, on="task")
 
 
 def _join(run: Run, percent: int, expected: pd.DataFrame, item_scores: pd.DataFrame) -> pd.DataFrame:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 from unsee.core.text import visible
 
-RULES = ("exact", "contains")
+RULES = ("exact", "contains", "substring")
 _ARTICLES = ("a", "an", "the")
 #: In a text whose letters are ``a``, digits ``0``, currency signs ``$`` and other characters spaces: the signs that tell two answers apart.
 _SIGNS = re.compile(
@@ -19,6 +21,19 @@ _SIGNS = re.compile(
     """,
     re.VERBOSE,
 )
+
+
+def score(answer: Mapping[str, Any], *, rule: str) -> dict[str, float]:
+    """The metrics of one answer.
+
+    Args:
+        answer: ``output``, ``reference``.
+        rule: see :func:`matches`.
+
+    Raises:
+        ValueError: as for :func:`matches`.
+    """
+    return {"accuracy": float(matches(answer["output"], answer["reference"], rule))}
 
 
 def normalise(text: str) -> str:
@@ -61,15 +76,17 @@ def matches(output: str, reference: str, rule: str = "exact") -> bool:
         output: what the model wrote.
         reference: what the blank stands for. Of signs alone ("€", "?!") it is compared as it stands, but for white space
             and :func:`unsee.core.text.visible`.
-        rule: ``exact``, or ``contains``: the reference's words in a row anywhere in the answer. (MLLMU-Bench's
-            own rule is a substring of characters, which takes "party" for "art", and anything for an empty
-            reference.)
+        rule: ``exact``, ``contains`` (the reference's words in a row anywhere in the answer), or ``substring``: the reference's
+            characters anywhere in the answer, in lower case. That is the rule of the published evaluations, which takes "party" for
+            "art", and anything for an empty reference.
 
     Raises:
-        ValueError: the reference has nothing that can be seen, or another rule.
+        ValueError: the reference has nothing that can be seen (but by ``substring``), or there is no such rule.
     """
     if rule not in RULES:
-        raise ValueError(f"evaluation.cloze_rule is {rule!r}; expected one of {', '.join(RULES)}")
+        raise ValueError(f"evaluation.cloze_rule is {rule!r}; expected one of exact, contains")
+    if rule == "substring":
+        return reference.lower() in output.lower()
     answer, expected = normalise(output), normalise(reference)
     if expected:
         return answer == expected if rule == "exact" else f" {expected} " in f" {answer} "

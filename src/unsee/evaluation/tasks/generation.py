@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any
 
 from unsee.core.text import visible
+from unsee.evaluation.likelihoods import probability_and_truth_ratio
+from unsee.evaluation.metrics import names
 
-METRICS = ("rouge_l", "rouge_1", "rouge_2", "bleu")
+METRICS = names("generation")
 
 #: Scripts that put no space between words: Thai, Lao, Burmese, Khmer, kana and Chinese characters.
 _UNSPACED = (
@@ -17,6 +20,21 @@ _UNSPACED = (
     "\U00020000-\U0003ffff"
 )
 _WORD = re.compile(f"[{_UNSPACED}]|[^ {_UNSPACED}]+")
+
+
+def score(answer: Mapping[str, Any], **arguments: bool) -> dict[str, float]:
+    """The metrics of one answer to an open question, or of the likelihood of its right answer among wrong ones.
+
+    Args:
+        answer: ``task``, and ``output, reference`` or ``option_log_likelihoods, option_tokens, answer_index``.
+        arguments: see :func:`overlap`.
+
+    Raises:
+        ValueError: likelihoods that cannot be scored.
+    """
+    if answer["task"] == "likelihood":
+        return probability_and_truth_ratio(answer)
+    return overlap(answer["output"], answer["reference"], **arguments)
 
 
 def overlap(output: str, reference: str, *, stemmer: bool = True, every_script: bool = True) -> dict[str, float]:

@@ -1,0 +1,112 @@
+"""Names for the answers that are kept between jobs, in ``results/cache``: digests of everything that decides them. No torch.
+
+The protocol is not among it, only what it asks: prompts, candidates, pictures. The edit of a prompt leaves the answers to all other tasks
+valid, and the edit of a scoring rule all answers. A kept file that is damaged is asked again; any may be deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from unsee.core import sources
+from unsee.core.files import sha256
+from unsee.evaluation.protocol import ChatModel, Protocol, Question, prompt_images
+from unsee.evaluation.settings import task_of
+from unsee.models.checkpoints import checkpoint_files, folder_of
+
+_LIBRARY = Path(__file__).resolve().parents[1]
+_ENGINE = _LIBRARY / "evaluation" / "engine.py"
+_PACKAGES = ("torch", "transformers", "tokenizers", "peft", "pillow")
+# Bytes; the digest of a larger file is kept beside the answers, so that 14 GB are not read again by each job.
+_LARGE = 100_000_000
+
+
+class _Recorder:
+    """A model that returns what a protocol says to it, before the chat template, which is one of the base model's files."""
+
+    def __init__(self, written_turns: bool) -> None:
+        self.written_turns = written_turns
+
+    def prompt(self, question: str, *, with_image: bool) -> str:
+        return f"turn {with_image} {question}"
+
+    def raw(self, text: str) -> str:
+        return f"raw {text}"
+
+
+class AnswerKeys:
+    """Names the answers of one model, by task.
+
+    Args:
+        model: the configuration's ``model`` section.
+        adapters: PEFT adapter folders on the base model, in order.
+        environment: what else may change a last digit: device and threads.
+        folder: where digests of large files are kept; None for nowhere.
+    """
+
+    def __init__(
+        self, model: Mapping[str, Any], adapters: Sequence[Path], environment: Sequence[str], folder: Path | None
+    ) -> None:
+        files = checkpoint_files(folder_of(model))
+        adapter_files = [
+            folder / name for folder in adapters for name in ("adapter_config.json", "adapter_model.safetensors")
+        ]
+        self._parts = [
+            *_code(),
+            *(f"{package} {version(package)}" for package in _PACKAGES),
+            *environment,
+            f"{model['family']} {model['dtype']}",
+            *(f"{file.name} {_file_digest(file, folder)}" for file in files),
+            *(_file_digest(file, folder) for file in adapter_files),
+        ]
+
+    def of(self, questions: Sequence[Question], protocol: Protocol, images: Mapping[str, bytes]) -> str:
+        """The name of the answers to some questions.
+
+        Args:
+            questions: all questions of one task, as the protocol asks them.
+            protocol: the protocol.
+            images: the encoded pictures, by id.
+        """
+        whole = hashlib.sha256(json.dumps([*self._parts, protocol.max_new_tokens]).encode())
+        models = [_Recorder(True), _Recorder(False)]
+        for question in sorted(questions, key=lambda question: str(question["question_id"])):
+            pictures = [hashlib.sha256(images[image_id]).hexdigest() for image_id in prompt_images(question)]
+            said = [_said(protocol, question, model) for model in models]
+            key = [question["question_id"], question["origin"], question["person_id"], task_of(question["task"])]
+            whole.update(json.dumps([key, said, protocol.candidates(question), pictures]).encode())
+        return whole.hexdigest()
+
+
+def _said(protocol: Protocol, question: Question, model: ChatModel) -> str | None:
+    try:
+        return protocol.prompt(question, model)
+    except ValueError:  # there are no prompts for this kind of model
+        return None
+
+
+@cache
+def _code() -> tuple[str, ...]:
+    """The digests of the code that computes answers."""
+    return tuple(sources.digests(_ENGINE, _LIBRARY))
+
+
+def _file_digest(file: Path, folder: Path | None) -> str:
+    """SHA-256 of a file; of a large one it is kept under path, size, time and inode, in the name of an empty file."""
+    state = file.stat()
+    if folder is None or state.st_size < _LARGE:
+        return sha256(file)
+    key = json.dumps([str(file.resolve()), state.st_size, state.st_mtime_ns, state.st_ino])
+    name = hashlib.sha256(key.encode()).hexdigest()
+    for kept in (folder / name[:2]).glob(f"{name}-*.sha256"):
+        return kept.stem.removeprefix(f"{name}-")
+    content = sha256(file)
+    (folder / name[:2]).mkdir(parents=True, exist_ok=True)
+    (folder / name[:2] / f"{name}-{content}.sha256").touch()
+    return content

@@ -1,0 +1,41 @@
+"""The metrics of an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that an answer is scored by.
+
+    Attributes:
+        name: as in the column ``metric``.
+        task: as in the column ``task``: the kind of question that it is for.
+        unit: of its mean over questions; ``%`` where single values are 0 or 1, empty for a number from 0 to 1.
+        higher_is_better: for a model that knows what is asked; on what is to be forgotten the opposite is wanted.
+    """
+
+    name: str
+    task: str
+    unit: str
+    higher_is_better: bool
+
+
+METRICS = (
+    Metric("accuracy", "classification", "%", True),
+    Metric("probability", "classification", "", True),
+    Metric("truth_ratio", "classification", "", False),
+    Metric("rouge_l", "generation", "", True),
+    Metric("rouge_1", "generation", "", True),
+    Metric("rouge_2", "generation", "", True),
+    Metric("bleu", "generation", "", True),
+    Metric("accuracy", "cloze", "%", True),
+    Metric("probability", "likelihood", "", True),
+    Metric("truth_ratio", "likelihood", "", False),
+)
+
+
+def names(task: str) -> tuple[str, ...]:
+    """The names of a task's metrics, in order."""
+    return tuple(metric.name for metric in METRICS if metric.task == task)

@@ -1,0 +1,236 @@
+"""The job that answers the questions of one model run: a file a task.
+
+Answers that an earlier job has left in the cache are not asked again. Where all are there, no model is loaded and torch is not imported.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from unsee.benchmarks.tables import read_images
+from unsee.core.files import atomic_write
+from unsee.core.resume import CheckpointDir
+from unsee.evaluation import shards
+from unsee.evaluation.answer_cache import AnswerKeys
+from unsee.evaluation.choice import choose
+from unsee.evaluation.protocol import Protocol, Question, prompt_images
+from unsee.evaluation.protocols.load import load_protocol
+from unsee.evaluation.queries import Query
+from unsee.evaluation.questions import protocol_questions
+from unsee.evaluation.settings import TASKS, task_of
+from unsee.jobs import gpus
+
+if TYPE_CHECKING:
+    from unsee.models.model import VisionLanguageModel
+    from unsee.models.pictures import Pictures
+
+log = logging.getLogger(__name__)
+
+PREDICTIONS = pa.schema(
+    [
+        ("question_id", pa.string()),
+        ("prompt", pa.string()),
+        ("output", pa.string()),
+        ("reference", pa.string()),
+        ("option_log_likelihoods", pa.list_(pa.float32())),
+        ("option_tokens", pa.list_(pa.int32())),
+        ("choice", pa.int8()),
+        ("correct", pa.bool_()),
+    ]
+)
+
+
+def predict(
+    model: dict[str, Any],
+    benchmark: Path,
+    *,
+    adapters: Sequence[Path],
+    forget_percents: Sequence[int],
+    settings: Mapping[str, Any],
+    threads: int,
+    output: Path,
+    cache: Path | None = None,
+    only: Mapping[str, str] | None = None,
+    checkpoint_dir: Callable[[], CheckpointDir] | None = None,
+) -> None:
+    """Answer the benchmark's questions and write ``{task}.parquet`` for each task.
+
+    Args:
+        model: the configuration's ``model`` section.
+        benchmark: folder of canonical tables.
+        adapters: PEFT adapter folders on the base model, in order: none, vanilla's, vanilla's and an unlearned one, or retain-only's.
+        forget_percents: the ratios whose test questions are asked: those about the people forgotten at any of them.
+        settings: ``protocol`` and its own settings (:func:`unsee.evaluation.settings.settings_of`), ``batch_size`` (people at a time)
+            and ``tasks`` (all by default).
+        threads: number of threads of this job.
+        output: the folder of the files.
+        cache: folder of what jobs share; None for none.
+        only: columns of the questions table and the value that a question must have there to be asked.
+        checkpoint_dir: called when something is to be asked, for the folder with the answers of an earlier start of this job.
+    """
+    protocol, tasks = load_protocol(settings), settings.get("tasks", TASKS)
+    questions = protocol_questions(benchmark, forget_percents, protocol)
+    questions = [row for row in questions if all(row[column] == value for column, value in (only or {}).items())]
+    images = dict(read_images(benchmark, {image_id for row in questions for image_id in prompt_images(row)}))
+    by_task = {task: [row for row in questions if task_of(row["task"]) == task] for task in tasks}
+    with ExitStack() as stack:
+        folder = cache or Path(stack.enter_context(TemporaryDirectory()))
+        environment = ["gpu" if gpus.usable() else f"cpu, {threads} threads"]
+        keys = AnswerKeys(model, adapters, environment, cache)
+        names = {task: keys.of(rows, protocol, images) for task, rows in by_task.items()}
+        ids = {task: [row["question_id"] for row in rows] for task, rows in by_task.items()}
+        found: dict[str, Path | None] = {
+            task: shards.find(folder / name[:2], name, ids[task]) for task, name in names.items()
+        }
+        missing = [task for task, path in found.items() if path is None]
+        if missing:
+            resume = checkpoint_dir() if checkpoint_dir else None
+            scratch = resume.folder if resume else Path(stack.enter_context(TemporaryDirectory()))
+            parts = _ask(
+                model, adapters, images, questions, protocol, missing, settings["batch_size"], threads, cache, scratch
+            )
+            for task in missing:
+                found[task] = shards.join(parts[task], folder / names[task][:2], names[task])
+            if resume:
+                resume.clear()
+        for task, path in found.items():
+            assert path is not None
+            rows = {row["question_id"]: row for row in by_task[task]}
+            with atomic_write(output / f"{task}.parquet") as part:
+                read = (prediction(answer, rows[answer["question_id"]], protocol) for answer in shards.read(path))
+                shards.write_rows(part, read, PREDICTIONS)
+
+
+def join_tasks(folder: Path, output: Path) -> None:
+    """Write the files of all tasks to one, in the order of question ids."""
+    tables = [pq.read_table(folder / f"{task}.parquet") for task in TASKS]
+    with atomic_write(output) as part:
+        pq.write_table(pa.concat_tables(tables).sort_by("question_id"), part)
+
+
+def _ask(
+    model: dict[str, Any],
+    adapters: Sequence[Path],
+    images: Mapping[str, bytes],
+    questions: Sequence[Question],
+    protocol: Protocol,
+    tasks: Sequence[str],
+    batch_size: int,
+    threads: int,
+    cache: Path | None,
+    scratch: Path,
+) -> dict[str, list[Path]]:
+    """Ask the model; returns the files of the batches, by task."""
+    import torch
+    from tqdm import tqdm
+
+    from unsee.evaluation import engine
+    from unsee.models.model import load
+    from unsee.models.pictures import Pictures, feature_cache
+
+    torch.set_num_threads(threads)
+    vlm = load(model, adapters)
+    features = feature_cache(cache, vlm.family, adapters)
+    pictures = Pictures(vlm.family, vlm.base, vlm.processor, images.items(), cache=features)
+    batches = _batches(questions, protocol, vlm, batch_size)
+    engine.check_lengths(vlm, pictures, [q for groups in batches for group in groups for q in group if q.task in tasks])
+    parts: dict[str, list[Path]] = {task: [] for task in tasks}
+    for i, groups in enumerate(tqdm(batches, unit="batch", mininterval=5)):
+        ids = {task: [q.question_id for group in groups for q in group if q.task == task] for task in tasks}
+        kept = {task: shards.find(scratch, f"{task}-{i:06d}", ids[task]) for task in tasks if ids[task]}
+        missing = [task for task, path in kept.items() if path is None]
+        answers = engine.answer(vlm, pictures, groups, missing, protocol.max_new_tokens) if missing else {}
+        for task in kept:
+            parts[task].append(kept[task] or shards.write(scratch, f"{task}-{i:06d}", answers[task]))
+    return parts
+
+
+def answer_questions(
+    vlm: VisionLanguageModel, pictures: Pictures, questions: Sequence[Question], settings: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """One prediction a question, in the order of question ids.
+
+    Args:
+        vlm: the model.
+        pictures: the pictures of the questions.
+        questions: rows of the questions table, or what a protocol makes of them.
+        settings: as for :func:`predict`.
+
+    Raises:
+        ValueError: a prompt is longer than the model's context; the message names the question.
+    """
+    from unsee.evaluation import engine
+
+    protocol, tasks = load_protocol(settings), settings.get("tasks", TASKS)
+    rows = {row["question_id"]: row for row in questions}
+    batches = _batches(questions, protocol, vlm, settings["batch_size"])
+    engine.check_lengths(vlm, pictures, [q for groups in batches for group in groups for q in group if q.task in tasks])
+    answers = (
+        row
+        for groups in batches
+        for own in engine.answer(vlm, pictures, groups, tasks, protocol.max_new_tokens).values()
+        for row in own
+    )
+    predictions = [prediction(answer, rows[answer["question_id"]], protocol) for answer in answers]
+    return sorted(predictions, key=itemgetter("question_id"))
+
+
+def _batches(
+    questions: Sequence[Question], protocol: Protocol, vlm: VisionLanguageModel, size: int
+) -> list[list[list[Query]]]:
+    """The queries of all tasks by group, so many groups at a time; which tasks are asked changes no batch."""
+    ordered = sorted(questions, key=itemgetter("origin", "person_id", "question_id"))
+    groups = [list(rows) for _, rows in groupby(ordered, itemgetter("origin", "person_id"))]
+    # Longest first: what does not fit in memory fails at once, and packs of one length lie together. By characters, because tokens are
+    # made a batch at a time: those of all questions would not fit.
+    groups.sort(key=lambda rows: -sum(len(text) for row in rows for text in (row["question"], *row["options"])))
+    queries = [[_query(row, protocol, vlm) for row in rows] for rows in groups]
+    return [queries[start : start + size] for start in range(0, len(queries), size)]
+
+
+def _query(question: Question, protocol: Protocol, vlm: VisionLanguageModel) -> Query:
+    return Query(
+        question["question_id"],
+        task_of(question["task"]),
+        protocol.prompt(question, vlm),
+        tuple(protocol.candidates(question)),
+        tuple(prompt_images(question)),
+    )
+
+
+def prediction(answer: Mapping[str, Any], question: Question, protocol: Protocol) -> dict[str, Any]:
+    """A row of predictions: an answer as a protocol reads it.
+
+    Args:
+        answer: a row of :data:`unsee.evaluation.shards.ANSWERS`.
+        question: what was asked.
+        protocol: the protocol.
+    """
+    likelihoods, tokens = answer["option_log_likelihoods"], answer["option_tokens"]
+    choice: int | None
+    if answer["text"] is None:
+        choice = choose(likelihoods, tokens, per_token=protocol.per_token(question["task"]))
+        output = question["options"][choice]
+    else:
+        output = protocol.extract_answer(answer["text"])
+        choice = protocol.parse_choice(question, output)
+    return {
+        "question_id": question["question_id"],
+        "prompt": answer["prompt"],
+        "output": output,
+        "reference": question["answer"],
+        "option_log_likelihoods": likelihoods,
+        "option_tokens": tokens,
+        "choice": -1 if choice is None else choice,
+        "correct": None if choice is None else choice == question["answer_index"],
+    }

@@ -1,0 +1,53 @@
+"""Write what a training run leaves: the adapter, one row per step, and the manifest.
+
+The workflow adds what the adapter was made from, and where (:mod:`unsee.jobs.receipts`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from unsee import __version__
+from unsee.core.files import sha256, write_text
+from unsee.core.resume import CheckpointDir
+from unsee.models.model import VisionLanguageModel
+from unsee.training.lora import save_adapter
+from unsee.training.progress import Progress
+
+_PACKAGES = ("torch", "transformers", "peft", "accelerate")
+
+
+def write(
+    output: Path,
+    model: VisionLanguageModel,
+    progress: Progress,
+    entries: dict[str, Any],
+    checkpoint_dir: CheckpointDir | None,
+) -> None:
+    """Write ``adapter/``, ``metrics.parquet`` and ``manifest.json``, then delete the checkpoints of the run.
+
+    Args:
+        output: The folder of the run.
+        model: The model whose adapter is saved.
+        progress: The rows and counters of the run.
+        entries: Settings, seed and so on, for the manifest.
+        checkpoint_dir: The checkpoints of the run.
+    """
+    save_adapter(model, output / "adapter")
+    progress.write(output / "metrics.parquet")
+    weights = output / "adapter" / "adapter_model.safetensors"
+    manifest = {
+        **entries,
+        **asdict(progress.counters),
+        "adapter_bytes": weights.stat().st_size,
+        "adapter_sha256": sha256(weights),
+        # __version__, because the library may run from a clone that was never installed.
+        "versions": {"unsee": __version__} | {package: version(package) for package in _PACKAGES},
+    }
+    write_text(output / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    if checkpoint_dir is not None:
+        checkpoint_dir.clear()

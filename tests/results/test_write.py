@@ -1,0 +1,120 @@
+"""Every file of a results folder is written from frames, without Snakemake; equal frames give equal bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from unsee.evaluation.scoring import score_predictions
+from unsee.results.page.captions import FIGURES
+from unsee.results.page.drawing import FORMATS
+from unsee.results.page.write_report import write_report
+from unsee.results.page.write_trade_off import write_trade_off
+from unsee.results.tables.costs import TrainedRun
+from unsee.results.tables.files import write_csv
+from unsee.results.tables.scores import Run, gather, summarise
+from unsee.results.tables.write_summary import write_summary
+from unsee.results.tables.write_tables import write_tables
+
+RUNS = [(0, "base", 0), (0, "vanilla", 0), (25, "retain", 0), (25, "npo", 0), (25, "mine", 0)]
+RIGHT = {"base": 4, "vanilla": 1, "retain": 2, "npo": 3, "mine": 2}  # every so many answers are right
+TABLES = ("scores", "scores_over_seeds", "summary", "table3", "differences", "costs", "dataset_statistics", "ranking")
+
+
+def _predictions(questions: pd.DataFrame, every: int) -> pd.DataFrame:
+    rows = []
+    for i, row in enumerate(questions.to_dict("records")):
+        right, n = i % every == 0, len(row["options"])
+        rows.append(
+            {
+                "question_id": row["question_id"],
+                "output": row["answer"] if right else "I do not know.",
+                "reference": row["answer"],
+                "correct": right if n else None,
+                "option_log_likelihoods": [-1.0 if (j == row["answer_index"]) == right else -3.0 for j in range(n)],
+                "option_tokens": [1] * n,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def folders(mini_benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same results written twice."""
+    benchmark = {
+        name: pd.read_parquet(mini_benchmark / f"{name}.parquet")
+        for name in ("people", "images", "questions", "splits")
+    }
+    made = tmp_path_factory.mktemp("runs")
+    predictions = {run: _predictions(benchmark["questions"], RIGHT[run[1]]) for run in RUNS}
+    item_scores = {run: score_predictions(table, benchmark["questions"]) for run, table in predictions.items()}
+    manifests: dict[Any, Any] = {}
+    costs = [TrainedRun("tiny", *RUNS[0])]
+    for run in RUNS[1:]:
+        manifests[run] = {"adapter_sha256": "ab" * 32, "seed": 0, "versions": {"torch": "2.13.0"}, "steps": 20}
+        (made / f"{run[1]}.json").write_text(json.dumps(manifests[run]))
+        (made / f"{run[1]}.tsv").write_text("s\tmax_rss\n12.5\t300\n")
+        costs.append(TrainedRun("tiny", *run, made / f"{run[1]}.tsv", made / f"{run[1]}.json"))
+    for run, table in item_scores.items():
+        table.to_parquet(made / f"{run[1]}.parquet")
+    items = gather(
+        [Run("tiny", *run, made / f"{run[1]}.parquet") for run in RUNS],
+        benchmark["questions"],
+        benchmark["splits"],
+        [25],
+    )
+    folders = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    for folder in folders:
+        write_csv(summarise(items), folder / "scores.csv")
+        scores = pd.read_csv(folder / "scores.csv")
+        statistics = pd.DataFrame({"statistic": ["Total Profiles"], "value": ["16"]})
+        write_tables(folder, scores=scores, methods=["mine", "npo"], runs=costs, statistics=statistics)
+        write_summary(folder, scores=scores, items=items, methods=["mine", "npo"])
+        write_trade_off(folder, items=items, scaled={}, utility=0.95, methods=["mine", "npo"])
+        write_report(
+            folder,
+            benchmark=benchmark,
+            tables={name: pd.read_csv(folder / f"{name}.csv") for name in TABLES},
+            answers=items,
+            metrics={run: pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.0]}) for run in RUNS[1:]},
+            predictions=predictions,
+            item_scores=item_scores,
+            manifests=manifests,
+            utility=0.95,
+            configuration="seeds: [0]\n",
+        )
+    return folders
+
+
+def test_every_file_is_written(folders: tuple[Path, Path]) -> None:
+    written = {str(path.relative_to(folders[0])) for path in folders[0].rglob("*") if path.is_file()}
+    tables = {f"{name}.csv" for name in (*TABLES, "ablation", "trade_off", "agreement")}
+    drawn = {f"figures/{name}.{extension}" for name in FIGURES for extension in FORMATS}
+    assert written == tables | drawn | {"table3.md", "summary.md", "ranking.md", "table3.tex", "report.html"}
+
+
+def test_equal_frames_give_equal_bytes(folders: tuple[Path, Path]) -> None:
+    one, two = folders
+    for path in one.rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (two / path.relative_to(one)).read_bytes(), path
+
+
+def test_the_base_model_is_in_every_table_but_those_of_methods(folders: tuple[Path, Path]) -> None:
+    for name in ("scores", "scores_over_seeds", "summary", "table3", "ablation", "costs"):
+        table = pd.read_csv(folders[0] / f"{name}.csv")
+        assert table["method"].iloc[0] == "base", name
+    for name in ("differences", "trade_off", "ranking"):
+        assert "base" not in set(pd.read_csv(folders[0] / f"{name}.csv")["method"]), name
+    methods = pd.read_csv(folders[0] / "table3.csv")["method"].unique().tolist()
+    assert methods == ["base", "vanilla", "retain", "mine", "npo"]
+
+
+def test_the_page_shows_what_the_base_model_says(folders: tuple[Path, Path]) -> None:
+    page = (folders[0] / "report.html").read_text(encoding="utf-8")
+    assert '</span>base</th><th><span class="swatch" style="background:#999999"></span>vanilla</th>' in page
+    assert page.count("<figure id=") == len(FIGURES)
