@@ -1,0 +1,279 @@
+"""The plan of a configuration: its runs, and what each rule's jobs read and are made of, against expectations by hand."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from unsee.benchmarks import synthetic
+from unsee.evaluation import anchor
+from unsee.jobs.config import ConfigError, resolve
+from unsee.jobs.job_hash import job_hash
+from unsee.jobs.plan import ANCHOR_PROTOCOL, PARAMETERS, Plan
+from unsee.jobs.runs import Run
+from unsee.unlearning import catalogue
+
+ROOT = Path(__file__).parents[2]
+CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+GA = Run(10, "ga", 0)
+WILDCARDS = {"model": "tiny-llava", "forget_percent": "10", "method": "ga", "seed": "0"}
+
+
+def plan(*, root: Path = ROOT, **sections: Any) -> Plan:
+    """A plan of config.yaml with other values of some sections."""
+    config = copy.deepcopy(CONFIG)
+    for name, values in sections.items():
+        config[name] = config[name] | values if isinstance(values, dict) else values
+    return Plan(config, resolve(config, catalogue.read()), root)
+
+
+def adapter(run: str) -> list[str]:
+    folder = f"results/models/tiny-llava/{run}/adapter"
+    return [f"{folder}/adapter_config.json", f"{folder}/adapter_model.safetensors"]
+
+
+# Runs
+
+
+def test_two_ratios_and_two_seeds_give_these_runs() -> None:
+    two = plan(seeds=[0, 7], benchmark={"forget_percents": [10, 5]}, only=["npo", "ga"])
+    assert two.runs == [
+        *[(0, "base", 0), (0, "vanilla", 0)],
+        *[(10, "retain", 0), (10, "ga", 0), (10, "npo", 0), (5, "retain", 0), (5, "ga", 0), (5, "npo", 0)],
+        *[(0, "base", 7), (0, "vanilla", 7)],
+        *[(10, "retain", 7), (10, "ga", 7), (10, "npo", 7), (5, "retain", 7), (5, "ga", 7), (5, "npo", 7)],
+    ]
+    assert two.evaluated_runs == two.runs
+    assert [run for run in two.runs if run not in two.trained_runs] == [(0, "base", 0), (0, "base", 7)]
+    assert [run.training_rule for run in two.runs[:5]] == [None, "finetune", "train_reference", "unlearn", "unlearn"]
+
+
+def test_a_published_protocol_evaluates_base_and_vanilla_at_each_ratio() -> None:
+    published = plan(benchmark={"forget_percents": [5, 10]}, only=["ga"], evaluation={"protocol": "mmunlearner"})
+    assert published.evaluated_runs == [
+        *[(5, "base", 0), (10, "base", 0), (5, "vanilla", 0), (10, "vanilla", 0)],
+        *[(5, "retain", 0), (5, "ga", 0), (10, "retain", 0), (10, "ga", 0)],
+    ]
+    # There is one adapter of vanilla.
+    assert published.adapters(Run(10, "vanilla", 0)) == ["results/models/tiny-llava/forget0/vanilla/seed0/adapter"]
+    assert published.adapters(Run(10, "base", 0)) == []
+
+
+def test_only_some_rows_are_run() -> None:
+    assert plan(only=["ga"]).method_pattern == "ga"
+    assert {run.method for run in plan(only=["ga"]).runs} == {"base", "vanilla", "retain", "ga"}
+    assert plan(only=["ga"], trade_off={"scales": []}).rescaled_runs == []
+    assert plan(only=["ga"]).rescaled_runs == [(5, "ga", 0), (10, "ga", 0), (15, "ga", 0)]
+
+
+# What a run needs
+
+
+def test_what_a_run_is_trained_and_evaluated_with() -> None:
+    default = plan()
+    assert default.training_splits(Run(0, "vanilla", 0)) == []
+    assert default.training_splits(GA) == ["results/benchmark/splits/forget10.parquet"]
+    assert default.evaluation_splits(GA) == ["results/benchmark/splits/forget10.parquet"]
+    assert default.evaluated_percents(Run(0, "base", 0)) == [5, 10, 15]
+    assert default.vanilla_files(GA) == adapter("forget0/vanilla/seed0")
+    assert default.adapter_files(Run(0, "base", 0)) == []
+    assert default.adapter_files(Run(0, "vanilla", 3)) == adapter("forget0/vanilla/seed3")
+    assert default.adapter_files(Run(10, "retain", 0)) == adapter("forget10/retain/seed0")
+    # An unlearned model is an adapter on vanilla.
+    assert default.adapter_files(GA) == adapter("forget0/vanilla/seed0") + adapter("forget10/ga/seed0")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"), [({}, "forget10/retain/seed2"), ({"reference_model": "vanilla"}, "forget0/vanilla/seed2")]
+)
+def test_npo_reads_the_reference_that_its_settings_name(settings: dict[str, Any], expected: str) -> None:
+    named = plan(methods={"npo": settings})
+    assert named.reference_files(Run(10, "npo", 2)) == adapter(expected)
+    assert named.reference_files(GA) == [] and named.reference(GA) is None
+
+
+def test_an_entry_may_run_the_method_of_another_name() -> None:
+    named = plan(methods={"npo_soft": {"method": "npo", "beta": 1.0}})
+    run = Run(5, "npo_soft", 0)
+    assert run in named.runs
+    assert named.reference_files(run) == adapter("forget5/retain/seed0")
+    params = named.params("unlearn")
+    wildcards = run.wildcards("tiny-llava")
+    assert params["method"](wildcards) == "npo"
+    assert params["settings"](wildcards)["beta"] == 1.0
+    assert params["reference"](wildcards) == "results/models/tiny-llava/forget5/retain/seed0/adapter"
+
+
+# Benchmark and base model
+
+
+def test_the_synthetic_benchmark_is_written_and_its_splits_are_drawn() -> None:
+    benchmark = plan().benchmark
+    assert benchmark.rule == "write_benchmark"
+    assert benchmark.folder == "results/benchmark/raw"
+    assert benchmark.published_files()[0] == "results/benchmark/raw/ft_Data/train-00000-of-00001.parquet"
+    assert len(benchmark.published_files()) == 5 and benchmark.published_files(5) == []
+    assert plan().params("split_benchmark")["seed"]({"forget_percent": "5"}) == 0
+
+
+def test_a_benchmark_that_is_fetched_is_known_by_its_record() -> None:
+    fetched = plan(benchmark={"name": "mllmu", "path": None, "revision": "abc"})
+    assert fetched.benchmark.rule == "fetch_benchmark"
+    assert fetched.benchmark.published_files() == fetched.benchmark.published_files(5) == [fetched.benchmark.record]
+    assert fetched.benchmark.record == "results/benchmark/published.json"
+    params = {name: value({}) for name, value in fetched.params("fetch_benchmark").items()}
+    assert (params["repository"], params["revision"]) == ("MLLMMU/MLLMU-Bench", "abc")
+    # Every published ratio is fetched, so that another ratio in the configuration fetches nothing anew.
+    assert "forget_15/train-*" in params["patterns"]
+    assert fetched.params("split_benchmark")["seed"]({"forget_percent": "5"}) is None
+    # CLEAR asks about the people of its ratios only.
+    assert plan(benchmark={"name": "clear", "forget_percents": [10, 5]}).benchmark.ratios_of_tables == [5, 10]
+
+
+def test_a_benchmark_in_a_folder_is_read_there(tmp_path: Path) -> None:
+    synthetic.write(tmp_path / "data", people=8, celebrities=2, forget_percents=[25], seed=0)
+    benchmark = plan(root=tmp_path, benchmark={"name": "mllmu", "path": "data", "forget_percents": [25]}).benchmark
+    assert benchmark.rule is None
+    folders = [Path(file).parent.name for file in benchmark.published_files()]
+    assert folders == ["ft_Data", "Full_Set", "Test_Set", "Test_Set", "Retain_Set"]
+    assert [Path(file).parent.name for file in benchmark.published_files(25)] == ["forget_25", "retain_75"]
+
+
+def test_a_base_model_in_a_folder_is_read_there() -> None:
+    model = plan().model
+    assert model.rules == [] and not model.is_fetched
+    assert model.spec == {
+        "name": "tiny-llava",
+        "family": "llava",
+        "dtype": "float32",
+        "path": str(ROOT / "src/unsee/data/tiny-llava"),
+    }
+    names = {Path(file).name for file in model.files}
+    assert {"config.json", "model.safetensors"} < names and "README.md" not in names
+
+
+def test_a_base_model_that_is_fetched_is_known_by_its_record() -> None:
+    model = plan(model={"path": "owner/name", "revision": "abc", "name": "large"}).model
+    assert model.rules == ["fetch_model"]
+    assert model.files == ["results/base/large/published.json"] == [model.spec["record"]]
+    assert (model.spec["path"], model.spec["revision"]) == ("owner/name", "abc")
+
+
+def test_a_base_model_that_is_built_is_an_output() -> None:
+    built = plan(model={"build": True}, pretraining={"bystanders": "portraits.parquet"})
+    assert built.model.rules == ["pretrain_base"]
+    assert built.model.files == ["results/base/tiny-llava/config.json", "results/base/tiny-llava/model.safetensors"]
+    assert built.model.spec["path"] == "results/base/tiny-llava"
+    assert built.model.bystanders == [str(ROOT / "portraits.parquet")] and built.model.tower == []
+    assert "results/jobs/pretrain_base.json" in built.receipts
+    # On a pretrained decoder.
+    model = plan(model={"build": True}, pretraining={"language_model": "smollm2"}).model
+    assert model.rules == ["convert_language_model", "pretrain_base"]
+    assert "results/language_model/model.safetensors" in model.language_model and len(model.tower) == 3
+
+
+# Parameters and hashes
+
+
+def hashes(of: Plan) -> dict[str, str]:
+    """The hash of one job of every rule."""
+    return {rule: of.job_hash(rule, WILDCARDS) for rule in PARAMETERS}
+
+
+def test_the_hash_is_of_exactly_the_parameters() -> None:
+    default = plan()
+    for rule in PARAMETERS:
+        values = {name: value(WILDCARDS) for name, value in default.params(rule).items()}
+        assert values.pop("job_hash") == job_hash(rule, WILDCARDS, values), rule
+        assert any(
+            line.startswith(f"{'finetune' if rule == 'train_reference' else rule}.py ") for line in values["code"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("sections", "rules"),
+    [
+        ({"benchmark": {"seed": 1}}, {"write_benchmark", "split_benchmark"}),
+        ({"finetune": CONFIG["finetune"] | {"epochs": 1}}, {"finetune", "train_reference"}),
+        ({"methods": {"ga": {"learning_rate": 0.1}}}, {"unlearn"}),
+        ({"methods": {"npo": {"beta": 0.1}}}, set()),
+        ({"evaluation": {"classification": "letter"}}, {"predict", "rescale", "score", "trade_off"}),
+        ({"evaluation": {"rouge_stemmer": False}}, {"score", "trade_off"}),
+        ({"evaluation": {"max_new_tokens": 3}}, {"predict", "rescale"}),
+        ({"evaluation": {"batch_size": 3}}, set()),
+        ({"anchor": {"forget": 0.1}}, {"anchor_check"}),
+        ({"checkpoint": {"minutes": 1}, "cluster": {"partition": "gpu"}}, set()),
+        ({"resources": {"predict": {"mem_mb": 1}}}, set()),
+    ],
+)
+def test_a_setting_changes_the_jobs_that_it_decides(sections: dict[str, Any], rules: set[str]) -> None:
+    """Of their own parameters; what gathers the results of other jobs holds their hashes, too."""
+    before, after = hashes(plan()), hashes(plan(**sections))
+    gathers = {"scores", "tables", "report"}
+    assert {rule for rule in PARAMETERS if before[rule] != after[rule]} - gathers == rules
+
+
+def test_a_hash_has_the_wildcards_in_it_and_no_place_of_a_file() -> None:
+    assert plan().job_hash("predict", WILDCARDS) != plan().job_hash("predict", WILDCARDS | {"seed": "1"})
+    parameters = {"model": {"name": "m", "path": "a", "record": "b"}, "folder": "c"}
+    elsewhere = {"model": {"name": "m", "path": "/x/a"}, "folder": None}
+    assert job_hash("r", {}, parameters) == job_hash("r", {}, elsewhere)
+    assert job_hash("r", {}, parameters) != job_hash("r", {}, {"model": {"name": "n"}})
+    assert job_hash("r", {}, {"a": 1, "b": 2}) != job_hash("r", {}, {"a": 2, "b": 1}), "names count"
+
+
+def test_the_receipts_are_of_every_job_from_the_benchmark_to_the_scores() -> None:
+    small = plan(benchmark={"forget_percents": [10]}, only=["ga"])
+    run = "tiny-llava/forget{}/{}/seed0"
+    base, vanilla, retain, ga = (
+        run.format(*part) for part in ((0, "base"), (0, "vanilla"), (10, "retain"), (10, "ga"))
+    )
+    expected = ["write_benchmark", "load_benchmark", "split_benchmark/forget10"]
+    expected += [f"finetune/{vanilla}", f"train_reference/{retain}", f"unlearn/{ga}"]
+    expected += [f"{rule}/{run}" for run in (base, vanilla, retain, ga) for rule in ("predict", "score")]
+    assert list(small.receipts) == [f"results/jobs/{name}.json" for name in expected]
+    assert small.receipts[f"results/jobs/predict/{ga}.json"] == small.job_hash("predict", WILDCARDS)
+    assert small.table_receipts() == small.receipts | {"results/jobs/scores.json": small.job_hash("scores", {})}
+
+
+# Resources and refusals
+
+
+def test_a_rule_has_the_default_resources_but_for_its_own() -> None:
+    default = plan(resources={"predict": {"threads": 4, "gpu": 2, "gpu_model": "h100"}}, cluster={"qos": "low"})
+    assert default.threads_of("predict") == 4 and default.threads_of("score") == 1
+    resources = default.resources_of("predict")
+    minutes = resources.pop("runtime")
+    assert [minutes(None, attempt) for attempt in (1, 2)] == [30, 60]
+    assert resources == {
+        "mem_mb": 2000,
+        "gpu": 2,
+        "gpu_model": "h100",
+        "qos": "low",
+        "lsf_extra": "-gpu num=2:gmodel=h100",
+    }
+    assert set(default.resources_of("score")) == {"mem_mb", "gpu", "runtime", "qos"}
+
+
+def test_the_anchor_needs_its_protocol_and_its_ratio() -> None:
+    assert anchor.PROTOCOL == ANCHOR_PROTOCOL
+    ready = plan(evaluation={"protocol": ANCHOR_PROTOCOL})
+    ready.check_request("anchor_check")
+    assert ready.anchor_predictions == "results/models/tiny-llava/forget5/base/seed0/predictions.parquet"
+    with pytest.raises(ConfigError, match=r"anchor\.forget_percent is 5; expected one of .* \[10\]"):
+        plan(evaluation={"protocol": ANCHOR_PROTOCOL}, benchmark={"forget_percents": [10]}).check_request(
+            "anchor_check"
+        )
+    with pytest.raises(ConfigError, match="evaluation.protocol is 'unsee', and the figures of the section anchor"):
+        plan().check_request("anchor_check")
+
+
+def test_another_models_name_is_refused() -> None:
+    plan().check_model_name({"forget_percent": "5"})
+    plan().check_model_name(WILDCARDS)
+    with pytest.raises(ConfigError, match="results/models/other: model.name is 'tiny-llava'"):
+        plan().check_model_name(WILDCARDS | {"model": "other"})
