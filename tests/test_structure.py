@@ -13,12 +13,11 @@ BEFORE = "exceeded the limit when it was introduced"
 #: Files and functions that exceed a limit, and why.
 ALLOWED = {
     "src/unsee/evaluation/decoding.py:decode_greedily": BEFORE,
+    "src/unsee/models/packing.py:collate": "a pack is read in two stages",
     "src/unsee/models/packing.py:pack": BEFORE,
 }
 #: Modules that import each other, and why.
-ALLOWED_CYCLES = {
-    "unsee.evaluation.protocols": BEFORE,
-}
+ALLOWED_CYCLES: dict[str, str] = {}
 #: How often code in src and workflow may use a vague name; the highest counts so far.
 MOST_VAGUE_NAMES = {
     "found": 238,
