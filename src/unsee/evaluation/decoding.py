@@ -53,24 +53,19 @@ def decode_greedily(
     ends = torch.tensor(sorted(vlm.end_tokens))
     b, q = len(packs), max(len(p.token) for p in packs)
     prefix, n = max(p.prefix.shape[1] for p in packs), max(p.rest.shape[1] for p in packs)
-    mask = torch.full((b, q, prefix + n + q * max_new_tokens), -torch.inf, dtype=cache.dtype)
+    mask = _mask(packs, prefix, n + q * max_new_tokens, cache.dtype)
     token = torch.full((b, q), end)
     position = torch.zeros(b, q, dtype=torch.long)
     number = torch.full((b, q), -1)  # which question is in which place
     outputs: list[list[int]] = []
     for row, p in enumerate(packs):
         k = len(p.token)
-        mask[row, :k, prefix - p.prefix.shape[1] : prefix].masked_fill_(p.prefix, 0.0)
-        mask[row, :k, prefix : prefix + p.rest.shape[1]].masked_fill_(p.rest, 0.0)
         token[row, :k], position[row, :k] = torch.tensor(p.token), torch.tensor(p.position)
         number[row, :k] = torch.arange(len(outputs), len(outputs) + k)
         outputs += [[] for _ in p.token]
     cache.move_to_front([p.row for p in packs])
-    decoder, embed, head = (
-        vlm.family.language_model(vlm.base),
-        vlm.base.get_input_embeddings(),
-        vlm.base.get_output_embeddings(),
-    )
+    decoder, embed = vlm.family.language_model(vlm.base), vlm.base.get_input_embeddings()
+    head = vlm.base.get_output_embeddings()
     width = prefix + n
     for step in range(max_new_tokens):
         going = ~torch.isin(token, ends)
@@ -99,3 +94,13 @@ def decode_greedily(
         position = position + 1
     cache.restore_order()
     return outputs
+
+
+def _mask(packs: Sequence[OpenQuestions], prefix: int, columns: int, dtype: torch.dtype) -> Tensor:
+    """What each question sees of its row, to be added to attention's logits, (b, q, prefix + columns); nothing of the new words yet."""
+    mask = torch.full((len(packs), max(len(p.token) for p in packs), prefix + columns), -torch.inf, dtype=dtype)
+    for row, p in enumerate(packs):
+        k = len(p.token)
+        mask[row, :k, prefix - p.prefix.shape[1] : prefix].masked_fill_(p.prefix, 0.0)
+        mask[row, :k, prefix : prefix + p.rest.shape[1]].masked_fill_(p.rest, 0.0)
+    return mask

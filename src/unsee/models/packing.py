@@ -285,19 +285,7 @@ def collate(packs: Sequence[Pack], *, pad_token: int, seen: np.ndarray | None = 
             targets.append(p.tokens[answer])
             example.append(np.full(len(answer), n_examples))
             n_examples += 1
-    if seen is not None or any(p.branches for p in packs):
-        i = torch.arange(n)
-        mask = (i[None, :] <= i[:, None])[None] & (i[None, :, None] < torch.from_numpy(ends)[:, None, :])
-        if seen is not None:
-            mask = torch.cat([torch.from_numpy(seen)[None], mask], dim=2)
-        attention_mask = mask[:, None]
-        # What attention to a short pack's hidden keys costs is less than the gathering of each block's own.
-        short = seen is not None and mask.shape[2] <= _SHORT
-        in_blocks = None if short else blocks(ends, None if seen is None else seen[None])
-    else:
-        in_blocks = None
-        lengths = torch.tensor([len(p) for p in packs])
-        attention_mask = (torch.arange(n)[None] < lengths[:, None]).long()
+    attention_mask, in_blocks = _masks(packs, ends, seen)
     position_tensor = torch.from_numpy(positions)
     return Batch(
         tokens=torch.from_numpy(tokens),
@@ -313,3 +301,18 @@ def collate(packs: Sequence[Pack], *, pad_token: int, seen: np.ndarray | None = 
         example=torch.from_numpy(np.concatenate(example)),
         n_examples=n_examples,
     )
+
+
+def _masks(packs: Sequence[Pack], ends: np.ndarray, seen: np.ndarray | None) -> tuple[Tensor, Blocks | None]:
+    """The attention mask of a batch, and the same in blocks, see :class:`Batch`."""
+    n = ends.shape[1]
+    if seen is None and not any(p.branches for p in packs):
+        lengths = torch.tensor([len(p) for p in packs])
+        return (torch.arange(n)[None] < lengths[:, None]).long(), None
+    i = torch.arange(n)
+    mask = (i[None, :] <= i[:, None])[None] & (i[None, :, None] < torch.from_numpy(ends)[:, None, :])
+    if seen is None:
+        return mask[:, None], blocks(ends)
+    mask = torch.cat([torch.from_numpy(seen)[None], mask], dim=2)[:, None]
+    # Attention to a short pack's hidden keys costs less than gathering the keys of each block.
+    return mask, None if mask.shape[3] <= _SHORT else blocks(ends, seen[None])
