@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from unsee.benchmarks.tables import read_images
 from unsee.core.files import atomic_write
@@ -60,7 +59,6 @@ def predict(
     threads: int,
     output: Path,
     cache: Path | None = None,
-    only: Mapping[str, str] | None = None,
     checkpoint_dir: Callable[[], CheckpointDir] | None = None,
 ) -> None:
     """Answer the benchmark's questions and write ``{task}.parquet`` for each task.
@@ -75,12 +73,10 @@ def predict(
         threads: number of threads of this job.
         output: the folder of the files.
         cache: folder of what jobs share; None for none.
-        only: columns of the questions table and the value that a question must have there to be asked.
         checkpoint_dir: called when something is to be asked, for the folder with the answers of an earlier start of this job.
     """
     protocol, tasks = load_protocol(settings), settings.get("tasks", TASKS)
     questions = protocol_questions(benchmark, forget_percents, protocol)
-    questions = [row for row in questions if all(row[column] == value for column, value in (only or {}).items())]
     images = dict(read_images(benchmark, {image_id for row in questions for image_id in prompt_images(row)}))
     by_task = {task: [row for row in questions if task_of(row["task"]) == task] for task in tasks}
     with ExitStack() as stack:
@@ -109,13 +105,6 @@ def predict(
             with atomic_write(output / f"{task}.parquet") as part:
                 read = (prediction(answer, rows[answer["question_id"]], protocol) for answer in shards.read(path))
                 shards.write_rows(part, read, PREDICTIONS)
-
-
-def join_tasks(folder: Path, output: Path) -> None:
-    """Write the files of all tasks to one, in the order of question ids."""
-    tables = [pq.read_table(folder / f"{task}.parquet") for task in TASKS]
-    with atomic_write(output) as part:
-        pq.write_table(pa.concat_tables(tables).sort_by("question_id"), part)
 
 
 def _ask(
