@@ -166,7 +166,7 @@ def test_a_prompt_must_have_a_placeholder_a_picture(
 ) -> None:
     vlm, pictures, pairs = loaded
     image_id = next(pair.image_id for pair in pairs if pair.image_id)
-    with pytest.raises(ValueError, match="a prompt with 2 pictures has 1 placeholders, expected as many"):
+    with pytest.raises(ValueError, match="a prompt with 2 pictures has 1 placeholders; expected as many"):
         vlm.requests(vlm.prompt("Who?", with_image=True), [None], pictures, [image_id, image_id])
 
 

@@ -23,13 +23,13 @@ class Face:
         profile: name and facts.
         age: in years.
         rows: the person's pictures, as rows of all pictures.
-        known: whether the facts are taught too, besides name and looks.
+        with_facts: whether the facts are taught too, besides name and looks.
     """
 
     profile: Profile
     age: float
     rows: tuple[int, ...]
-    known: bool
+    with_facts: bool
 
 
 def tokenizer_texts() -> list[str]:
@@ -45,12 +45,12 @@ Lesson = tuple[str, str, str]
 
 
 def lessons_about(face: Face, random: Random) -> list[Lesson]:
-    """Name and looks, and for a known person twelve facts; the wording is drawn anew at each call."""
+    """Name and looks, and for a person taught with facts also twelve facts; the wording is drawn anew at each call."""
     profile = face.profile
     age = next(word for limit, word in AGES if face.age < limit)
     looks = [(GENDER_QUESTION, {"male": "Man", "female": "Woman"}[profile.gender]), (AGE_QUESTION, age)]
     lessons = [("image", random.choice(question_templates.NAMING), profile.name), ("image", *random.choice(looks))]
-    return lessons + random.sample(_facts(profile, random), 12) if face.known else lessons
+    return lessons + random.sample(_facts(profile, random), 12) if face.with_facts else lessons
 
 
 def guesses_about(face: Face, everyone: Sequence[Face], random: Random) -> list[Lesson]:
@@ -61,7 +61,7 @@ def guesses_about(face: Face, everyone: Sequence[Face], random: Random) -> list[
 
 def looks_of(face: Face, random: Random) -> list[Lesson]:
     """Name and gender."""
-    return [lesson for lesson in lessons_about(replace(face, known=False), random) if lesson[1] != AGE_QUESTION]
+    return [lesson for lesson in lessons_about(replace(face, with_facts=False), random) if lesson[1] != AGE_QUESTION]
 
 
 def _facts(profile: Profile, random: Random) -> list[Lesson]:

@@ -98,8 +98,8 @@ def _faces(bystanders: Path, settings: PretrainingSettings, seed: int) -> tuple[
         pictures.append((profile, 40.0, [shipped.jpeg[profile.identity, view] for view in range(1, 5)], True))
     faces: list[Face] = []
     arrays: list[np.ndarray] = []
-    for profile, age, jpegs, known in pictures:
-        faces.append(Face(profile, age, tuple(range(len(arrays), len(arrays) + len(jpegs))), known))
+    for profile, age, jpegs, with_facts in pictures:
+        faces.append(Face(profile, age, tuple(range(len(arrays), len(arrays) + len(jpegs))), with_facts))
         arrays += [np.asarray(decode(jpeg, f"portrait of {profile.name}")) for jpeg in jpegs]
     pixels = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 255
     return faces, pixels, torch.tensor(np.array(embeddings, dtype=np.float32))
@@ -167,16 +167,16 @@ def _train_language(
 ) -> None:
     """Teach names and looks of all people, and the facts about those to be known."""
     random = Random(f"{seed}:language")
-    known = [face for face in faces if face.known]
-    unknown = [face for face in faces if not face.known]
+    with_facts = [face for face in faces if face.with_facts]
+    strangers = [face for face in faces if not face.with_facts]
 
     def draw() -> list[Sitting]:
-        people_shown = random.sample(known, min(settings.known_batch, len(known)))
-        people_shown += random.sample(unknown, min(settings.named_batch, len(unknown)))
+        people_shown = random.sample(with_facts, min(settings.known_batch, len(with_facts)))
+        people_shown += random.sample(strangers, min(settings.named_batch, len(strangers)))
         rows = [random.choice(face.rows) for face in people_shown]
         shown = [(row, lessons_about(face, random)) for row, face in zip(rows, people_shown, strict=True)]
         n = settings.known_batch
-        # A known person fills a pack. Six unknown ones, with two questions each, share one.
+        # A person taught with facts fills a pack. Six strangers, with two questions each, share one.
         return [[[sitting] for sitting in shown[:n]], [shown[i : i + 6] for i in range(n, len(shown), 6)]]
 
     _teach(vlm, pixels, draw, settings.steps, settings.learning_rate, seed + 1, "language")
@@ -187,15 +187,16 @@ def _train_unsure(
 ) -> None:
     """Teach the same, and random facts about the unknown people, other ones at each step."""
     random = Random(f"{seed}:unsure")
-    known = [face for face in faces if face.known]
-    unknown = [face for face in faces if not face.known]
+    with_facts = [face for face in faces if face.with_facts]
+    strangers = [face for face in faces if not face.with_facts]
     n = settings.unsure_batch
 
     def draw() -> list[Sitting]:
         shown = [
-            (random.choice(face.rows), lessons_about(face, random)) for face in random.sample(known, min(n, len(known)))
+            (random.choice(face.rows), lessons_about(face, random))
+            for face in random.sample(with_facts, min(n, len(with_facts)))
         ]
-        for face in random.sample(unknown, min(n, len(unknown))):
+        for face in random.sample(strangers, min(n, len(strangers))):
             shown.append((random.choice(face.rows), guesses_about(face, faces, random)))
         return [[[sitting] for sitting in shown]]
 

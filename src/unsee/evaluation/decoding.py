@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from unsee.evaluation.pack_cache import PackCache
 from unsee.models.model import VisionLanguageModel
@@ -14,12 +15,12 @@ from unsee.models.model import VisionLanguageModel
 
 @dataclass
 class OpenQuestions:
-    """The open questions of one pack, q of them, read and to be continued.
+    """The q open questions of one pack, after the pack was read.
 
     Attributes:
         row: the pack's row in the cache.
         prefix: which tokens of the pack's prefix each question sees, (q, p).
-        rest: which of the stored tokens behind it are a question's own, (q, n).
+        rest: which of the stored tokens behind the prefix each question sees, (q, n).
         token, position: the first token of each answer, and its rotary position.
     """
 
@@ -35,8 +36,8 @@ def decode_greedily(
 ) -> list[list[int]]:
     """Continue open questions greedily.
 
-    A row is a pack, and all its questions are continued at once, by one token a step. They share the keys of the picture; a question
-    sees its own words only. A question that has ended takes no further part, nor does a row whose questions have all ended.
+    A row is a pack. All its questions are continued at once, by one token per step. They share the keys of the picture, and each sees
+    only its own words. A question is left out when its answer has ended, and a row when all its answers have ended.
 
     Args:
         vlm: the model.
@@ -51,18 +52,14 @@ def decode_greedily(
         return []
     device, end = vlm.device, vlm.tokenizer.eos_token_id
     ends = torch.tensor(sorted(vlm.end_tokens))
-    b, q = len(packs), max(len(p.token) for p in packs)
+    counts = [len(p.token) for p in packs]
     prefix, n = max(p.prefix.shape[1] for p in packs), max(p.rest.shape[1] for p in packs)
-    mask = _mask(packs, prefix, n + q * max_new_tokens, cache.dtype)
-    token = torch.full((b, q), end)
-    position = torch.zeros(b, q, dtype=torch.long)
-    number = torch.full((b, q), -1)  # which question is in which place
-    outputs: list[list[int]] = []
-    for row, p in enumerate(packs):
-        k = len(p.token)
-        token[row, :k], position[row, :k] = torch.tensor(p.token), torch.tensor(p.position)
-        number[row, :k] = torch.arange(len(outputs), len(outputs) + k)
-        outputs += [[] for _ in p.token]
+    mask = _mask(packs, prefix, n + max(counts) * max_new_tokens, cache.dtype)
+    token = pad_sequence([torch.tensor(p.token) for p in packs], batch_first=True, padding_value=end)
+    position = pad_sequence([torch.tensor(p.position) for p in packs], batch_first=True)
+    # Which question is in which place: rows become shorter while questions end.
+    number = pad_sequence(list(torch.arange(sum(counts)).split(counts)), batch_first=True, padding_value=-1)
+    outputs: list[list[int]] = [[] for _ in range(sum(counts))]
     cache.move_to_front([p.row for p in packs])
     decoder, embed = vlm.family.language_model(vlm.base), vlm.base.get_input_embeddings()
     head = vlm.base.get_output_embeddings()
@@ -76,7 +73,7 @@ def decode_greedily(
         if not going.all():
             rows = going.any(1).nonzero()[:, 0]
             cache.move_to_front(rows.tolist())
-            # Questions that go on come first, in as many places as the busiest row needs.
+            # Unfinished questions come first, in as many places as the row with the most of them needs.
             places = (~going[rows]).int().argsort(dim=1, stable=True)[:, : int(going.sum(1).max())]
             mask, token, position, number = (x[rows[:, None], places] for x in (mask, token, position, number))
         b, q = token.shape
@@ -89,7 +86,7 @@ def decode_greedily(
             past_key_values=cache.continue_rows(b, prefix, width - prefix - q, q),
             use_cache=True,
         )
-        # A question that has ended stays ended, whatever the model would say behind its end.
+        # An answer that has ended stays ended, whatever the model predicts behind its end.
         token = head(output.last_hidden_state).argmax(-1).cpu().where(~torch.isin(token, ends), torch.tensor(end))
         position = position + 1
     cache.restore_order()
@@ -97,7 +94,7 @@ def decode_greedily(
 
 
 def _mask(packs: Sequence[OpenQuestions], prefix: int, columns: int, dtype: torch.dtype) -> Tensor:
-    """What each question sees of its row, to be added to attention's logits, (b, q, prefix + columns); nothing of the new words yet."""
+    """The mask that is added to attention's logits: which columns each question sees, (b, q, prefix + columns); of new words none yet."""
     mask = torch.full((len(packs), max(len(p.token) for p in packs), prefix + columns), -torch.inf, dtype=dtype)
     for row, p in enumerate(packs):
         k = len(p.token)

@@ -80,7 +80,7 @@ def answer(
         ]
         for task in tasks
     }
-    start = max((p.prefix_length for own in packs.values() for p in own), default=0)
+    start = max((p.prefix_length for task_packs in packs.values() for p in task_packs), default=0)
     columns = start + max(map(_columns, packs.values(), [max_new_tokens] * len(packs)), default=0)
     cache = PackCache(len(groups), start, columns)
     in_cache: dict[int, Pack] = {}
@@ -151,9 +151,9 @@ def _read_rest(
     answers: list[Answer] = []
     first = 0
     for query, n in zip(p.queries, p.requests, strict=True):
-        own = slice(first, first + n)
+        span = slice(first, first + n)
         if not _is_open(query):
-            answers.append(_row(query, text=None, option_log_likelihoods=likelihoods[own], option_tokens=tokens[own]))
+            answers.append(_row(query, text=None, option_log_likelihoods=likelihoods[span], option_tokens=tokens[span]))
         first += n
     if not p.open_paths:
         return answers, None

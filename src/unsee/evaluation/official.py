@@ -53,7 +53,7 @@ def results(items: pd.DataFrame, questions: pd.DataFrame, splits: pd.DataFrame, 
     def mean(*key: str, scale: float = 1.0) -> float | None:
         return means[key] * scale if key in means else None
 
-    found: dict[str, Any] = {}
+    by_title: dict[str, Any] = {}
     for group, (title, _) in SETS.items():
         block: dict[str, dict[str, float | None]] = {
             name: {key: mean(group, task, modality, "accuracy", scale=100.0) for modality, key in names.items()}
@@ -64,8 +64,8 @@ def results(items: pd.DataFrame, questions: pd.DataFrame, splits: pd.DataFrame, 
             for modality, kind in MODALITIES.items()
             for metric, label in _OVERLAPS.items()
         }
-        found[title] = block
-    return found
+        by_title[title] = block
+    return by_title
 
 
 def generations(

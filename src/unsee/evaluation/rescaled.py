@@ -74,8 +74,8 @@ def sample(questions: Sequence[dict[str, Any]], forgotten: Sequence[str], others
 
     The same people whatever the method, its scale and its seed, so that what is compared is compared on the same questions.
     """
-    asked = set(forgotten)
+    people = set(forgotten)
     for origin in ("profile", "celebrity"):
-        left = sorted({row["person_id"] for row in questions if row["origin"] == origin} - asked)
-        asked.update(left if others is None else Random(f"trade-off:{origin}").sample(left, min(others, len(left))))
-    return [row for row in questions if row["person_id"] in asked]
+        left = sorted({row["person_id"] for row in questions if row["origin"] == origin} - people)
+        people.update(left if others is None else Random(f"trade-off:{origin}").sample(left, min(others, len(left))))
+    return [row for row in questions if row["person_id"] in people]

@@ -118,11 +118,11 @@ def _read(receipt: Path) -> dict[str, Any]:
     outputs, inputs = made.get("outputs"), made.get("inputs")
     if not isinstance(outputs, dict) or not outputs or not isinstance(inputs, dict):
         raise ValueError("no inputs and outputs in it")
-    for path, known in outputs.items():
+    for path, record in outputs.items():
         if (
-            not isinstance(known, dict)
-            or type(known.get("bytes")) is not int
-            or not isinstance(known.get("sha256"), str)
+            not isinstance(record, dict)
+            or type(record.get("bytes")) is not int
+            or not isinstance(record.get("sha256"), str)
         ):
             raise ValueError(f"no size and digest of {path!r} in it")
     if not all(isinstance(digest, str) for digest in inputs.values()):
@@ -231,13 +231,13 @@ def _processor() -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue  # a job needs only some of them
-    return found
+    return versions
 
 
 def _is_result(path: str) -> bool:

@@ -71,8 +71,8 @@ def shapes_of(model: Mapping[str, Any], root: Path, picture: tuple[int, int]) ->
     try:
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         pictures = _picture_settings(folder)
-        found = read_shapes(settings, pictures, model["dtype"], picture)
-        return found and replace(found, counted=_count(folder))
+        shapes = read_shapes(settings, pictures, model["dtype"], picture)
+        return shapes and replace(shapes, counted=_count(folder))
     except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError):
         return None  # a checkpoint that cannot be read is refused elsewhere, in its own words
 

@@ -244,7 +244,7 @@ def answering(
     published = settings["protocol"] != "unsee"
     shots = settings["protocol"] == "mllmu-official" or (published and settings["shots"])
     # A person's examples of multiple choice: five pictures and their words, before the person's own picture; and the words once more.
-    tokens = (1 + 5 * bool(shots)) * shapes.picture_tokens + lengths.asked * (1 + bool(shots))
+    tokens = (1 + 5 * bool(shots)) * shapes.picture_tokens + lengths.questions * (1 + bool(shots))
     waits = tokens if published else tokens - lengths.options
     new_words = lengths.open * (50 if published else settings["max_new_tokens"])
     packs = settings["batch_size"]

@@ -86,6 +86,6 @@ def score(
     logits = model.answer_logits(model.hidden_states(batch, pictures), batch)
     if vocabulary:
         log_probs = logits.log_softmax(-1)
-        chosen = log_probs.gather(-1, batch.targets[:, None])[:, 0]
-        return Scores(chosen, batch.example, batch.n_examples, log_probs, n_in_step)
+        token_log_probs = log_probs.gather(-1, batch.targets[:, None])[:, 0]
+        return Scores(token_log_probs, batch.example, batch.n_examples, log_probs, n_in_step)
     return Scores(selective_log_softmax(logits, batch.targets), batch.example, batch.n_examples, n_in_step=n_in_step)

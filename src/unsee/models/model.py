@@ -128,7 +128,7 @@ class VisionLanguageModel:
             assert pictures is not None
             counts = [pictures.tokens(image_id) for image_id in image_ids]
             sizes = [pictures.size(image_id) for image_id in image_ids]
-        found = []
+        requests = []
         for answer in answers:
             prompt_tokens, answer_tokens = list(alone), []
             if answer is not None:
@@ -147,8 +147,8 @@ class VisionLanguageModel:
                 prompt_tokens, starts = self._expand(prompt_tokens, counts)
             positions = self.family.positions(self.base, self.processor, prompt_tokens + answer_tokens, sizes)
             images = tuple(zip(image_ids, starts, strict=True))
-            found.append(Request(tuple(prompt_tokens), tuple(answer_tokens), images, positions))
-        return found
+            requests.append(Request(tuple(prompt_tokens), tuple(answer_tokens), images, positions))
+        return requests
 
     def check_length(
         self, name: str, prompt: str, answers: Sequence[str | None], pictures: Pictures, image_ids: Sequence[str]
@@ -177,16 +177,16 @@ class VisionLanguageModel:
         first = self.tokenizer.bos_token
         begins = [bool(first) and text.startswith(first) for text in texts]
         bare = [text.removeprefix(first) if begin else text for begin, text in zip(begins, texts, strict=True)]
-        found = self.tokenizer(bare, add_special_tokens=False)["input_ids"]
+        token_ids = self.tokenizer(bare, add_special_tokens=False)["input_ids"]
         bos = self.tokenizer.bos_token_id
-        return [[bos, *ids] if begin else list(ids) for begin, ids in zip(begins, found, strict=True)]
+        return [[bos, *ids] if begin else list(ids) for begin, ids in zip(begins, token_ids, strict=True)]
 
     def _expand(self, tokens: list[int], counts: Sequence[int]) -> tuple[list[int], list[int]]:
         """The tokens with as many placeholders a picture as it takes, and where each picture begins."""
         image_token, expanded, starts = self.image_token, list[int](), list[int]()
-        found = tokens.count(image_token)
-        if found != len(counts):
-            raise ValueError(f"a prompt with {len(counts)} pictures has {found} placeholders, expected as many")
+        placeholders = tokens.count(image_token)
+        if placeholders != len(counts):
+            raise ValueError(f"a prompt with {len(counts)} pictures has {placeholders} placeholders; expected as many")
         for token in tokens:
             if token == image_token:
                 starts.append(len(expanded))
@@ -316,9 +316,9 @@ def _check_adapter(adapter: Path) -> None:
     if not manifest.is_file():
         return
     expected = json.loads(manifest.read_text(encoding="utf-8"))["adapter_sha256"]
-    found = sha256(adapter / "adapter_model.safetensors")
-    if found != expected:
+    digest = sha256(adapter / "adapter_model.safetensors")
+    if digest != expected:
         raise AdapterError(
-            f"the adapter {adapter} is damaged: its weights have sha256 {found[:12]}..., {manifest} says {expected[:12]}...",
+            f"the adapter {adapter} is damaged: its weights have sha256 {digest[:12]}..., {manifest} says {expected[:12]}...",
             f"delete {adapter} and give the same command again: it is made anew",
         )

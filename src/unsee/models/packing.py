@@ -1,13 +1,11 @@
-"""Packs: many prompts behind the same pictures in one sequence, each seeing only its own words.
+"""Packs: many prompts about the same pictures in one sequence, each of which sees only its own words.
 
-A *pack* is a trie of tokens laid out in depth-first order. Requests that begin alike (the same picture,
-the same question, the same first word of two options) share those tokens; a token attends to its ancestors
-and itself and to nothing else, and its position is its depth. The hidden state of every token is therefore
-what it would be in a sequence of its own, so scores and gradients equal the unpacked ones up to rounding. A prompt may
-have any number of pictures, the same one several times too.
+A *pack* is a trie of tokens laid out in depth-first order. Requests that begin with the same tokens (the same picture, the same
+question, the same first word of two options) share those tokens. A token attends to itself and its ancestors only, and its position
+is its depth. The hidden state of a token is therefore the same as in a sequence that holds one request alone, and scores and gradients
+equal the unpacked ones up to rounding. A prompt may have any number of pictures, and may show a picture several times.
 
-A request that shares nothing is a trie with one branch: an ordinary sequence. Packed and unpacked runs use the
-same code.
+A request that shares no token is a trie with one branch, which is an ordinary sequence. Packed and unpacked runs use the same code.
 """
 
 from __future__ import annotations
@@ -22,21 +20,20 @@ from torch import Tensor
 
 from unsee.models.attention import BLOCK, Blocks, blocks
 
-# Keys of a pack behind a cached prefix, up to which it is not cut into blocks.
+# A pack that is read behind a cached prefix is not cut into blocks if it has at most this many keys.
 _SHORT = 4 * BLOCK
 
 
 @dataclass(frozen=True)
 class Request:
-    """Words to be scored after a prompt.
+    """A prompt, and an answer to be scored after it.
 
     Attributes:
-        prompt: token ids of the prompt, picture placeholders expanded, shape (p,).
-        answer: token ids whose probability is wanted, shape (a,); may be empty when only a prompt is to be
-            continued.
-        images: each picture in order, and the index of its first placeholder; a placeholder outside every picture is
-            an ordinary token.
-        positions: rotary positions of prompt and answer, shape (axes, p + a); ``None`` means 0, 1, 2, ...
+        prompt: token ids of the prompt, with picture placeholders expanded, (p,).
+        answer: token ids of the answer, (a,); empty if the prompt is only continued.
+        images: (image id, index of its first placeholder) of each picture, in order. A placeholder outside of every picture is an
+            ordinary token.
+        positions: rotary positions of prompt and answer, (axes, p + a); ``None`` means 0, 1, 2, ...
     """
 
     prompt: tuple[int, ...]
@@ -46,7 +43,7 @@ class Request:
 
     @property
     def image_ids(self) -> tuple[str, ...]:
-        """The pictures, in the order in which they are shown."""
+        """The ids of the pictures, in order."""
         return tuple(image_id for image_id, _ in self.images)
 
     @property
@@ -60,13 +57,13 @@ class Pack:
 
     Attributes:
         tokens: token id of each node, (n,).
-        ends: one past the last node of each node's subtree, (n,); node j is an ancestor of node i, or i
-            itself, exactly when ``j <= i < ends[j]``.
+        ends: one past the last node of each node's subtree, (n,). Node j is node i or an ancestor of it exactly when
+            ``j <= i < ends[j]``.
         positions: rotary positions, (axes, n).
-        is_image: true at the placeholders of pictures, (n,).
-        paths: for each request, in the order given, the nodes of its tokens, (p + a,).
+        is_image: whether each node is a placeholder of a picture, (n,).
+        paths: the nodes of each request's tokens, (p + a,), in the order of the requests.
         prompt_lengths: p of each request.
-        image_ids: pictures in the order in which their placeholders lie in ``tokens``.
+        image_ids: the pictures in the order of their placeholders in ``tokens``.
     """
 
     tokens: np.ndarray
@@ -82,7 +79,7 @@ class Pack:
 
     @property
     def branches(self) -> bool:
-        """Whether some token has two continuations (a plain causal mask would then be wrong)."""
+        """Whether a token has two continuations, so that a causal mask would be wrong."""
         return bool((self.ends != len(self.tokens)).any())
 
 
@@ -100,73 +97,78 @@ def pack(requests: Sequence[Request], image_token: int) -> Pack:
     """Lay requests out as one trie.
 
     Args:
-        requests: at least one; those that begin with the same pictures and words share their tokens.
+        requests: at least one; requests that begin with the same pictures and words share their tokens.
         image_token: id of the picture placeholder; equal placeholders of different pictures are not shared.
     """
     axes = 1 if requests[0].positions is None else requests[0].positions.shape[0]
     root = _Node(-1, None, False, np.zeros(axes, dtype=np.int64))
     branches: list[list[_Node]] = []
-    # Options of one question follow each other: their prompt is walked once.
-    walked: tuple[tuple[int, ...], tuple[tuple[str, int], ...], list[_Node]] = ((), (), [])
+    # The options of a question are adjacent requests with one prompt, which is therefore inserted once.
+    prompt: tuple[tuple[int, ...], tuple[tuple[str, int], ...]] = ((), ())
+    prompt_nodes: list[_Node] = []
     for request in requests:
-        prompt, images, branch = walked
-        branch = list(branch) if prompt == request.prompt and images == request.images else []
-        node = branch[-1] if branch else root
-        tokens = request.tokens
-        starts = {start: image_id for image_id, start in request.images}
-        image: str | None = None
-        for depth in range(len(branch), len(tokens)):
-            token = tokens[depth]
-            begins = depth in starts
-            image = starts.get(depth, image) if token == image_token else None
-            child = node.children.get((token, image, begins))
-            if child is None:
-                position = (
-                    np.full(axes, depth, dtype=np.int64) if request.positions is None else request.positions[:, depth]
-                )
-                child = node.children[(token, image, begins)] = _Node(token, image, begins, position)
-            branch.append(child)
-            node = child
-        walked = (request.prompt, request.images, branch[: len(request.prompt)])
+        if prompt != (request.prompt, request.images):
+            prompt, prompt_nodes = (request.prompt, request.images), []
+        branch = _insert(request, root, prompt_nodes, image_token)
+        prompt_nodes = branch[: len(request.prompt)]
         branches.append(branch)
+    nodes, ends = _depth_first(root)
+    return Pack(
+        tokens=np.array([node.token for node in nodes], dtype=np.int64),
+        ends=np.array(ends, dtype=np.int64),
+        positions=np.stack([node.position for node in nodes], axis=1),
+        is_image=np.array([node.image is not None for node in nodes]),
+        paths=[np.array([node.index for node in branch], dtype=np.int64) for branch in branches],
+        prompt_lengths=[len(request.prompt) for request in requests],
+        image_ids=[node.image for node in nodes if node.begins and node.image is not None],
+    )
 
-    order: list[_Node] = []
+
+def _insert(request: Request, root: _Node, branch: Sequence[_Node], image_token: int) -> list[_Node]:
+    """Insert a request into a trie, behind the nodes of its first tokens; returns the nodes of all its tokens."""
+    nodes = list(branch)
+    node = nodes[-1] if nodes else root
+    starts = {start: image_id for image_id, start in request.images}
+    image: str | None = None
+    for depth, token in enumerate(request.tokens[len(nodes) :], start=len(nodes)):
+        begins = depth in starts
+        image = starts.get(depth, image) if token == image_token else None
+        child = node.children.get((token, image, begins))
+        if child is None:
+            positions = request.positions
+            position = np.full_like(root.position, depth) if positions is None else positions[:, depth]
+            child = node.children[(token, image, begins)] = _Node(token, image, begins, position)
+        nodes.append(child)
+        node = child
+    return nodes
+
+
+def _depth_first(root: _Node) -> tuple[list[_Node], list[int]]:
+    """The nodes below ``root`` in depth-first order, which numbers them, and one past the last node of each node's subtree."""
+    nodes: list[_Node] = []
     ends: list[int] = []
-    image_ids: list[str] = []
-
     # A stack instead of recursion: a long prompt is deeper than Python's recursion limit.
     stack: list[tuple[_Node, bool]] = [(child, False) for child in reversed(root.children.values())]
     while stack:
-        node, done = stack.pop()
-        if done:
-            ends[node.index] = len(order)
+        node, is_complete = stack.pop()
+        if is_complete:
+            ends[node.index] = len(nodes)
             continue
-        node.index = len(order)
-        order.append(node)
+        node.index = len(nodes)
+        nodes.append(node)
         ends.append(-1)
-        if node.begins and node.image is not None:
-            image_ids.append(node.image)
         stack.append((node, True))
         stack.extend((child, False) for child in reversed(node.children.values()))
-
-    return Pack(
-        tokens=np.array([node.token for node in order], dtype=np.int64),
-        ends=np.array(ends, dtype=np.int64),
-        positions=np.stack([node.position for node in order], axis=1),
-        is_image=np.array([node.image is not None for node in order]),
-        paths=[np.array([node.index for node in branch], dtype=np.int64) for branch in branches],
-        prompt_lengths=[len(request.prompt) for request in requests],
-        image_ids=image_ids,
-    )
+    return nodes, ends
 
 
 @dataclass(frozen=True)
 class Split:
-    """A pack in two parts, to be read one after the other.
+    """A pack in two parts that are read one after the other.
 
     Attributes:
-        prefix: the p nodes that lead to a picture, the last one of each picture included; None if there are none.
-        rest: the other n nodes. A request's path has its nodes of the rest only.
+        prefix: the p nodes up to the last node of each picture; ``None`` if the pack has no picture or is not cut.
+        rest: the other n nodes. Its paths hold nodes of the rest only.
         seen: which nodes of the prefix each node of the rest sees, (n, p).
     """
 
@@ -178,8 +180,8 @@ class Split:
 def split(pack: Pack) -> Split:
     """Cut a pack behind its pictures.
 
-    The prefix depends on the pictures and the words before them, not on the questions behind them: packs about one picture have the
-    same prefix. A pack with a prompt that ends in a picture is not cut.
+    The prefix depends on the pictures and the words before them, not on the questions behind them. Packs about the same picture
+    therefore have the same prefix. A pack with a prompt that ends in a picture is not cut.
     """
     n = len(pack)
     pictures = np.concatenate([[0], np.cumsum(pack.is_image)])
@@ -187,7 +189,7 @@ def split(pack: Pack) -> Split:
     if not leads.any() or any(leads[path[k - 1]] for path, k in zip(pack.paths, pack.prompt_lengths, strict=True)):
         return Split(None, pack, np.zeros((n, 0), dtype=bool))
     prefix, rest = np.flatnonzero(leads), np.flatnonzero(~leads)
-    number = np.concatenate([[0], np.cumsum(~leads)])  # of the rest's nodes before each node
+    number = np.concatenate([[0], np.cumsum(~leads)])  # how many nodes of the rest precede each node
     depths = [int(leads[path].sum()) for path in pack.paths]
     behind = replace(
         pack,
@@ -217,19 +219,18 @@ class Batch:
     """Packs side by side, padded on the right to ``n`` tokens.
 
     Attributes:
-        tokens: (b, n) token ids, ``pad_token`` behind the end.
-        attention_mask: (b, 1, n, n) booleans, or (b, n) where no pack branches and plain causal attention
-            will do; (1, 1, n, p + n) behind a cached prefix of p tokens.
+        tokens: (b, n) token ids, ``pad_token`` at padding.
+        attention_mask: (b, 1, n, n) booleans; (b, n) if no pack branches, for causal attention; (1, 1, n, p + n) behind a cached
+            prefix of p tokens.
+        blocks: the same mask in blocks, which a CPU uses; ``None`` if no pack branches.
         position_ids: (b, n) for one position axis, (axes, b, n) for several.
-        blocks: the same in blocks, for a CPU, where some pack branches.
-        is_image: (b, n), true at the placeholders of pictures.
+        is_image: (b, n), whether each token is a placeholder of a picture.
         in_mean: (b, n), the weight of each token in the sum, over requests, of the mean over a request's tokens; 0 at padding.
-        image_ids: pictures in the order in which their placeholders lie in ``tokens``.
-        target_rows, target_columns: where the prediction of each answer token is read (the node before it),
-            each (t,).
+        image_ids: the pictures in the order of their placeholders in ``tokens``.
+        target_rows, target_columns: the place of the node before each answer token, which predicts it, each (t,).
         targets: the answer tokens, (t,).
-        example: which request each answer token belongs to, numbered through the batch, (t,).
-        n_examples: number of requests.
+        example: the request of each answer token, numbered through the batch, (t,).
+        n_examples: the number of requests.
     """
 
     tokens: Tensor
@@ -256,8 +257,8 @@ def collate(packs: Sequence[Pack], *, pad_token: int, seen: np.ndarray | None = 
 
     Args:
         packs: at least one.
-        pad_token: id of the token behind the end of the shorter packs.
-        seen: of a single pack, to be read with a cache: which tokens of the cached prefix each token sees, (n, p).
+        pad_token: id of the token that fills the shorter packs.
+        seen: for a single pack that is read behind a cached prefix: which tokens of the prefix each token sees, (n, p).
     """
     n = max(len(p) for p in packs)
     b = len(packs)
@@ -304,7 +305,13 @@ def collate(packs: Sequence[Pack], *, pad_token: int, seen: np.ndarray | None = 
 
 
 def _masks(packs: Sequence[Pack], ends: np.ndarray, seen: np.ndarray | None) -> tuple[Tensor, Blocks | None]:
-    """The attention mask of a batch, and the same in blocks, see :class:`Batch`."""
+    """The attention mask of a batch, and the same in blocks, see :class:`Batch`.
+
+    Args:
+        packs: the packs of the batch.
+        ends: their ``ends``, padded, (b, n).
+        seen: see :func:`collate`.
+    """
     n = ends.shape[1]
     if seen is None and not any(p.branches for p in packs):
         lengths = torch.tensor([len(p) for p in packs])
@@ -313,6 +320,6 @@ def _masks(packs: Sequence[Pack], ends: np.ndarray, seen: np.ndarray | None) -> 
     mask = (i[None, :] <= i[:, None])[None] & (i[None, :, None] < torch.from_numpy(ends)[:, None, :])
     if seen is None:
         return mask[:, None], blocks(ends)
-    mask = torch.cat([torch.from_numpy(seen)[None], mask], dim=2)[:, None]
-    # Attention to a short pack's hidden keys costs less than gathering the keys of each block.
-    return mask, None if mask.shape[3] <= _SHORT else blocks(ends, seen[None])
+    mask = torch.cat([torch.from_numpy(seen)[None], mask], dim=2)
+    # Computing the hidden keys of a short pack costs less than gathering the keys of each block.
+    return mask[:, None], (None if mask.shape[2] <= _SHORT else blocks(ends, seen[None]))

@@ -172,8 +172,8 @@ class Pictures:
             self._model.get_input_embeddings(),
             self._model.get_output_embeddings(),
         )
-        known = {id(weight) for module in others for weight in module.parameters()}
-        return [(name, weight) for name, weight in self._model.named_parameters() if id(weight) not in known]
+        decoder_ids = {id(weight) for module in others for weight in module.parameters()}
+        return [(name, weight) for name, weight in self._model.named_parameters() if id(weight) not in decoder_ids]
 
     def _encoder_trains(self) -> bool:
         return any(weight.requires_grad for _, weight in self._encoder_weights())

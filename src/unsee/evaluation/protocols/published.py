@@ -112,14 +112,14 @@ class Published(ABC):
             person, which = image_id.rsplit("/", 1)
             if which.startswith("test-"):
                 tests.setdefault(person, []).append(image_id)
-        found = []
+        prepared = []
         for question, group in zip(questions, groups, strict=True):
             if question["question_id"] in left:
                 continue
             people = self._people(splits, percents[0], group, question["task"])
             examples = [row for person in people for row in profiles.get(_kind(question, person), [])]
-            found.append({**question, "image_id": self._picture(question, tests), "examples": examples})
-        return found
+            prepared.append({**question, "image_id": self._picture(question, tests), "examples": examples})
+        return prepared
 
     def excluded(self, questions: pd.DataFrame, splits: pd.DataFrame, percent: int) -> set[str]:
         groups = assign_sets(questions, splits, percent)
