@@ -155,7 +155,7 @@ def test_features_in_memory_are_bounded(
     assert all(torch.equal(a, b) for a, b in zip(together, few.features(ids), strict=True)), (
         "all of them, though 3 are held"
     )
-    assert few._held() == 3 * together[0].nbytes and len(encoded) == 10
+    assert few._bytes_in_memory() == 3 * together[0].nbytes and len(encoded) == 10
     few.features([ids[4], ids[2]])
     assert len(encoded) == 10, "the last three are held"
     few.features([ids[0], ids[4], ids[2]])

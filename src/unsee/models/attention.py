@@ -1,9 +1,9 @@
-"""Attention in a pack, block by block: tokens look at their ancestors and at each other, not at the whole pack.
+"""Attention in a pack, block by block: a block of tokens reads its ancestors and itself instead of the whole pack.
 
-A pack is a trie in depth-first order, so that whatever lies before a block of tokens and is an ancestor of one of them is an
-ancestor of the block's first. A block of ``BLOCK`` tokens therefore needs the path to its first token and itself as keys: a
-hundred of five hundred, where each of twenty questions is thirty tokens deep. On a CPU, whose kernels compute what a mask
-hides, that is a quarter of the work; the numbers are the same.
+A pack is a trie in depth-first order. A node before a block is an ancestor of a token of the block only if it is an ancestor of the
+block's first token. A block of ``BLOCK`` tokens therefore needs two groups of keys: the path to its first token, and the block itself.
+With twenty questions of thirty tokens each, that is about 100 keys of 500. CPU kernels also compute what a mask hides, so blocks take
+a quarter of the work there. The values are the same.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-#: Tokens that are looked at together.
+#: Tokens per block.
 BLOCK = 64
-#: The name under which transformers knows :func:`attend`.
+#: The name of :func:`attend` in transformers' registry.
 NAME = "sdpa_in_blocks"
 
 
 @dataclass
 class Blocks:
-    """Packs side by side, b rows of n tokens, cut into m blocks each, the last one filled up.
+    """Packs side by side, b rows of n tokens, each cut into m blocks; the last block of a row is padded.
 
     Attributes:
-        keys: the tokens that some token of a block sees, numbered through all rows, (b * m, k); a row's cached prefix comes first.
-        mask: to be added to attention's logits: 0 where a token sees a key, minus infinity elsewhere, (b * m, 1, BLOCK, k).
+        keys: the keys of each block, as token numbers that count through all rows, (b * m, k); a row's cached prefix comes first.
+        mask: added to attention's logits: 0 where a token sees a key, minus infinity elsewhere, (b * m, 1, BLOCK, k).
     """
 
     keys: Tensor
@@ -43,12 +43,12 @@ class Blocks:
 
 
 def blocks(ends: np.ndarray, seen: np.ndarray | None = None) -> Blocks:
-    """The blocks of some packs.
+    """Cut packs into blocks.
 
     Args:
         ends: one past the last node of each node's subtree, (b, n).
-        seen: which of the p tokens of a cached prefix each token sees, (b, n, p); None if there is no prefix. Every block has all
-            of the prefix among its keys.
+        seen: which of the p tokens of a cached prefix each token sees, (b, n, p); ``None`` without a prefix. The keys of every block
+            include the whole prefix.
     """
     b, n = ends.shape
     m = -(-n // BLOCK)
@@ -63,7 +63,7 @@ def blocks(ends: np.ndarray, seen: np.ndarray | None = None) -> Blocks:
     tokens = np.arange(m * BLOCK).reshape(m, BLOCK)
     keys[:, :, deepest:] = tokens.clip(max=n - 1)
     real[:, :, deepest:] = tokens < n
-    last = np.take_along_axis(ends[:, None], keys, axis=2)[:, :, None]  # a key is an ancestor of what comes before that
+    last = np.take_along_axis(ends[:, None], keys, axis=2)[:, :, None]  # one past the last node that sees each key
     query, key = tokens[None, :, :, None], keys[:, :, None]
     visible = real[:, :, None] & (key <= query) & (query < last)
     # Padding sees itself, so that no row is empty.
@@ -91,19 +91,19 @@ def attend(
     scaling: float | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """Attention as transformers asks for it; without ``blocks`` it is ``sdpa``.
+    """An attention function of transformers; without ``blocks`` it is ``sdpa``.
 
     Args:
         module: the attention layer.
         query: (b, heads, n, size).
-        key, value: (b, heads, p + n, size), fewer heads where a model groups them; the first p are of a cached prefix.
-        attention_mask: as for ``sdpa``; ignored with blocks.
-        blocks: of the rows.
-        scaling: of the logits.
-        more: for ``sdpa``.
+        key, value: (b, heads, p + n, size), with fewer heads if the model groups them; the first p belong to a cached prefix.
+        attention_mask: as for ``sdpa``; ignored with ``blocks``.
+        blocks: the rows in blocks.
+        scaling: the factor of the logits.
+        more: further arguments of ``sdpa``.
 
     Returns:
-        (b, n, heads, size), and no weights.
+        The output, (b, n, heads, size), and ``None`` in place of attention weights.
     """
     if blocks is None:
         if attention_mask is None and query.device.type != "cpu" and query.dtype == torch.float32:
@@ -123,15 +123,15 @@ def attend(
 
 
 def _repeat(states: Tensor, heads: int) -> Tensor:
-    """Keys or values for each head of the queries.
+    """Repeat grouped keys or values for each head of the queries.
 
-    A GPU's one fused kernel for float32 does not group heads. Where some share keys, torch would hold the logits of all.
+    The only fused float32 kernel on a GPU does not group heads. Without repetition, torch would store the logits of all heads.
     """
     return states if states.shape[1] == heads else states.repeat_interleave(heads // states.shape[1], dim=1)
 
 
 def _gather(states: Tensor, keys: Tensor) -> Tensor:
-    """(b, heads, n, size) to the keys of each block, (b * m, heads, k, size)."""
+    """Select the keys of each block from (b, heads, n, size); returns (b * m, heads, k, size)."""
     b, heads, n, size = states.shape
     rows = states.transpose(1, 2).reshape(b * n, heads * size)
     return rows.index_select(0, keys.flatten()).view(*keys.shape, heads, size).transpose(1, 2)

@@ -38,7 +38,7 @@ def findings(model: Mapping[str, Any], root: Path) -> Iterator[tuple[tuple[str, 
 
     Args:
         model: the configuration's ``model`` section.
-        root: the project folder, which a relative path is relative to.
+        root: the project folder, where relative paths start.
     """
     path, folder = model["path"], root / model["path"]
     if model["build"] or is_published(path, root):
@@ -71,9 +71,9 @@ def folder_of(spec: Mapping[str, Any], root: Path | None = None) -> Path:
     """The folder of a base model on this disk; the network is not used.
 
     Args:
-        spec: the ``model`` section of the configuration: ``path``; of a published checkpoint also ``record``, the file that
-            names the commit which was fetched, or ``revision``.
-        root: what a relative ``path`` is relative to; the working directory by default.
+        spec: the ``model`` section of the configuration: ``path``; for a published checkpoint also ``record``, the file that
+            names the downloaded commit, or ``revision``.
+        root: the folder that a relative ``path`` starts from; the working directory by default.
 
     Raises:
         FetchError: a published checkpoint is not on this machine.
@@ -93,7 +93,7 @@ def checkpoint_files(folder: Path) -> list[Path]:
 
 
 def check(folder: Path, family: str) -> None:
-    """Refuse a folder that has :func:`problems`.
+    """Check that a folder has no :func:`problems`.
 
     Raises:
         CheckpointError: the folder has at least one.

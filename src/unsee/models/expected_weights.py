@@ -1,4 +1,4 @@
-"""Names and shapes of the weights that a config.json describes; computed without a model library, for planning."""
+"""Names and shapes of the weights that a config.json describes. Planning computes them, so no model library is imported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unsee.models.weight_files import name_problems
 #: The shape of a weight by its name.
 Weights = dict[str, tuple[int, ...]]
 
-#: Tables that older releases stored and that the model computes now.
+#: Tables that older releases of transformers stored. Today the model computes them.
 _COMPUTED = re.compile(r"(.*\.)?(rotary_emb\.inv_freq|position_ids)")
 _EMBEDDINGS, _HEAD = "model.language_model.embed_tokens.weight", "lm_head.weight"
 
@@ -23,9 +23,9 @@ class WeightLayout:
     """The weights of a model class of transformers.
 
     Attributes:
-        renamings: (pattern, replacement) pairs, applied in order, from the names that a checkpoint may have to those of the model;
-            the same as in ``transformers.conversion_mapping``.
-        weights: the weights of a configuration; ``None`` with a decoder or a tower that it does not describe.
+        renamings: (pattern, replacement) pairs, applied in order, that turn names in a checkpoint into those of the model; the same as in
+            ``transformers.conversion_mapping``.
+        weights: returns the weights of a configuration, or ``None`` if this module does not describe its decoder or tower.
     """
 
     renamings: tuple[tuple[str, str], ...]

@@ -1,8 +1,8 @@
-"""Weights stored in half precision, computed with in float32.
+"""Store weights in half precision and compute in float32.
 
-Unlearning at a published rate changes a weight by less than bfloat16 can hold, and an activation by less than it can show: a model that
-is computed in half precision rounds most of the update away (docs/precision.md has the numbers). Here ``model.dtype`` says only how the
-base model's large matrices are stored. Every product is taken in float32, and adapters are kept beside a matrix, never added to it.
+Unlearning at a published learning rate changes weights and activations by less than the spacing of bfloat16 numbers. A model that
+computes in half precision rounds most of the update away (docs/precision.md has the numbers). Here ``model.dtype`` only decides how the
+base model's large matrices are stored. Every product is computed in float32, and adapters are kept beside a matrix, never added to it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-#: Elements of a matrix that are held in float32 at a time (256 MB).
+#: Elements of a matrix that are converted to float32 at a time (256 MB).
 PIECE = 2**26
 
 
@@ -24,7 +24,7 @@ class HalfLinear(nn.Linear):
     Attributes:
         weight: W, (out, in), in half precision.
         bias: b, (out,), float32, or ``None``.
-        down, up: D, (rank, in), and U, (out, rank), float32: the sum of all updates added with :meth:`add`; ``None`` without any.
+        down, up: D, (rank, in), and U, (out, rank), float32: the sum of all updates from :meth:`add`; ``None`` before the first.
     """
 
     down: nn.Parameter | None
@@ -32,14 +32,14 @@ class HalfLinear(nn.Linear):
 
     @classmethod
     def convert(cls, layer: nn.Linear) -> None:
-        """Turn a linear layer, in place, into one that keeps its weight as it is and computes in float32."""
+        """Convert a linear layer in place: it keeps its stored weight and computes in float32."""
         layer.__class__ = cls
         layer.register_parameter("down", None)
         layer.register_parameter("up", None)
 
     @torch.no_grad()
     def add(self, down: Tensor, up: Tensor) -> None:
-        """Add the update ``up @ down`` to what the layer computes; the stored weight stays as it is.
+        """Add the update ``up @ down`` to the layer's output; the stored weight does not change.
 
         Args:
             down, up: (rank, in) and (out, rank); any scaling is part of ``up``.
@@ -53,7 +53,7 @@ class HalfLinear(nn.Linear):
 
     @torch.no_grad()
     def widen(self) -> None:
-        """Become an ordinary float32 layer, in place, with all updates in its weight: for a layer that is trained whole."""
+        """Convert to an ordinary float32 layer in place, with all updates in its weight, so that the whole weight can be trained."""
         weight = self.weight.float()
         if self.down is not None and self.up is not None:
             weight.addmm_(self.up, self.down)
@@ -71,14 +71,14 @@ class HalfLinear(nn.Linear):
 
 
 class HalfEmbedding(nn.Embedding):
-    """An embedding table in half precision that gives float32 vectors."""
+    """An embedding table that is stored in half precision and returns float32 vectors."""
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input).float()
 
 
 class _Product(torch.autograd.Function):
-    """x W' for float32 rows x and a frozen W; the backward pass keeps W as it is stored, not its float32 copy."""
+    """x W' for float32 rows x and a frozen W; the backward pass keeps the stored W, not its float32 copy."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ class _Product(torch.autograd.Function):
 
 
 def _pieces(weight: Tensor) -> Iterator[slice]:
-    """Rows of a matrix, so many at a time as :data:`PIECE` allows."""
+    """Slices of a matrix's rows with at most :data:`PIECE` elements each."""
     step = max(1, PIECE // weight.shape[1])
     yield from (slice(start, start + step) for start in range(0, len(weight), step))
 
@@ -109,9 +109,9 @@ def _pieces(weight: Tensor) -> Iterator[slice]:
 def compute_in_float32(model: nn.Module) -> None:
     """Make a model that was loaded in half precision compute in float32, in place.
 
-    Linear layers and embeddings keep their weights as they are stored. Everything else (norms, convolutions, biases,
-    positions) is small and becomes float32. On an Ampere GPU or later the products use TF32, which holds a half-precision
-    weight exactly and rounds an activation to 11 bits on its way into a product; sums, and what is passed on, are float32.
+    Linear layers and embeddings keep their stored weights. Everything else (norms, convolutions, biases, positions) is small and is
+    converted to float32. From the Ampere generation on, GPUs compute the products in TF32. TF32 represents a half-precision weight exactly
+    and rounds the activation in a product to 11 bits; sums and outputs are float32.
     """
     stored: set[int] = set()
     for module in list(model.modules()):

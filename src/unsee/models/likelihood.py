@@ -1,4 +1,4 @@
-"""What a model says about answers: the quantities that every loss is made of."""
+"""Log-probabilities of answers, the terms of every loss."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ class Scores:
     """Log-probabilities of the answer tokens of ``n_examples`` examples, in nats, float32.
 
     Attributes:
-        token_log_probs: of each answer token given what comes before it, (t,).
-        example: the example each token belongs to, (t,).
-        n_examples: how many there are; each has at least one answer token.
-        log_probs: over the whole vocabulary where each answer token is predicted, (t, vocabulary); only where
-            a method asks for it.
-        n_in_step: how many examples of this group the whole optimizer step has, where these are a part of them;
-            ``None``: these are all.
+        token_log_probs: log-probability of each answer token given the tokens before it, (t,).
+        example: the example of each answer token, (t,).
+        n_examples: the number of examples; each has at least one answer token.
+        log_probs: log-probabilities of the whole vocabulary at each answer token, (t, vocabulary); ``None`` unless the method needs it.
+        n_in_step: the number of examples of this group in the whole optimizer step, if the step is computed in parts; ``None`` if
+            these examples are the whole step.
     """
 
     token_log_probs: Tensor
@@ -38,7 +37,7 @@ class Scores:
         return self._sum(self.token_log_probs)
 
     def sequence_mean(self) -> Tensor:
-        """Mean log-probability of an answer token of each example, (n_examples,)."""
+        """Mean log-probability of the answer tokens of each example, (n_examples,)."""
         return self.sequence_sum() / self._sum(torch.ones_like(self.token_log_probs))
 
     def nll(self) -> Tensor:
@@ -46,10 +45,10 @@ class Scores:
         return -self.average(self.sequence_mean())
 
     def average(self, values: Tensor) -> Tensor:
-        """Mean of one value an example, a scalar; of no examples 0, so that a step may be about another group alone.
+        """Mean of one value per example, a scalar; 0 without examples, because a step may have examples of the other group only.
 
-        Where a step is computed in parts, the sum is divided by the examples of the whole step. The parts' averages then add
-        up to the step's, whatever the parts' sizes, in this group and in others. A loss must average in no other way.
+        If a step is computed in parts, the sum is divided by the number of examples of the whole step. The averages of the parts then add
+        up to that of the step, for any sizes of the parts. A loss must not average in any other way.
         """
         return values.sum() / max(self.n_examples if self.n_in_step is None else self.n_in_step, 1)
 
@@ -78,9 +77,9 @@ def score(
     """Score the answers of a batch; only answer positions reach the output projection.
 
     Args:
-        model, batch, pictures: what is scored.
-        vocabulary: keep the log-probabilities of the whole vocabulary.
-        n_in_step: examples of the whole step, where the batch is a part of it; see :class:`Scores`.
+        model, batch, pictures: the model, the batch and its pictures.
+        vocabulary: whether to keep the log-probabilities of the whole vocabulary.
+        n_in_step: the number of examples of the whole step; see :class:`Scores`.
     """
     batch = batch.to(model.device)
     logits = model.answer_logits(model.hidden_states(batch, pictures), batch)

@@ -1,4 +1,4 @@
-"""A loaded vision-language model: its words, its pictures, its hidden states."""
+"""A loaded vision-language model: tokens, hidden states and logits; loading, and merging adapters."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 class AdapterError(JobError):
-    """An adapter is not the one that was made."""
+    """The weights of an adapter are not those that its training run wrote."""
 
 
 @dataclass
 class VisionLanguageModel:
-    """A family, its model (with or without an adapter) and its processor."""
+    """A model with its family and its processor; the model may have an adapter."""
 
     family: Family
     model: PreTrainedModel | PeftModel
@@ -41,7 +41,7 @@ class VisionLanguageModel:
 
     @property
     def base(self) -> PreTrainedModel:
-        """The transformers model; an adapter's layers, if any, sit inside it."""
+        """The transformers model, which contains the layers of an adapter, if there is one."""
         return cast(PreTrainedModel, self.model.get_base_model()) if isinstance(self.model, PeftModel) else self.model
 
     @property
@@ -63,14 +63,14 @@ class VisionLanguageModel:
 
     @property
     def end_tokens(self) -> frozenset[int]:
-        """Tokens that end an answer: the tokenizer's, and what the checkpoint's ``generate`` stops at."""
+        """Tokens that end an answer: those of the tokenizer and of the checkpoint's generation settings."""
         ends = self.base.generation_config.eos_token_id
         more = ends if isinstance(ends, list) else [] if ends is None else [ends]
         return frozenset({int(self.tokenizer.eos_token_id), *more})
 
     @property
     def context(self) -> int:
-        """How many tokens the decoder was made for."""
+        """The most tokens of a sequence, as in the decoder's configuration."""
         return int(self.base.config.get_text_config().max_position_embeddings)
 
     @property
@@ -79,14 +79,14 @@ class VisionLanguageModel:
         return self.family.written_turns
 
     def prompt(self, question: str, *, with_image: bool) -> str:
-        """One user turn in the model's own chat template, ready for the answer."""
+        """One user turn in the model's chat template, up to where the answer begins."""
         content: list[dict[str, str]] = [{"type": "image"}] if with_image else []
         content.append({"type": "text", "text": question})
         conversation = [{"role": "user", "content": content}]
         return self.raw(str(self.processor.apply_chat_template(conversation, add_generation_prompt=True)).rstrip(" "))
 
     def raw(self, text: str) -> str:
-        """A whole prompt as it stands, behind the beginning-of-sequence token, if the model has one and it is not there.
+        """A complete prompt, with the beginning-of-sequence token in front if the model has one and the prompt lacks it.
 
         Some chat templates write that token (the tiny model's), others leave it to the tokenizer (LLaVA-1.5's).
         """
@@ -96,7 +96,7 @@ class VisionLanguageModel:
     def request(
         self, prompt: str, answer: str | None, pictures: Pictures | None, image_id: str | None, *, end: bool = True
     ) -> Request:
-        """Token ids of a prompt with at most one picture, and of the answer to be scored behind it; see :meth:`requests`."""
+        """The request of a prompt with at most one picture and of its answer; see :meth:`requests`."""
         return self.requests(prompt, [answer], pictures, [] if image_id is None else [image_id], end=end)[0]
 
     def requests(
@@ -108,17 +108,17 @@ class VisionLanguageModel:
         *,
         end: bool = True,
     ) -> list[Request]:
-        """Token ids of a prompt and of each of the answers to be scored behind it.
+        """One request per answer: the token ids of the prompt and of the answer to be scored after it.
 
         Args:
-            prompt: as :meth:`prompt` or :meth:`raw` gives it.
-            answers: the words to score, or ``None`` for a prompt that will be continued.
-            pictures: where ``image_ids`` are found.
-            image_ids: the pictures of the prompt's placeholders, in order; with none, placeholders stay as they are.
-            end: whether the end-of-sequence token belongs to the answer.
+            prompt: a prompt from :meth:`prompt` or :meth:`raw`.
+            answers: the texts to score; ``None`` stands for a prompt that will be continued.
+            pictures: holds the pictures of ``image_ids``.
+            image_ids: the pictures of the prompt's placeholders, in order; if empty, placeholders are ordinary tokens.
+            end: whether an answer ends in the end-of-sequence token.
 
         Raises:
-            ValueError: another number of placeholders than of pictures.
+            ValueError: the numbers of placeholders and pictures differ.
         """
         texts = [prompt] + [f"{prompt}{self.family.seam}{answer}" for answer in answers if answer is not None]
         alone, *wholes = self._tokens(texts)
@@ -132,8 +132,8 @@ class VisionLanguageModel:
         for answer in answers:
             prompt_tokens, answer_tokens = list(alone), []
             if answer is not None:
-                # Answer tokens are what the whole text has beyond the prompt, so that they are the ones
-                # which the model would be given, whatever the tokenizer does at the seam.
+                # The answer's tokens are those of the whole text behind the prompt's. They are then the tokens that the model
+                # would read, also if the tokenizer joins characters of prompt and answer.
                 whole = list(next(remaining))
                 shared = next(
                     (i for i, (a, b) in enumerate(zip(alone, whole, strict=False)) if a != b),
@@ -153,13 +153,13 @@ class VisionLanguageModel:
     def check_length(
         self, name: str, prompt: str, answers: Sequence[str | None], pictures: Pictures, image_ids: Sequence[str]
     ) -> None:
-        """Refuse what is longer than the model's context.
+        """Check that a prompt fits the model's context with each of its answers.
 
         Raises:
-            ValueError: it is; the message begins with ``name``.
+            ValueError: it does not; the message begins with ``name``.
         """
         counts = [pictures.tokens(image_id) for image_id in image_ids]
-        # A token is a byte or more, so that most need not be tokenised to know.
+        # A token has at least one byte, so most prompts are known to fit before they are tokenised.
         if len(prompt.encode()) + max(len((answer or "").encode()) for answer in answers) + sum(counts) < self.context:
             return
         n = max(len(request.tokens) for request in self.requests(prompt, answers, pictures, image_ids, end=False))
@@ -170,9 +170,9 @@ class VisionLanguageModel:
             )
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of texts that write their beginning-of-sequence token themselves.
+        """Token ids of texts, which may begin with the beginning-of-sequence token.
 
-        It is put in front rather than tokenised, for some tokenizers split the first word another way behind it.
+        That token is added as an id, not tokenised, because some tokenizers split the first word differently behind it.
         """
         first = self.tokenizer.bos_token
         begins = [bool(first) and text.startswith(first) for text in texts]
@@ -182,7 +182,7 @@ class VisionLanguageModel:
         return [[bos, *ids] if begin else list(ids) for begin, ids in zip(begins, token_ids, strict=True)]
 
     def _expand(self, tokens: list[int], counts: Sequence[int]) -> tuple[list[int], list[int]]:
-        """The tokens with as many placeholders a picture as it takes, and where each picture begins."""
+        """Repeat each placeholder as often as its picture has features; also returns the first index of each picture."""
         image_token, expanded, starts = self.image_token, list[int](), list[int]()
         placeholders = tokens.count(image_token)
         if placeholders != len(counts):
@@ -196,7 +196,7 @@ class VisionLanguageModel:
         return expanded, starts
 
     def embed(self, batch: Batch, pictures: Pictures | None) -> Tensor:
-        """Input embeddings (b, n, hidden), picture features in their places."""
+        """Input embeddings, (b, n, hidden), with picture features at the placeholders."""
         embeddings: Tensor = self.base.get_input_embeddings()(batch.tokens)
         if batch.image_ids:
             assert pictures is not None
@@ -205,7 +205,7 @@ class VisionLanguageModel:
         return embeddings
 
     def hidden_states(self, batch: Batch, pictures: Pictures | None, cache: Any = None) -> Tensor:
-        """Last hidden states (b, n, hidden); ``cache``, if given, is filled with keys and values."""
+        """Last hidden states, (b, n, hidden); keys and values are written to ``cache``, if there is one."""
         return self.decode(self.embed(batch, pictures), batch, cache)
 
     def decode(self, embeddings: Tensor, batch: Batch, cache: Any = None) -> Tensor:
@@ -213,7 +213,7 @@ class VisionLanguageModel:
         mask, how = batch.attention_mask, {}
         if batch.blocks is not None and embeddings.device.type == "cpu":
             how["blocks"] = batch.blocks
-        elif mask.dim() == 4:  # as numbers once, where attention would do it again in every layer
+        elif mask.dim() == 4:  # converted once here, not in every layer
             mask = torch.zeros_like(mask, dtype=embeddings.dtype).masked_fill_(~mask, -torch.inf)
         decoder: nn.Module = self.family.language_model(self.base)
         output = decoder(
@@ -227,7 +227,7 @@ class VisionLanguageModel:
         return cast(Tensor, output.last_hidden_state)
 
     def answer_logits(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """Float32 logits where an answer token is predicted, (t, vocabulary); nothing else is projected."""
+        """Float32 logits at the positions that predict answer tokens, (t, vocabulary); no other position is projected."""
         head = self.base.get_output_embeddings()
         return cast(Tensor, head(hidden[batch.target_rows, batch.target_columns])).float()
 
@@ -237,21 +237,21 @@ def load(
 ) -> VisionLanguageModel:
     """Load a base model and merge adapters into it, in order.
 
-    Whatever ``dtype`` the weights are stored in, the model computes in float32 (:mod:`unsee.models.half`).
+    The model computes in float32, also if ``dtype`` stores its weights in half precision (:mod:`unsee.models.half`).
 
     Args:
-        spec: the ``model`` section of the configuration: ``family``, ``path``, ``dtype``; of a published checkpoint also what
-            :func:`~unsee.models.checkpoints.folder_of` needs.
-        adapters: PEFT adapter folders, each trained on the model that the ones before it make.
-        root: what a relative ``path`` is relative to; the working directory by default.
-        to_gpu: put it on the GPU, if there is one; not where its weights are to be shared out first.
+        spec: the ``model`` section of the configuration: ``family``, ``path``, ``dtype``; for a published checkpoint also the keys
+            that :func:`~unsee.models.checkpoints.folder_of` needs.
+        adapters: PEFT adapter folders, each trained on the base model with the adapters before it.
+        root: the folder that a relative ``path`` starts from; the working directory by default.
+        to_gpu: whether to move the model to the GPU, if there is one; false if its weights are sharded first.
 
     Raises:
         ValueError: unknown family or dtype.
-        CheckpointError: the checkpoint lacks something, or is another family's, damaged or not finite.
+        CheckpointError: the checkpoint is incomplete, damaged, of another family, or has values that are not finite.
         FetchError: a published checkpoint is not on this machine.
-        FileNotFoundError: no adapter in a folder.
-        AdapterError: an adapter's weights are not those that the manifest beside it names.
+        FileNotFoundError: a folder has no adapter.
+        AdapterError: the digest of an adapter differs from the one in the manifest beside it.
     """
     if spec["dtype"] not in DTYPES:
         raise ValueError(f"model.dtype is {spec['dtype']!r}; expected one of {sorted(DTYPES)}")
@@ -273,18 +273,19 @@ def load(
 
 @torch.no_grad()
 def merge(model: Any, adapter: Path, scale: float = 1.0, *, done: float = 0.0) -> Any:
-    """The model with an adapter's update, times ``scale``; in place, never a second copy of the model.
+    """Add an adapter's update, times ``scale``, to a model in place; no second copy of the model is made.
 
-    The update is added to float32 weights. Beside weights in half precision, which would round it away, it is kept as it is.
+    The update is added to float32 weights. It is kept beside weights in half precision, which would round it away.
 
     Args:
-        model: a transformers model that has the update times ``done`` already.
-        adapter: a PEFT adapter folder: low-rank matrices, or whole modules that take the place of the model's.
-        scale: 1 for the adapter as it was trained.
+        model: a transformers model.
+        adapter: a PEFT adapter folder with low-rank matrices, or with whole modules that replace those of the model.
+        scale: the factor of the update; 1 gives the trained adapter.
+        done: the factor of this update that the model already has.
 
     Raises:
-        FileNotFoundError: no adapter in the folder.
-        AdapterError: its weights are not those that the manifest beside it names.
+        FileNotFoundError: the folder has no adapter.
+        AdapterError: the digest of the adapter differs from the one in the manifest beside it.
     """
     if not (adapter / "adapter_model.safetensors").is_file():
         raise FileNotFoundError(f"{adapter}: no adapter_model.safetensors; expected a PEFT adapter folder")

@@ -1,4 +1,4 @@
-"""The pictures of a job, encoded once for all jobs where nothing trains the tower."""
+"""The pictures of a job and their features, which all jobs share unless the vision tower is trained."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from unsee.core.cache import Cache, digest, environment_key
 from unsee.core.images import Size, decode, read_size
 from unsee.models.families.base import Family
 
-#: Bytes of features that a job holds where the cache on disk does not keep them; the least recently used are computed again.
+#: Bytes of features that a job holds in memory without a cache on disk; the least recently used features are dropped first.
 MEMORY = 1_000_000_000
 
 
 def vary(image: Image.Image, random: Random) -> Image.Image:
-    """Another photo of the same face: a random crop, mirror image and change of light and colour."""
+    """A random variant of a picture: cropped, mirrored half of the time, with other brightness, contrast and colour."""
     width, height = image.size
     keep = random.uniform(0.78, 1.0)
     w, h = width * keep, height * keep
@@ -41,15 +41,15 @@ def vary(image: Image.Image, random: Random) -> Image.Image:
 
 
 def feature_cache(folder: Path | None, family: Family, adapters: Sequence[Path]) -> Cache:
-    """Where the features of a model's pictures are kept between jobs.
+    """The cache of a model's picture features.
 
-    Not on disk where an adapter is on the tower or the projector: each such model has features of its own, so that no other job
-    would find them, and they would take gigabytes a model.
+    The cache is disabled if an adapter changes the tower or the projector: the features of such a model take gigabytes, and no other
+    job can use them.
 
     Args:
-        folder: of the cache; ``None``: none is kept.
-        family: of the model.
-        adapters: PEFT adapter folders that are on it.
+        folder: the folder of the cache; ``None`` disables it.
+        family: the family of the model.
+        adapters: the PEFT adapter folders of the model.
     """
     return Cache(None if any(adapts_encoder(family, adapter) for adapter in adapters) else folder)
 
@@ -65,16 +65,15 @@ def adapts_encoder(family: Family, adapter: Path) -> bool:
 class Pictures:
     """Pictures by id, and their features.
 
-    Features are computed once for all jobs, each picture by itself, so that they depend on nothing but the picture and the
-    weights. While something that is being trained touches the tower or the projector they are computed at every call instead,
-    with gradients: none that were kept are used, and none are kept.
+    Features are computed once for all jobs, one picture at a time, so that they depend on the picture and the weights only. If the tower
+    or the projector is being trained, they are computed with gradients at every call, and never cached.
 
     Args:
-        family, model, processor: whose features.
+        family, model, processor: the model that encodes the pictures.
         images: ``(image_id, encoded file)`` pairs.
         variants: how many varied copies of each picture to show, besides the picture itself.
-        seed: of the variations.
-        cache: where features are kept between jobs; in memory only by default.
+        seed: the seed of the variations.
+        cache: keeps features between jobs; by default they are kept in memory only.
     """
 
     def __init__(
@@ -102,7 +101,7 @@ class Pictures:
         self.choose: Callable[[str], int] = lambda image_id: 0
 
     def tokens(self, image_id: str) -> int:
-        """Placeholders that a picture takes."""
+        """The number of placeholders of a picture."""
         if image_id not in self._tokens:
             self._tokens[image_id] = self._family.image_tokens(self._model, self._processor, self.size(image_id))
         return self._tokens[image_id]
@@ -114,7 +113,7 @@ class Pictures:
         return self._sizes[image_id]
 
     def image(self, image_id: str, variant: int = 0) -> Image.Image:
-        """The picture, or one of its varied copies; decoded at every call, for many pictures are too much to hold."""
+        """The picture, or one of its varied copies; decoded at every call, because all pictures would not fit in memory."""
         image = decode(self._files[image_id], f"picture {image_id}")
         return vary(image, Random(f"{self._seed}:{image_id}:{variant}")) if variant else image
 
@@ -123,7 +122,7 @@ class Pictures:
         self.choose = lambda image_id: Random(f"{self._seed}:{epoch}:{image_id}").randint(0, self._variants)
 
     def freeze_training_state(self) -> None:
-        """What is trained is decided: from here on, do not look for it at every call."""
+        """Determine once whether the tower or projector is trained, instead of at every call of :meth:`features`."""
         self._trains = self._encoder_trains()
 
     def features(self, image_ids: Sequence[str]) -> list[Tensor]:
@@ -131,23 +130,23 @@ class Pictures:
         keys = [(image_id, self.choose(image_id)) for image_id in image_ids]
         if self._encoder_trains() if self._trains is None else self._trains:
             return self._encode(keys)
-        features = {key: self._remembered(key) for key in dict.fromkeys(keys)}
+        features = {key: self._load(key) for key in dict.fromkeys(keys)}
         return [features[key] for key in keys]
 
-    def _remembered(self, key: tuple[str, int]) -> Tensor:
-        """The features of a picture from this object's memory, the cache or the tower, in this order."""
+    def _load(self, key: tuple[str, int]) -> Tensor:
+        """The features of a picture, from memory, from the cache, or computed."""
         if key not in self._features:
-            self._features[key] = self._kept(key)
-            # What the cache keeps is memory-mapped and takes no memory of its own.
-            while not self._cache.keeps and self._held() > MEMORY and len(self._features) > 1:
+            self._features[key] = self._cached_or_computed(key)
+            # Features from the cache are memory-mapped and need no limit.
+            while not self._cache.keeps and self._bytes_in_memory() > MEMORY and len(self._features) > 1:
                 self._features.popitem(last=False)
         self._features.move_to_end(key)
         return self._features[key]
 
-    def _held(self) -> int:
+    def _bytes_in_memory(self) -> int:
         return sum(features.nbytes for features in self._features.values())
 
-    def _kept(self, key: tuple[str, int]) -> Tensor:
+    def _cached_or_computed(self, key: tuple[str, int]) -> Tensor:
         @torch.no_grad()
         def compute() -> dict[str, Tensor]:
             return {"features": self._encode([key])[0]}
@@ -166,7 +165,7 @@ class Pictures:
         return self._cache.get(digest(self._encoder, self._files[image_id], variation), compute)["features"]
 
     def _encoder_weights(self) -> list[tuple[str, Tensor]]:
-        """All that is neither decoder nor vocabulary, whatever a family calls it, with any adapter on it."""
+        """Every weight outside of decoder, embeddings and output projection, adapters included."""
         others = (
             self._family.language_model(self._model),
             self._model.get_input_embeddings(),

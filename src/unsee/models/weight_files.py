@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-#: The first bytes of a Git LFS pointer, which stands in place of a file that was not downloaded.
+#: The first bytes of a Git LFS pointer, the stand-in for a file that was not downloaded.
 LFS_POINTER = b"version https://git-lfs"
 INDEX = "model.safetensors.index.json"
 _HEADER = 100_000_000  # bytes; the longest header that safetensors reads
@@ -76,7 +76,7 @@ def read_header(file: Path) -> dict[str, tuple[int, ...]]:
     A safetensors file is the length of its header in eight bytes, the header (JSON), and the tensors one after another.
 
     Raises:
-        ValueError: the file is damaged, cut short or of another kind. The message continues a sentence that begins with its name.
+        ValueError: the file is damaged, truncated or of another kind. The message continues a sentence that begins with the file's name.
     """
     size = file.stat().st_size
     with file.open("rb") as stream:

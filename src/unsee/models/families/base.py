@@ -17,8 +17,8 @@ from transformers import PreTrainedModel
 
 from unsee.core.images import Size
 
-#: Where adapters go: the decoder's linear layers, those of the tower and the projector, or both; or, as in the official
-#: MLLMU-Bench code, which selects modules by the ends of their names, the decoder's and the tower's query, key and value projections.
+#: The linear layers with adapters: the decoder's, those of tower and projector, or both. The last scope is that of the official
+#: MLLMU-Bench code, which selects modules by the ends of their names: the decoder's layers and the tower's queries, keys and values.
 Scope = Literal["language", "vision", "both", "language_and_tower_attention"]
 
 ATTENTION = "q_proj|k_proj|v_proj|o_proj"
