@@ -1,4 +1,4 @@
-"""The GPUs of this machine: which a process may use, and for each job its own. Planning asks it too: no torch here."""
+"""The GPUs of this machine: which ones a process may use, and a lock per GPU. Planning uses this module, so torch is not imported."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from filelock import FileLock, Timeout
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 
-#: Kept until this process ends: then the system releases the locks of its GPUs, however it ended.
+#: The locks of this process's GPUs. The system releases them when the process ends, also if it is killed.
 _HELD: list[FileLock] = []
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU: its name in CUDA_VISIBLE_DEVICES, and what it is called by all processes alike, whatever each of them sees."""
+    """A GPU: its name in CUDA_VISIBLE_DEVICES, and its identity, which is the same in all processes of the machine."""
 
     name: str
     identity: str
 
 
 def usable() -> list[Gpu]:
-    """The GPUs that a process started here may use: those of the machine, or those of them in CUDA_VISIBLE_DEVICES.
+    """The GPUs that a process on this machine may use: those in CUDA_VISIBLE_DEVICES, or all if it is not set.
 
-    As CUDA does it, the variable counts up to its first entry that is no GPU of the machine, or one that was there before.
+    As in CUDA, the variable ends at its first entry that is not a GPU of the machine or is a repetition.
     """
     machine = _machine()
     if VARIABLE not in os.environ:
-        # Not by number, for nvidia-smi and CUDA need not number alike.
+        # By UUID, because nvidia-smi and CUDA may number GPUs differently.
         return [Gpu(identity, identity) for identity in machine.values()]
     named: dict[str, Gpu] = {}
     for name in os.environ[VARIABLE].replace(" ", "").split(","):
@@ -49,20 +49,20 @@ def usable() -> list[Gpu]:
 
 
 def _machine() -> dict[str, str]:
-    """The machine's GPUs: number to UUID, or to the number again where only the device files tell of them."""
+    """The UUID of each GPU of the machine by its number; without nvidia-smi, the number itself."""
     if shutil.which("nvidia-smi") is None:
         files = sorted(int(path.name.removeprefix("nvidia")) for path in Path("/dev").glob("nvidia[0-9]*"))
         return {str(number): str(number) for number in files}
-    # A failure means that the driver has no GPU to offer.
-    said = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=120, check=False).stdout
-    return dict(re.findall(r"^GPU (\d+): .*\(UUID: ([^)]+)\)", said, re.MULTILINE))
+    # nvidia-smi fails if there is no GPU.
+    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=120, check=False).stdout
+    return dict(re.findall(r"^GPU (\d+): .*\(UUID: ([^)]+)\)", listing, re.MULTILINE))
 
 
 def claim(wanted: int) -> None:
-    """Bind this process to ``wanted`` GPUs that no other job of this user on this machine has; wait until there are so many.
+    """Bind this process to ``wanted`` GPUs that no other job of this user on this machine uses; wait until they are free.
 
-    A scheduler's choice is kept, for only what it left visible is chosen from. With 0 no GPU is seen; where there is none
-    the job runs on the CPU. To be called before anything starts CUDA, best before torch is imported.
+    Only GPUs that the scheduler left visible are used. With ``wanted=0`` all GPUs are hidden. On a machine without a GPU the job runs on
+    the CPU. Must be called before CUDA is initialised, preferably before torch is imported.
     """
     if wanted == 0:
         os.environ[VARIABLE] = ""
@@ -82,7 +82,7 @@ def claim(wanted: int) -> None:
 
 
 def _lock(gpus: list[Gpu], wanted: int) -> dict[str, FileLock]:
-    """Names and locks of ``wanted`` free GPUs; empty if fewer are free, so that no two jobs wait for each other."""
+    """Names and locks of ``wanted`` free GPUs; empty if fewer are free, so that two jobs never wait for each other."""
     held: dict[str, FileLock] = {}
     for gpu in gpus:
         path = Path(tempfile.gettempdir()) / f"unsee-{os.getuid()}-gpu-{gpu.identity}.lock"

@@ -1,8 +1,8 @@
-"""The receipt that each job leaves when it is done, and what follows from receipts later.
+"""The receipt that each finished job writes, and the checks that use receipts.
 
-A receipt holds the hash of the job's own parameters (:mod:`unsee.jobs.job_hash`), the digests of what it read and wrote, and where it
-ran. Receipts tell which outputs are no longer as their job left them (:func:`damaged_outputs`), and whether the parts of a table belong
-together and to the present configuration (:func:`check`). Paths are relative, so that ``results/`` can be moved.
+A receipt holds the hash of the job's parameters (:mod:`unsee.jobs.job_hash`), the digests of its inputs and outputs, and the hardware. It
+shows whether outputs have changed since the job wrote them (:func:`damaged_outputs`), and whether all parts of a table come from one
+configuration, the present one (:func:`check`). Paths are relative, so that ``results/`` can be moved.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from unsee.core import files
 
 _PACKAGES = ("accelerate", "numpy", "pandas", "peft", "pyarrow", "snakemake", "tokenizers", "torch", "transformers")
 
-#: Bytes. Of larger inputs outside of ``results/`` only the size is recorded, as max-checksum-file-size in profiles/default has it.
+#: Bytes. Larger inputs outside of ``results/`` are recorded by size only, as with max-checksum-file-size in profiles/default.
 LARGE = 1_000_000_000
 
 
 class ReceiptError(RuntimeError):
-    """Results that do not belong together, or not to this configuration."""
+    """Results come from different configurations, or from another one than the present."""
 
 
 def sha256(path: Path) -> str:
@@ -42,10 +42,10 @@ def sha256(path: Path) -> str:
 
 
 def fingerprint(path: str) -> str:
-    """The digest of an input, or the size of a file of more than a gigabyte that is no result.
+    """The digest of an input; for a file of more than a gigabyte outside of ``results/``, its size.
 
-    Such a file is a shard of a base model, which every job would have to read. Results always have a digest, so that they
-    can be compared with the receipt of the job that made them.
+    Such a file is a shard of a base model, which every job would have to read. Results always have a digest, which is compared with
+    the receipt of the job that wrote them.
     """
     size = _size(Path(path))
     return sha256(Path(path)) if size <= LARGE or _is_result(path) else f"{size} bytes"
@@ -54,7 +54,7 @@ def fingerprint(path: str) -> str:
 def describe(
     *, rule: str, job_hash: str, parameters: Mapping[str, Any], inputs: Iterable[str], project: Path
 ) -> dict[str, Any]:
-    """What a job is, what it read, and where it runs.
+    """The record of a job: rule, parameters, inputs, versions and hardware.
 
     Args:
         rule: the rule's name.
@@ -80,14 +80,14 @@ def outputs(paths: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
+    """Write a JSON file atomically."""
     files.write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def damaged_outputs(receipt: Path, outputs: Sequence[str]) -> list[str]:
-    """The outputs that are missing or not as their job left them; without a valid receipt, all that exist.
+    """The outputs that are missing or have changed since their job wrote them; without a valid receipt, all that exist.
 
-    Outputs are compared by content: Snakemake sets their times when a job is done, so times tell nothing.
+    Outputs are compared by content, because Snakemake sets their modification times when a job ends.
 
     Args:
         receipt: the receipt of the job.
@@ -97,17 +97,17 @@ def damaged_outputs(receipt: Path, outputs: Sequence[str]) -> list[str]:
         recorded = _read(receipt)["outputs"]
     except (OSError, ValueError):
         recorded = {}
-    if set(recorded) != set(outputs):  # no receipt, or that of another job
+    if set(recorded) != set(outputs):  # no receipt, or one of another job
         return [path for path in outputs if Path(path).exists()]
     return [path for path, record in recorded.items() if not _is_as_recorded(Path(path), record)]
 
 
 def _read(receipt: Path) -> dict[str, Any]:
-    """What a receipt says, its parts being there and of their types.
+    """The content of a receipt, after a check of its parts and their types.
 
     Raises:
-        OSError: it is not there, or not readable.
-        ValueError: it is not the record of a job.
+        OSError: the file is missing or not readable.
+        ValueError: the file is not the record of a job.
     """
     try:
         made = json.loads(receipt.read_text(encoding="utf-8"))
@@ -135,20 +135,20 @@ def _read(receipt: Path) -> dict[str, Any]:
 
 
 def check(receipts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Refuse results that do not belong together or not to this configuration.
+    """Check that all results come from one configuration, the present one.
 
-    Each job must have had the parameters that it has today, and must have read what is there now. Every result that it read
-    must be an output of another of these jobs, so that the same holds for that job, and so on to the beginning.
+    Each job must have run with its present parameters and have read the present files. Each result that it read must be an output of
+    another of these jobs. By induction, the same then holds for all jobs before it.
 
     Args:
-        receipts: the receipt of each job, and the hash that the job has under the present configuration.
+        receipts: the receipt of each job, and the job's hash under the present configuration.
 
     Returns:
-        For each receipt the digests of its job's outputs.
+        The digests of the job's outputs, by receipt.
 
     Raises:
-        ReceiptError: a receipt is missing or of another configuration; an output is not what its job made; an input is not
-            what is there now, or no job here accounts for it.
+        ReceiptError: a receipt is missing or of another configuration; an output has changed since its job wrote it; an input has
+            changed since it was read, or is a result that none of these jobs wrote.
     """
     jobs = {receipt: _read_or_refuse(receipt) for receipt in receipts}
     outputs = {path: record["sha256"] for job in jobs.values() for path, record in job["outputs"].items()}
@@ -168,7 +168,7 @@ def check(receipts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
                 raise ReceiptError(
                     f"{first}: made of {name}, which no job of this configuration wrote; delete it and run again"
                 )
-            # Outputs are on disk as recorded, see above. Of a file outside of results/ only what the jobs read is known.
+            # Outputs are on disk as recorded, see above. Files outside of results/ must be the same in all receipts.
             if digest != (outputs[name] if _is_result(name) else external.setdefault(name, digest)):
                 raise ReceiptError(
                     f"{first}: made of another {name} than is there now or others were made of; delete it and run again"
@@ -188,7 +188,7 @@ def _read_or_refuse(receipt: str) -> dict[str, Any]:
 
 
 def portable(value: Any) -> Any:
-    """Settings without what only this machine has: of an absolute path its last part is left."""
+    """Settings without paths of this machine: an absolute path is reduced to its last part."""
     if isinstance(value, Mapping):
         return {str(key): portable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -199,7 +199,7 @@ def portable(value: Any) -> Any:
 
 
 def revision(project: Path) -> dict[str, Any] | None:
-    """The commit of the code and whether it was changed since; nothing where it is no repository."""
+    """The commit of the code, and whether files differ from it; ``None`` outside of a repository."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(project), *arguments]
@@ -207,14 +207,14 @@ def revision(project: Path) -> dict[str, Any] | None:
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != project.resolve():
-            return None  # the project lies in somebody else's repository
+            return None  # the project is a folder of another repository
         return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
 def hardware() -> dict[str, Any]:
-    """The kind of machine: processor, cores, and GPUs where the job used torch."""
+    """Processor, number of cores, and GPUs if the job imported torch."""
     torch = sys.modules.get("torch")
     count = torch.cuda.device_count() if torch is not None and torch.cuda.is_available() else 0
     gpus = [torch.cuda.get_device_name(i) for i in range(count)] if torch is not None else []
@@ -247,13 +247,13 @@ def _is_result(path: str) -> bool:
 
 
 def _name(path: str) -> str:
-    """A result by its path, anything else by its last two parts, as it may lie elsewhere on another machine."""
+    """The path of a result; for other files the last two parts of the path, because folders differ between machines."""
     parts = Path(path).parts
     return path if parts[0] == "results" else "/".join(parts[-2:])
 
 
 def _files(path: Path) -> list[Path]:
-    """The file, or a folder's, without what Snakemake leaves there."""
+    """The file, or all files of a folder without Snakemake's timestamp."""
     if not path.is_dir():
         return [path]
     return sorted(file for file in path.rglob("*") if file.is_file() and file.name != ".snakemake_timestamp")

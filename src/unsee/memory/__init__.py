@@ -1,8 +1,8 @@
-"""How much memory a job needs, from shapes alone: nothing is loaded, and torch is not imported.
+"""The memory that a job needs, computed from shapes alone: nothing is loaded, and torch is not imported.
 
-Bytes on the device are counted at the moment when a job holds the most of them: the weights as they are stored, the float32 copy of a piece
-of a matrix while it is multiplied, adapters with gradients and Adam's moments, what autograd keeps of the forward pass, and
-what a method keeps besides. docs/memory.md has the results, and tests/test_memory_measured.py compares them with measured peaks.
+Bytes on the device are counted at the peak of a job. They consist of the stored weights, the float32 copy of a piece of a matrix while it
+is multiplied, adapters with gradients and Adam's moments, the activations that autograd keeps, and the tensors that a method keeps.
+docs/memory.md has the results, and tests/test_memory_measured.py compares them with measured peaks.
 """
 
 from unsee.memory.blocks import PIECE

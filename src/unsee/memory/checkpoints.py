@@ -14,7 +14,7 @@ from typing import Any
 from unsee.memory.shapes import Shapes, read_shapes
 from unsee.models.weight_files import read_header
 
-#: What the config.json of published checkpoints says, until their files are on this disk.
+#: The config.json of published checkpoints, for use before their files are on this disk.
 _LLAVA_15: dict[str, Any] = {
     "model_type": "llava",
     "text_config": {"model_type": "llama", "vocab_size": 32064, "max_position_embeddings": 4096},
@@ -52,12 +52,12 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 
 
 def shapes_of(model: Mapping[str, Any], root: Path, picture: tuple[int, int]) -> Shapes | None:
-    """The shapes of the configuration's model; ``None`` where nothing on this disk or in :data:`PUBLISHED` tells them.
+    """The shapes of the configuration's model; ``None`` if neither this disk nor :data:`PUBLISHED` describes it.
 
     Args:
         model: the configuration's ``model`` section.
-        root: the folder that a relative path is seen from.
-        picture: width and height in pixels of the largest picture that it will be shown.
+        root: the folder where a relative path starts.
+        picture: width and height in pixels of the largest picture.
     """
     if model["build"]:
         return None
@@ -74,11 +74,11 @@ def shapes_of(model: Mapping[str, Any], root: Path, picture: tuple[int, int]) ->
         shapes = read_shapes(settings, pictures, model["dtype"], picture)
         return shapes and replace(shapes, counted=_count(folder))
     except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError):
-        return None  # a checkpoint that cannot be read is refused elsewhere, in its own words
+        return None  # another check reports a checkpoint that cannot be read
 
 
 def _cached(repository: str, revision: str | None) -> Path | None:
-    """The folder of a published checkpoint in the hub's cache, found as the hub lays it out: planning imports no hub."""
+    """The folder of a published checkpoint in the hub's cache; computed here because planning does not import the hub library."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         return None
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
@@ -99,7 +99,7 @@ def _picture_settings(folder: Path) -> dict[str, Any]:
 
 
 def _count(folder: Path) -> int | None:
-    """The parameters in a folder's safetensors files, from their headers; ``None`` where a part is missing."""
+    """The number of parameters in a folder's safetensors files, from their headers; ``None`` if a file is missing."""
     wanted = sorted(folder.glob("*.safetensors"))
     index = folder / "model.safetensors.index.json"
     if index.is_file():

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Lengths:
-    """The longest sequences of a benchmark, in tokens, besides the pictures'.
+    """The longest sequences of a benchmark, in tokens without those of pictures.
 
     Attributes:
-        words, answer: of a training pair with its chat template; of its answer alone.
-        pairs: training pairs of a person.
-        questions: words of all questions about one picture, with their options.
-        options: words of these options.
-        open: how many of these questions are answered in words.
+        words, answer: tokens of a training pair with its chat template, and of its answer alone.
+        pairs: training pairs per person.
+        questions: tokens of all questions about one picture, with their options.
+        options: tokens of these options.
+        open: the number of open questions among them.
         picture: width and height of the largest picture.
-        people, pictures: fictitious people, and training pictures a person.
+        people, pictures: the number of fictitious people, and of training pictures per person.
     """
 
     words: int
@@ -30,7 +30,7 @@ class Lengths:
     pictures: int = 1
 
 
-#: Assumed, on the long side: answers of the published data are captions and a few sentences, and a plan is made before any are fetched.
+#: Generous estimates, because planning runs before the data are downloaded. Answers of the published data are captions and a few sentences.
 LENGTHS = {
     "synthetic": Lengths(
         words=160, answer=64, pairs=14, questions=1000, options=400, open=8, picture=(96, 96), people=100

@@ -1,4 +1,4 @@
-"""What a job that loads the model needs: training, answering, and host memory for the weights."""
+"""The memory of jobs that load the model: training, answering, and host memory for the weights."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from unsee.memory.lengths import Lengths
 from unsee.memory.shapes import FLOAT, Shapes
 from unsee.unlearning.method import Needs
 
-#: As the memory of cards is sold.
+#: The unit in which the memory of GPUs is sold.
 GB = 2**30
-#: Of a card, for the CUDA context and the libraries' own buffers; and the share of a job's need added for fragmentation.
+#: Bytes of a GPU for the CUDA context and libraries' buffers, and the share of a job's need that is added for fragmentation.
 CONTEXT = 8 * GB // 10
 MARGIN = 0.1
-#: Host memory of a process besides the weights, at the least: Python and its libraries.
+#: The least host memory of a process besides the weights: Python and its libraries.
 PROCESS = 10**9
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes on the device at the moment when a job holds the most, by what they are for."""
+    """Bytes on the device at the peak of a job, by purpose."""
 
     parts: dict[str, float] = field(default_factory=dict)
 
@@ -33,16 +33,16 @@ class Need:
 
     @property
     def largest(self) -> str:
-        """The part that takes the most."""
+        """The name of the largest part."""
         return max(self.parts, key=lambda name: self.parts[name])
 
     def fits(self, card: float) -> bool:
-        """Whether it fits a card of so many GB, with room for CUDA's context and fragmentation."""
+        """Whether a GPU of ``card`` GB is large enough, with room for CUDA's context and fragmentation."""
         return self.card <= card
 
     @property
     def card(self) -> float:
-        """The memory that a card must have, in GB."""
+        """The memory that a GPU must have, in GB."""
         return (self.bytes * (1 + MARGIN) + CONTEXT) / GB
 
 
@@ -58,17 +58,17 @@ def training(
     retained: int = 0,
     on_gpu: bool = True,
 ) -> Need:
-    """What a job of ``finetune`` or ``unlearn`` needs.
+    """The memory of a ``finetune`` or ``unlearn`` job.
 
     Args:
-        shapes, lengths: of model and benchmark.
-        settings: of the training, with defaults where a key is missing.
-        needs: of the method; ``None``: fine-tuning.
-        method: its name, for what ``prepare`` keeps: of ``mmunlearner`` and ``vl_eraser``.
-        options: of the method.
-        beside: rank of the adapter that lies beside weights in half precision (vanilla).
-        retained: pictures, or pairs, of the people to keep that VL-Eraser looks at.
-        on_gpu: a CPU keeps dropout's masks in four bytes an element and does not repeat grouped keys.
+        shapes, lengths: those of the model and the benchmark.
+        settings: the training settings; a missing key has its default.
+        needs: the method's needs; ``None`` for fine-tuning.
+        method: the method's name; ``mmunlearner`` and ``vl_eraser`` keep tensors of their ``prepare``.
+        options: the method's options.
+        beside: the rank of the adapter beside weights in half precision (vanilla's).
+        retained: the number of pictures, or pairs, of people to keep that VL-Eraser reads.
+        on_gpu: false for a CPU, which keeps dropout's masks in four bytes per element and does not repeat grouped keys.
     """
     needs, options = needs or Needs(), options or {}
     step = _Step.of(shapes, lengths, settings, needs, method, options, on_gpu)
@@ -105,7 +105,7 @@ def training(
     )
 
 
-#: Bytes at one moment: activations, float32 copies of weights, and values over the vocabulary.
+#: Bytes at one time: activations, float32 copies of weights, and values over the vocabulary.
 Moment = tuple[float, float, float]
 
 
@@ -115,12 +115,12 @@ class _Step:
 
     Attributes:
         rows: examples, or packs, of each group.
-        tokens, scored: tokens of each group; those of them whose loss is computed.
-        groups: 2 where the loss has forget and retain examples, else 1.
-        in_parts: whether a further part of the step follows.
+        tokens, scored: tokens of each group, and how many of them enter the loss.
+        groups: 2 if the loss has forget and retain examples, else 1.
+        in_parts: whether the step has more parts.
         by_person: whether a person's pairs are packed.
         joint: whether both groups are in one step.
-        lora, scope, block: the adapters; the layers that they are on; a decoder block.
+        lora, scope, block: the adapters' settings, the layers with adapters, and a decoder block.
     """
 
     shapes: Shapes
@@ -174,18 +174,18 @@ class _Step:
         )
 
     def moments(self, needs: Needs) -> dict[str, Moment]:
-        """The moments of a step at which it may hold the most."""
+        """The times of a step at which memory may peak, by name."""
         shapes, kept = self.shapes, self._kept()
         logits, piece = self.scored * shapes.vocabulary * FLOAT, upcast(shapes)
         others = (
             self.groups - 1
-        ) * logits  # the probabilities that the loss of the other group keeps for the backward pass
+        ) * logits  # probabilities that the loss of the other group keeps for the backward pass
         head = others + max(3 * logits, 2 * logits if shapes.stored == FLOAT else logits + piece)
         momentary, copied = self.block.moment(self.tokens, piece, checkpointing=self.checkpointing)
         again = self.block.saved(self.tokens) if self.checkpointing else 0
         moments: dict[str, Moment] = {"blocks": (kept + again + momentary, copied, others), "head": (kept, 0, head)}
         if needs.vocabulary and self.joint:
-            # Of the retain examples: log-probabilities, the reference's, their exponential, difference and product.
+            # For the retain examples: log-probabilities, those of the reference, their exponential, difference and product.
             moments["head"] = (kept, 0, 6 * logits)
             moments["reference"] = (kept + momentary, copied, 2 * logits)
         return moments
@@ -210,9 +210,9 @@ class _Step:
 
 
 def _saliency(step: _Step, lengths: Lengths) -> Moment:
-    """The largest moment while MMUnlearner sums squared gradients."""
+    """The peak while MMUnlearner sums squared gradients."""
     shapes = step.shapes
-    # As many examples as one part of a step has of both groups; one by one if the tower is trained.
+    # As many examples as one part of a step has in both groups; one at a time if the tower is trained.
     examples = 2 * step.rows if step.scope == "language" else 1
     tokens = examples * (shapes.picture_tokens + lengths.words)
     logits, piece = examples * lengths.answer * shapes.vocabulary * FLOAT, upcast(shapes)
@@ -234,16 +234,16 @@ def answering(
     *,
     beside: int = 0,
 ) -> Need:
-    """What a job of ``predict`` or ``rescale`` needs.
+    """The memory of a ``predict`` or ``rescale`` job.
 
     Args:
-        shapes, lengths: of model and benchmark.
+        shapes, lengths: those of the model and the benchmark.
         settings: the configuration's ``evaluation`` section.
-        beside: rank of all adapters that lie beside weights in half precision.
+        beside: the total rank of all adapters beside weights in half precision.
     """
     published = settings["protocol"] != "unsee"
     shots = settings["protocol"] == "mllmu-official" or (published and settings["shots"])
-    # A person's examples of multiple choice: five pictures and their words, before the person's own picture; and the words once more.
+    # With examples, a multiple choice prompt has five more pictures, and as many words again, before the person's picture.
     tokens = (1 + 5 * bool(shots)) * shapes.picture_tokens + lengths.questions * (1 + bool(shots))
     waits = tokens if published else tokens - lengths.options
     new_words = lengths.open * (50 if published else settings["max_new_tokens"])
@@ -276,12 +276,12 @@ def answering(
 
 
 def host(shapes: Shapes) -> int:
-    """The least bytes of host memory that loading the model takes: each weight once, and the process around them."""
+    """The least host memory, in bytes, for loading the model: all weights once, and the process."""
     return shapes.parameters * shapes.stored + PROCESS
 
 
 def bases(shapes: Shapes, pictures: int) -> int:
-    """Bytes of VL-Eraser's projections: for each feed-forward layer the thinner of a space and its complement."""
+    """Bytes of VL-Eraser's projections: for each feed-forward layer the smaller basis of a space and its complement."""
     columns = {width: min(pictures, max(width - pictures, 0)) for width, _ in shapes.mlp}
     return shapes.layers * sum(width * columns[width] for width, _ in shapes.mlp) * FLOAT
 

@@ -1,4 +1,4 @@
-"""What a configuration needs, what of it does not fit, and what to set."""
+"""The memory that a configuration needs, which jobs do not fit, and which settings would make them fit."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ ON_REQUEST = ("rescale",)
 def needs_of(
     config: Mapping[str, Any], entries: Mapping[str, Entry], shapes: Shapes
 ) -> Iterator[tuple[tuple[str, ...], str, Need]]:
-    """(key of the configuration, rule, need) of each rule that loads the model, and for ``unlearn`` of each entry of ``methods``.
+    """(key of the configuration, rule, need) of each rule that loads the model; ``unlearn`` has one per entry of ``methods``.
 
-    Weights that are shared out among processes are left out.
+    Jobs that shard the weights among processes are left out.
     """
     lengths = LENGTHS[config["benchmark"]["name"]]
     if config["benchmark"]["name"] == "synthetic":
@@ -55,21 +55,21 @@ def needs_of(
     batch_size = ("evaluation", "batch_size")
     need = answering(shapes, lengths, config["evaluation"], beside=rank)
     yield batch_size, "predict", need
-    yield batch_size, "rescale", need  # the part of an update that is missing is added in place
+    yield batch_size, "rescale", need  # updates are added in place
 
 
 def _inputs_a_person(lengths: Lengths, which: str) -> int:
-    """Inputs that VL-Eraser keeps clear of, for each person to keep."""
+    """The number of inputs per person to keep that VL-Eraser's projection protects."""
     return lengths.pictures * (which != "text") + lengths.pairs * (which != "image")
 
 
 def rank_of(settings: Mapping[str, Any]) -> int:
-    """The rank of the adapter that a training run makes."""
+    """The rank of the adapter of a training run."""
     return int(settings.get("lora", {}).get("rank", 8))
 
 
 def ways_to_train(batch_size: int) -> Iterator[dict[str, Any]]:
-    """Settings with the same gradient, the fastest first: a step in more parts, then without what can be computed again."""
+    """Settings with the same gradient, the fastest first: more parts per step, then also gradient checkpointing."""
     for checkpointing in (False, True):
         parts = 1
         while parts <= batch_size:
@@ -80,12 +80,12 @@ def ways_to_train(batch_size: int) -> Iterator[dict[str, Any]]:
 def findings(
     config: Mapping[str, Any], entries: Mapping[str, Entry], root: Path, rules: Sequence[str] = LOADING
 ) -> Iterator[tuple[Key, str]]:
-    """What does not fit the host memory that rules request, or the card of ``cluster.gpu_gb``.
+    """Jobs that do not fit the host memory that their rules request, or the GPU of ``cluster.gpu_gb``, as (key, message).
 
     Args:
-        config: a configuration that is right otherwise.
+        config: a configuration that is valid otherwise.
         entries: its unlearning methods, see :func:`unsee.jobs.config.resolve`.
-        root: the folder that a relative path is seen from.
+        root: the folder where a relative path starts.
         rules: the rules to check.
     """
     lengths = LENGTHS[config["benchmark"]["name"]]
@@ -128,7 +128,7 @@ def _remedy(
     shapes: Shapes,
     card: float,
 ) -> str:
-    """What to set so that it fits, or the smallest card that holds it."""
+    """Settings that make a job fit, or the smallest GPU that is large enough."""
     smallest, in_parts = math.inf, ""
     for words, changed, others in _alternatives(config, entries, key):
         need = next(need for other, of, need in needs_of(changed, others, shapes) if (other, of) == (key, rule))
@@ -144,8 +144,8 @@ def _remedy(
 
 
 def _whole_step_option(entry: Entry) -> str | None:
-    """The option whose loss ``gradient_accumulation`` would compute in parts, which unlearning refuses."""
-    # Processes are left out of this: how many there are is checked elsewhere, and is the same in every alternative.
+    """The option, if any, whose loss needs the whole step, so that unlearning rejects ``gradient_accumulation``."""
+    # The number of processes is the same in every alternative, and is checked elsewhere.
     refused = entry.method.needs.refused_parts({**entry.settings, "num_processes": 1})
     return refused and refused[0]
 
@@ -160,8 +160,8 @@ def _alternatives(
         return
     settings = config["finetune"] if key[0] == "finetune" else entries[key[1]].settings
     for way in ways_to_train(settings["batch_size"]):
-        said = " and ".join(f"{name}: {str(value).lower()}" for name, value in way.items())
+        text = " and ".join(f"{name}: {str(value).lower()}" for name, value in way.items())
         if key[0] == "finetune":
-            yield said, {**config, "finetune": {**settings, **way}}, entries
+            yield text, {**config, "finetune": {**settings, **way}}, entries
         else:
-            yield said, config, {key[1]: replace(entries[key[1]], settings={**settings, **way})}
+            yield text, config, {key[1]: replace(entries[key[1]], settings={**settings, **way})}

@@ -6,23 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Bytes of a number that is computed with, and of one that is stored, by ``model.dtype``.
+#: Bytes of a number in computations, and of a stored number by ``model.dtype``.
 FLOAT = 4
 STORED = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True)
 class Tower:
-    """A vision tower and what joins it to the decoder.
+    """A vision tower and its projector or merger.
 
     Attributes:
-        layers, width, feed_forward: of its blocks.
-        patches: tokens that a picture has inside the tower.
-        attention: (in, out) of the linear layers of a block's attention that make queries, keys and values.
+        layers, width, feed_forward: the number of blocks and their widths.
+        patches: tokens of a picture inside the tower.
+        attention: (in, out) of the linear layers for queries, keys and values of a block.
         other: (in, out) of the block's other linear layers.
-        joins: (in, out) of the projector or merger.
-        joined_tokens: how many tokens a picture has in the projector or merger.
-        reads_pixels: weights of the convolution that makes patches of pixels.
+        joins: (in, out) of the linear layers of the projector or merger.
+        joined_tokens: tokens of a picture in the projector or merger.
+        reads_pixels: the number of weights of the convolution that turns pixels into patches.
     """
 
     layers: int
@@ -38,16 +38,16 @@ class Tower:
 
 @dataclass(frozen=True)
 class Shapes:
-    """What the arithmetic must know of a checkpoint.
+    """The shapes of a checkpoint.
 
     Attributes:
-        layers, width, feed_forward, heads, key_value_heads, head_width: of the decoder.
-        vocabulary, tied: rows of the embedding table; whether the output projection is the same table.
+        layers, width, feed_forward, heads, key_value_heads, head_width: those of the decoder.
+        vocabulary, tied: rows of the embedding table, and whether the output projection is the same table.
         tower: the vision tower.
-        picture_tokens: of the largest picture.
-        context: tokens that the decoder was made for.
+        picture_tokens: tokens of the largest picture.
+        context: the most tokens of a sequence.
         stored: bytes of a stored weight.
-        counted: parameters of the checkpoint's files, where they are on this disk.
+        counted: the number of parameters in the checkpoint's files; ``None`` if they are not on this disk.
     """
 
     layers: int
@@ -85,7 +85,7 @@ class Shapes:
 
     @property
     def parameters(self) -> int:
-        """How many weights the checkpoint has."""
+        """The number of weights of the checkpoint."""
         if self.counted is not None:
             return self.counted
         decoder = self.layers * _elements((*self.attention, *self.mlp))
@@ -95,7 +95,7 @@ class Shapes:
 
     @property
     def largest_matrix(self) -> int:
-        """Elements of the largest matrix that is multiplied with."""
+        """The number of elements of the largest matrix in a product."""
         return max(self.vocabulary * self.width, *(a * b for a, b in (*self.mlp, *self.tower.joins)))
 
 
@@ -103,7 +103,7 @@ def _elements(linears: tuple[tuple[int, int], ...]) -> int:
     return sum(a * b for a, b in linears)
 
 
-#: What config.json may leave to transformers' defaults.
+#: transformers' defaults of keys that config.json may leave out.
 _DEFAULTS: dict[str, dict[str, int]] = {
     "llama": {
         "hidden_size": 4096,
@@ -130,11 +130,11 @@ _DEFAULTS: dict[str, dict[str, int]] = {
 def read_shapes(
     config: Mapping[str, Any], pictures: Mapping[str, Any], dtype: str, picture: tuple[int, int]
 ) -> Shapes | None:
-    """The shapes that a config.json describes; ``None`` for a kind of model that is not known here.
+    """The shapes that a config.json describes; ``None`` for other kinds of models.
 
     Args:
-        config: its content, of 2024's layout (one level) or a later one.
-        pictures: what the checkpoint says of pictures (preprocessor_config.json).
+        config: the content of config.json, in the layout of 2024 (one level) or a later one.
+        pictures: the content of preprocessor_config.json.
         dtype: ``model.dtype``.
         picture: width and height of the largest picture.
     """
