@@ -20,7 +20,9 @@ def rule_graph() -> set[tuple[str, str]]:
     """The edges of the graph: a rule, and a rule that reads its outputs."""
     with tempfile.TemporaryDirectory() as folder:  # without results, every rule is in the graph
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", folder]
-        text = subprocess.run([*command, "--rulegraph", "mermaid-js"], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run(
+            [*command, "--rulegraph", "mermaid-js"], capture_output=True, text=True, check=True
+        ).stdout
     names = dict(re.findall(r"(id\d+)\[(\w+)\]", text))
     edges = {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", text)}
     return {(a, b) for a, b in edges if b != "all"}
