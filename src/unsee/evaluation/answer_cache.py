@@ -1,7 +1,7 @@
-"""Names for the answers that are kept between jobs, in ``results/cache``: digests of everything that decides them. No torch.
+"""Keys of cached answers in ``results/cache``: digests of everything that decides the answers. Torch is not imported.
 
-The protocol is not among it, only what it asks: prompts, candidates, pictures. The edit of a prompt leaves the answers to all other tasks
-valid, and the edit of a scoring rule all answers. A kept file that is damaged is asked again; any may be deleted.
+A key depends on the prompts, candidates and pictures of a protocol, not on the rest of its code. After the edit of a prompt, the answers
+to all other tasks stay valid; after the edit of a scoring rule, all answers do. Any file may be deleted, and a damaged one is replaced.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from unsee.models.checkpoints import checkpoint_files, folder_of
 
 _LIBRARY = Path(__file__).resolve().parents[1]
 _ENGINE = _LIBRARY / "evaluation" / "engine.py"
-# Bytes; the digest of a larger file is kept beside the answers, so that 14 GB are not read again by each job.
+# Bytes; the digest of a larger file is cached beside the answers, so that not every job reads 14 GB.
 _LARGE = 100_000_000
 
 
 class _Recorder:
-    """A model that returns what a protocol says to it, before the chat template, which is one of the base model's files."""
+    """A chat model that returns the text of a turn without the chat template, which is one of the base model's files."""
 
     def __init__(self, written_turns: bool) -> None:
         self.written_turns = written_turns
@@ -40,13 +40,13 @@ class _Recorder:
 
 
 class AnswerKeys:
-    """Names the answers of one model, by task.
+    """Keys of the answers of one model.
 
     Args:
         model: the configuration's ``model`` section.
         adapters: PEFT adapter folders on the base model, in order.
-        environment: what else may change a last digit: device and threads.
-        folder: where digests of large files are kept; None for nowhere.
+        environment: device and number of threads, which may change the last digits of a result.
+        folder: the cache for digests of large files; ``None`` disables it.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class AnswerKeys:
         ]
 
     def of(self, questions: Sequence[Question], protocol: Protocol, images: Mapping[str, bytes]) -> str:
-        """The name of the answers to some questions.
+        """The key of the answers to some questions.
 
         Args:
-            questions: all questions of one task, as the protocol asks them.
+            questions: all questions of one task, from :meth:`~unsee.evaluation.protocol.Protocol.prepare`.
             protocol: the protocol.
             images: the encoded pictures, by id.
         """
@@ -77,16 +77,16 @@ class AnswerKeys:
         models = [_Recorder(True), _Recorder(False)]
         for question in sorted(questions, key=lambda question: str(question["question_id"])):
             pictures = [hashlib.sha256(images[image_id]).hexdigest() for image_id in prompt_images(question)]
-            said = [_said(protocol, question, model) for model in models]
+            texts = [_prompt(protocol, question, model) for model in models]
             key = [question["question_id"], question["origin"], question["person_id"], task_of(question["task"])]
-            whole.update(json.dumps([key, said, protocol.candidates(question), pictures]).encode())
+            whole.update(json.dumps([key, texts, protocol.candidates(question), pictures]).encode())
         return whole.hexdigest()
 
 
-def _said(protocol: Protocol, question: Question, model: ChatModel) -> str | None:
+def _prompt(protocol: Protocol, question: Question, model: ChatModel) -> str | None:
     try:
         return protocol.prompt(question, model)
-    except ValueError:  # there are no prompts for this kind of model
+    except ValueError:  # the protocol has no prompts for this kind of model
         return None
 
 
@@ -97,14 +97,14 @@ def _code() -> tuple[str, ...]:
 
 
 def _file_digest(file: Path, folder: Path | None) -> str:
-    """SHA-256 of a file; of a large one it is kept under path, size, time and inode, in the name of an empty file."""
+    """SHA-256 of a file. For a large file it is cached in the name of an empty file, which also names path, size, time and inode."""
     state = file.stat()
     if folder is None or state.st_size < _LARGE:
         return sha256(file)
     key = json.dumps([str(file.resolve()), state.st_size, state.st_mtime_ns, state.st_ino])
     name = hashlib.sha256(key.encode()).hexdigest()
-    for kept in (folder / name[:2]).glob(f"{name}-*.sha256"):
-        return kept.stem.removeprefix(f"{name}-")
+    for cached in (folder / name[:2]).glob(f"{name}-*.sha256"):
+        return cached.stem.removeprefix(f"{name}-")
     content = sha256(file)
     (folder / name[:2]).mkdir(parents=True, exist_ok=True)
     (folder / name[:2] / f"{name}-{content}.sha256").touch()

@@ -1,10 +1,10 @@
-"""Inference: the answers of one model to some queries, in batches of people.
+"""Inference: the answers of one model to queries about people, in batches.
 
-All queries of a group share their picture, which is encoded and read once: :func:`unsee.models.packing.split` cuts each task's pack behind
-the picture, and every task reads the rest behind the same keys and values. Multiple choice is scored in that pass and decodes nothing;
-open questions are continued greedily from the keys and values that it leaves.
+The queries of a group share their picture, which is encoded and read once: :func:`unsee.models.packing.split` cuts each task's pack behind
+the picture, and every task reads the rest of its pack behind the same keys and values. Multiple choice is scored in that forward pass.
+Open questions are continued greedily from the keys and values of that pass.
 
-A task is read and decoded in passes of its own. Its answers are therefore the same to the last bit, whichever tasks are asked with it.
+Each task has separate forward passes. Its answers are therefore the same, to the last bit, for any selection of tasks.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class _TaskPack:
         queries: the queries.
         parts: the pack, split behind its pictures.
         requests: how many requests each query has: one for each candidate, or the prompt alone.
-        open_paths: of each open question, the nodes of the rest.
-        kept: the nodes of the rest that the open questions see, sorted.
+        open_paths: the nodes of each open question in the rest.
+        stored: the nodes of the rest that open questions see, sorted; their keys and values are stored for decoding.
     """
 
     def __init__(self, vlm: VisionLanguageModel, pictures: Pictures, row: int, queries: Sequence[Query]) -> None:
@@ -48,7 +48,7 @@ class _TaskPack:
         paths = iter(self.parts.rest.paths)
         firsts = [[next(paths) for _ in one][0] for one in requests]
         self.open_paths = [path for path, query in zip(firsts, queries, strict=True) if _is_open(query)]
-        self.kept = np.unique(np.concatenate(self.open_paths)) if self.open_paths else np.zeros(0, dtype=np.int64)
+        self.stored = np.unique(np.concatenate(self.open_paths)) if self.open_paths else np.zeros(0, dtype=np.int64)
 
     @property
     def prefix_length(self) -> int:
@@ -63,13 +63,13 @@ def answer(
     tasks: Sequence[str],
     max_new_tokens: int,
 ) -> dict[str, list[Answer]]:
-    """The answers to one batch, by task.
+    """The answers to one batch of queries, by task.
 
     Args:
         vlm: the model.
         pictures: the pictures of all queries.
-        groups: the queries of each group, of all tasks.
-        tasks: those to ask.
+        groups: the queries of each group, with those of all tasks.
+        tasks: the tasks to answer.
         max_new_tokens: the most tokens of a written answer.
     """
     packs = {
@@ -88,8 +88,8 @@ def answer(
 
 
 def _columns(packs: Sequence[_TaskPack], max_new_tokens: int) -> int:
-    """How many columns a task needs behind the prefixes."""
-    widest = max((len(p.kept) for p in packs), default=0)
+    """The number of cache columns that a task needs behind the prefixes."""
+    widest = max((len(p.stored) for p in packs), default=0)
     return widest + max((len(p.open_paths) for p in packs), default=0) * max_new_tokens
 
 
@@ -101,7 +101,7 @@ def _answer_task(
     packs: Sequence[_TaskPack],
     max_new_tokens: int,
 ) -> list[Answer]:
-    """The answers to one task; ``in_cache`` holds the prefix that each row of the cache has, and is updated."""
+    """The answers to one task; ``in_cache`` is the prefix in each row of the cache, and is updated."""
     answers: list[Answer] = []
     to_decode: list[OpenQuestions] = []
     for p in packs:
@@ -138,14 +138,14 @@ def _read_prefix(vlm: VisionLanguageModel, pictures: Pictures, cache: PackCache,
 def _read_rest(
     vlm: VisionLanguageModel, pictures: Pictures, cache: PackCache, p: _TaskPack
 ) -> tuple[list[Answer], OpenQuestions | None]:
-    """Read a pack behind its prefix: the answers to multiple choice, and the open questions, if any.
+    """Read a pack behind its prefix; returns the answers to multiple choice, and the open questions, if any.
 
-    One pack at a time, so that no score depends on the other packs of the batch, to the last bit.
+    Packs are read one at a time, so that no score depends on the other packs of the batch, to the last bit.
     """
     rest, seen = p.parts.rest, p.parts.seen
     batch = collate([rest], pad_token=vlm.pad_token, seen=seen).to(vlm.device)
-    kept = torch.from_numpy(p.kept).to(vlm.device) if len(p.kept) else None
-    hidden = vlm.hidden_states(batch, pictures, cache.read_rest(p.row, p.prefix_length, kept))
+    stored = torch.from_numpy(p.stored).to(vlm.device) if len(p.stored) else None
+    hidden = vlm.hidden_states(batch, pictures, cache.read_rest(p.row, p.prefix_length, stored))
     likelihoods = _sum_by_request(vlm, hidden, batch)
     tokens = [len(path) - k for path, k in zip(rest.paths, rest.prompt_lengths, strict=True)]
     answers: list[Answer] = []
@@ -161,7 +161,7 @@ def _read_rest(
     return answers, OpenQuestions(
         row=p.row,
         prefix=torch.from_numpy(seen[ends]),
-        rest=torch.from_numpy(np.stack([np.isin(p.kept, path) for path in p.open_paths])),
+        rest=torch.from_numpy(np.stack([np.isin(p.stored, path) for path in p.open_paths])),
         token=vlm.base.get_output_embeddings()(hidden[0, torch.from_numpy(ends).to(vlm.device)]).argmax(-1).tolist(),
         position=(rest.positions[:, ends].max(0) + 1).tolist(),
     )
@@ -187,10 +187,10 @@ def _row(query: Query, **answer: Any) -> Answer:
 
 
 def check_lengths(vlm: VisionLanguageModel, pictures: Pictures, queries: Sequence[Query]) -> None:
-    """Refuse prompts that are longer than the model's context, before any is read.
+    """Check that all prompts fit the model's context, before any is read.
 
     Raises:
-        ValueError: one is; the message names the question.
+        ValueError: a prompt does not; the message names the question.
     """
     for query in queries:
         vlm.check_length(f"question {query.question_id!r}", query.prompt, query.candidates, pictures, query.image_ids)

@@ -1,4 +1,4 @@
-"""How likely a model finds the right one of some options."""
+"""The probability of the right option, and TOFU's truth ratio."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import Any
 
 
 def probability_and_truth_ratio(answer: Mapping[str, Any], *, per_token: bool = True) -> dict[str, float]:
-    """How likely the right option is: its ``probability`` among the options, and the ``truth_ratio``.
+    """The ``probability`` of the right option among all options, and the ``truth_ratio``.
 
-    With p the likelihood of an option to the power of one by its number of tokens (the likelihood itself unless
-    ``per_token``, so that the most probable option is always the chosen one), ``probability`` is p of the right
-    option over the sum of all (0 to 1; 0.25 means no knowledge of four). TOFU's truth ratio R is the mean p of the
-    wrong options over that of the right one (Maini et al., 2024, section 2.2.2, with the right option itself for its
-    paraphrase), from 0 to infinity; here it is R / (1 + R), which keeps the order and lies between 0 and 1: 0 is sure
-    of the right option, 0.5 as sure of the wrong ones, 1 sure of a wrong one.
+    Let p be the likelihood of an option, raised to the power of 1 / (number of its tokens) with ``per_token``. The model's choice is the
+    option with the largest p.
+
+    - ``probability`` is p of the right option divided by the sum over all options, 0 to 1; 0.25 is chance among four options.
+    - ``truth_ratio`` is R / (1 + R), 0 to 1. R is TOFU's truth ratio: the mean p of the wrong options divided by p of the right one
+      (Maini et al., 2024, section 2.2.2, https://arxiv.org/abs/2401.06121, with the right option in place of its paraphrase). 0 means that
+      only the right option is likely, 0.5 that right and wrong options are equally likely, 1 that only wrong options are.
 
     Args:
-        answer: ``option_log_likelihoods``, the sum of the log-probabilities of each option's tokens, in nats; ``option_tokens``, how
-            many there are; at least two options. ``answer_index``: the index of the right one.
+        answer: ``option_log_likelihoods``, the sum of the log-probabilities of each option's tokens, in nats; ``option_tokens``, the
+            number of tokens of each option, of which there are at least two; ``answer_index``, the index of the right option.
         per_token: compare options by the mean over their tokens, not by the sum.
 
     Raises:
-        ValueError: fewer than two options, lists of two lengths, or an index that is none of them.
+        ValueError: there are fewer than two options, the lists differ in length, or the index is out of range.
     """
     log_likelihoods, tokens, right = (
         answer[key] for key in ("option_log_likelihoods", "option_tokens", "answer_index")
@@ -35,7 +36,7 @@ def probability_and_truth_ratio(answer: Mapping[str, Any], *, per_token: bool = 
         )
     scores = [total / (count if per_token else 1) for total, count in zip(log_likelihoods, tokens, strict=True)]
     top = max(scores)
-    # If all options are impossible, the model knows nothing of them.
+    # If all options have probability 0, they count as equally likely.
     shares = [1.0] * len(scores) if top == -math.inf else [math.exp(score - top) for score in scores]
     wrong = (sum(shares) - shares[right]) / (len(shares) - 1)
     return {"probability": shares[right] / sum(shares), "truth_ratio": wrong / (wrong + shares[right])}

@@ -10,10 +10,10 @@ class Metric:
     """A number that an answer is scored by.
 
     Attributes:
-        name: as in the column ``metric``.
-        task: as in the column ``task``: the kind of question that it is for.
-        unit: of its mean over questions; ``%`` where single values are 0 or 1, empty for a number from 0 to 1.
-        higher_is_better: for a model that knows what is asked; on what is to be forgotten the opposite is wanted.
+        name: the value of the column ``metric``.
+        task: the value of the column ``task``: the kind of question that the metric scores.
+        unit: the unit of its mean over questions; ``%`` if single values are 0 or 1, empty for a number from 0 to 1.
+        higher_is_better: whether a model that knows the answers has high values; for facts to be forgotten, low values are the goal.
     """
 
     name: str

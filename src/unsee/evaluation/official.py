@@ -20,7 +20,7 @@ from unsee.benchmarks.splits import assign_sets
 from unsee.core.files import write_text
 from unsee.evaluation.settings import PROTOCOLS, TASKS
 
-#: Our set, the key of its results, and what its file of generations begins with.
+#: The key of each set's results, and the prefix of its file of generations.
 SETS = {
     "forget": ("Forget Set Results", "forget"),
     "test": ("Test Set Results", "test"),
@@ -39,12 +39,12 @@ _OVERLAPS = {"rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_l": "ROUGE-L", "
 
 
 def results(items: pd.DataFrame, questions: pd.DataFrame, splits: pd.DataFrame, percent: int) -> dict[str, Any]:
-    """The contents of ``final_evaluation_results.json``: accuracies in percent, the others 0 to 1; NaN is null.
+    """The contents of ``final_evaluation_results.json``: accuracies in percent, other metrics 0 to 1; NaN is null.
 
     Args:
         items: the scores of the run's answers, all tasks.
         questions, splits: the benchmark's tables.
-        percent: the ratio whose sets are meant.
+        percent: the forget ratio of the sets.
     """
     keys = questions[["question_id", "person_id", "origin", "modality", "task"]]
     joined = items.merge(keys.assign(set=assign_sets(keys, splits, percent)), on="question_id")
@@ -71,7 +71,7 @@ def results(items: pd.DataFrame, questions: pd.DataFrame, splits: pd.DataFrame, 
 def generations(
     predictions: pd.DataFrame, questions: pd.DataFrame, splits: pd.DataFrame, percent: int
 ) -> dict[str, dict[str, list[dict[str, str]]]]:
-    """What was written for each set, by what its file's name begins with; arguments as for :func:`results`."""
+    """The generated answers of each set, by the prefix of its file; arguments as for :func:`results`."""
     columns = ["question_id", "person_id", "origin", "modality", "task", "question"]
     keys = questions[columns].assign(set=assign_sets(questions, splits, percent))
     joined = predictions[["question_id", "output", "reference"]].merge(keys, on="question_id")
@@ -80,7 +80,7 @@ def generations(
         mode: {
             "Generation_Questions": [
                 {
-                    # Celebrities' published ids begin at 000 as everybody's do.
+                    # The published ids of celebrities begin at 000, like those of the fictitious people.
                     "image_id": row["person_id"].removeprefix("celebrity-"),
                     "question type": MODALITIES[row["modality"]],
                     "question": row["question"],

@@ -1,6 +1,6 @@
-"""The words around a question, by task: what MLLMU-Bench's evaluation asks, without its demonstrations.
+"""The words around a question, by task: those of MLLMU-Bench's evaluation, without its examples.
 
-The strings are part of every score: change one, and raise the version of the protocol in :mod:`unsee.evaluation.protocols.unsee`.
+The strings affect every score: after a change, increase the version of the protocol in :mod:`unsee.evaluation.protocols.unsee`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ LETTERS = "ABCDEFGH"
 
 
 def classification(question: str, options: Sequence[str], scoring: str) -> str:
-    """The question alone when options are scored by likelihood; with lettered options when a letter is asked for."""
+    """The question alone if options are scored by likelihood; with lettered options if the model answers with a letter."""
     if scoring != "letter":
         return question
     lines = [question, *(f"{letter}: {option}" for letter, option in zip(LETTERS, options, strict=False))]
@@ -19,18 +19,18 @@ def classification(question: str, options: Sequence[str], scoring: str) -> str:
 
 
 def cloze(question: str) -> str:
-    """The sentence with its blank marked, and what to put there."""
+    """The sentence with its blank marked, and the instruction to fill it."""
     blank = question.replace("__", "[Blank]")
     return f"{blank}\nPlease **ONLY** provide the correct answer that should replace the [Blank]."
 
 
 def generation(question: str) -> str:
-    """The question, to be answered in one sentence (the published wording of the picture questions, for both)."""
+    """The question, and the instruction to answer in one sentence: the published wording for picture questions, also used for text."""
     return f"{question}\nAnswer the question based on your trained knowledge in one sentence accurately in ENGLISH."
 
 
 def render(task: str, question: str, options: Sequence[str] = (), scoring: str = "likelihood") -> str:
-    """The user's turn for a question of that task."""
+    """The user's turn for a question of a task."""
     if task == "classification":
         return classification(question, options, scoring)
     if task == "likelihood":

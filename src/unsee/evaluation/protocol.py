@@ -1,7 +1,7 @@
-"""The interface of a protocol: which questions are asked, in which words, and how the answers are read. No model, no torch.
+"""The interface of a protocol: which questions are asked, in which words, and how answers are read. Torch is not imported.
 
-A question is a row of the questions table. A protocol may ask it with another picture, and with ``examples``: questions that the prompt
-shows with their answers.
+A question is a row of the questions table. A protocol may replace its picture, and add ``examples``: questions that the prompt shows
+with their answers.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Question = dict[str, Any]
 
 
 class ChatModel(typing.Protocol):
-    """What a protocol needs of a model to write a prompt."""
+    """The part of a model that a protocol needs to write a prompt."""
 
     @property
     def written_turns(self) -> bool:
-        """Whether published evaluations write its turns by hand, ``USER: ... ASSISTANT:``."""
+        """Whether published evaluations write its turns by hand, ``USER: ... ASSISTANT:``, instead of by the chat template."""
         ...
 
     def prompt(self, question: str, *, with_image: bool) -> str:
@@ -29,15 +29,15 @@ class ChatModel(typing.Protocol):
         ...
 
     def raw(self, text: str) -> str:
-        """A whole prompt as it stands."""
+        """A complete prompt, without the chat template."""
         ...
 
 
 class Protocol(typing.Protocol):
-    """How an evaluation asks its questions and reads the answers; how it scores them is in :mod:`unsee.evaluation.scoring`."""
+    """How an evaluation asks questions and reads answers. Scoring is in :mod:`unsee.evaluation.scoring`."""
 
     name: str
-    #: Raised whenever a word of a prompt or the reading of an answer changes: scores of two versions do not compare.
+    #: Increased whenever the words of a prompt or the reading of an answer change: scores of two versions are not comparable.
     version: int
     #: The metrics of each kind of question.
     metrics: Mapping[str, tuple[str, ...]]
@@ -50,9 +50,9 @@ class Protocol(typing.Protocol):
         """The questions to ask, with their pictures and examples.
 
         Args:
-            questions: those that a run at these ratios may be asked.
+            questions: the questions for a run at these ratios.
             splits: the splits table.
-            image_ids: of all pictures.
+            image_ids: the ids of all pictures.
             percents: the run's ratios.
 
         Raises:
@@ -69,7 +69,7 @@ class Protocol(typing.Protocol):
         ...
 
     def candidates(self, question: Question) -> list[str | None]:
-        """The answers whose likelihood is computed, or ``[None]`` where the model writes one."""
+        """The answers whose likelihood is computed, or ``[None]`` if the model writes an answer."""
         ...
 
     def per_token(self, task: str) -> bool:
@@ -77,15 +77,15 @@ class Protocol(typing.Protocol):
         ...
 
     def extract_answer(self, text: str) -> str:
-        """The answer in what the model wrote."""
+        """The answer in the text that the model wrote."""
         ...
 
     def parse_choice(self, question: Question, output: str) -> int | None:
-        """The option that a written answer names, -1 for none; ``None`` where the question has no options."""
+        """The option that a written answer names, -1 for none; ``None`` if the question has no options."""
         ...
 
 
 def prompt_images(question: Question) -> list[str]:
-    """The pictures of a question's prompt in order: those of its examples, then its own."""
+    """The pictures of a question's prompt, in order: those of its examples, then that of the question."""
     image_ids = [*(example["image_id"] for example in question.get("examples", ())), question["image_id"]]
     return [image_id for image_id in image_ids if image_id is not None]

@@ -1,4 +1,4 @@
-"""What a model is asked, without the protocol that asks it."""
+"""Queries: questions as prompts, independent of the protocol."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ class Query:
     """One question to a model.
 
     Attributes:
-        question_id: its id.
-        task: the task that it is asked with.
+        question_id: the id of the question.
+        task: the task of the question.
         prompt: the whole prompt, with a placeholder for each picture.
-        candidates: the answers whose likelihood is computed, or ``(None,)`` where the model writes one.
+        candidates: the answers whose likelihood is computed, or ``(None,)`` if the model writes an answer.
         image_ids: the pictures of the prompt, in order.
     """
 

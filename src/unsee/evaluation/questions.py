@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def protocol_questions(benchmark: Path, forget_percents: Sequence[int], protocol: Protocol) -> list[Question]:
-    """The questions that a run at these ratios answers, as a protocol asks them.
+    """The questions of a run at these ratios, prepared by a protocol.
 
     Args:
         benchmark: folder of canonical tables.
@@ -37,14 +37,14 @@ def protocol_questions(benchmark: Path, forget_percents: Sequence[int], protocol
 
 
 def read_questions(benchmark: Path, forget_percents: Sequence[int]) -> list[Question]:
-    """The questions that a run at these ratios must answer: all but the test questions of people that it keeps.
+    """The questions of a run at these ratios: all except test questions about people to keep.
 
     Args:
         benchmark: folder of canonical tables.
         forget_percents: the ratios.
 
     Raises:
-        BenchmarkError: a question that cannot be scored, see :func:`check_answers`.
+        BenchmarkError: a question cannot be scored, see :func:`check_answers`.
     """
     forgotten = {person for percent in forget_percents for person in person_ids(benchmark, percent, "forget")}
     table = read_table(benchmark, "questions")
@@ -58,13 +58,13 @@ def read_questions(benchmark: Path, forget_percents: Sequence[int]) -> list[Ques
 
 
 def check_answers(questions: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse questions whose answers cannot be scored. Loaders do the same; this is for tables that no loader made.
+    """Check that the answers to all questions can be scored. Loaders do the same; this is for tables from other sources.
 
     Args:
         questions: rows of the questions table.
 
     Raises:
-        BenchmarkError: two options say the same, an option or an answer cannot be seen, or ``answer_index`` names another option
+        BenchmarkError: two options are equal, an option or an answer has no visible text, or ``answer_index`` names another option
             than the answer. The message names the first ten such questions.
     """
     faults = [f"question {row['question_id']!r}: {fault}" for row in questions if (fault := _fault(row)) is not None]
@@ -74,7 +74,7 @@ def check_answers(questions: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _fault(row: Mapping[str, Any]) -> str | None:
-    """The first thing that is wrong with a question's options and answer, or None."""
+    """The first problem of a question's options and answer, or ``None``."""
     options, index = row["options"], row["answer_index"]
     texts = [comparable(option or "") for option in options]
     if "" in texts:

@@ -1,4 +1,4 @@
-"""One unlearned model at several strengths of its update: the base is loaded once, some of the people are asked."""
+"""The answers of one unlearned model with its update scaled by several factors; the base model is loaded once."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def predict_rescaled(
     Args:
         model: the configuration's ``model`` section.
         benchmark: folder of canonical tables.
-        vanilla: the adapter that makes vanilla of the base.
-        adapter: an unlearned model's, on vanilla.
-        scales: of its update, up to 1: 0 would be vanilla, 1 is the unlearned model.
-        forget_percent: the ratio that it forgot; everything about these people is asked.
-        others: as many of the other people, and of the celebrities, are asked about; None: all.
+        vanilla: the adapter of vanilla.
+        adapter: the adapter of an unlearned model, trained on vanilla.
+        scales: factors of its update, up to 1; 0 is vanilla, 1 is the unlearned model.
+        forget_percent: the ratio of the unlearned model; all questions about its forgotten people are asked.
+        others: the number of other people, and of celebrities, whose questions are asked; ``None`` for all.
         settings: as for :func:`unsee.evaluation.predict.predict`.
-        threads: of this job.
+        threads: the number of threads of this job.
         output: the parquet file.
-        cache: folder of what jobs share, see :mod:`unsee.core.cache`.
+        cache: the folder of the cache that jobs share, see :mod:`unsee.core.cache`.
     """
     torch.set_num_threads(threads)
     questions = sample(
@@ -60,7 +60,7 @@ def predict_rescaled(
     rows: list[dict[str, Any]] = []
     before = 0.0
     for scale in sorted(scales):
-        # What is still missing of the update is added in place: never a second copy of the weights.
+        # The missing part of the update is added in place, without a second copy of the weights.
         vlm.model = merge(vlm.model, adapter, scale, done=before)
         before = scale
         pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=features)
@@ -70,9 +70,9 @@ def predict_rescaled(
 
 
 def sample(questions: Sequence[dict[str, Any]], forgotten: Sequence[str], others: int | None) -> list[dict[str, Any]]:
-    """All questions about the forgotten, and those about ``others`` retained people and as many celebrities.
+    """All questions about the forgotten people, about ``others`` retained people, and about as many celebrities.
 
-    The same people whatever the method, its scale and its seed, so that what is compared is compared on the same questions.
+    The people are the same for all methods, scales and seeds, so that all are compared on the same questions.
     """
     people = set(forgotten)
     for origin in ("profile", "celebrity"):

@@ -12,8 +12,8 @@ def rules_of(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The arguments by kind of question.
 
     Args:
-        settings: ``protocol`` and those of its settings that change scores, see :func:`unsee.evaluation.settings.settings_of`; what is
-            not there has its default.
+        settings: ``protocol`` and its settings that change scores, see :func:`unsee.evaluation.settings.settings_of`; a missing
+            setting has its default.
 
     Raises:
         ValueError: there is no such protocol.
@@ -32,10 +32,10 @@ def rules_of(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         "classification": {"likelihoods": True, "per_token": not by_sum},
         "cloze": {"rule": settings.get("cloze_rule", "exact")},
         "generation": {"stemmer": settings.get("rouge_stemmer", True)},
-        "likelihood": {},  # TOFU's truth ratio is by token
+        "likelihood": {},  # TOFU's truth ratio is a mean over tokens
     }
 
 
 def unasked_tasks(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """The tasks in which a protocol does not ask some questions: those about the people of its examples."""
+    """The tasks in which a protocol leaves out questions: those about the people of its examples."""
     return () if settings.get("protocol", "unsee") == "unsee" else ("classification", "cloze")

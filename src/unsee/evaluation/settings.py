@@ -1,11 +1,11 @@
-"""The settings of the protocols: which task each one belongs to, and whether it changes answers or scores. Imports nothing else."""
+"""The settings of the protocols: their tasks, and whether they change answers or scores."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-#: The tasks that can be asked, scored and rerun alone, in the order in which they are asked.
+#: The tasks, in the order in which they are asked. Each can be asked, scored and rerun separately.
 TASKS = ("classification", "cloze", "generation")
 
 Stage = Literal["answers", "scores"]
@@ -16,10 +16,10 @@ class Setting:
     """A key of the configuration's section ``evaluation``.
 
     Attributes:
-        key: its name.
-        protocols: those that read it.
-        tasks: those that it concerns.
-        stages: what it changes: the answers, or how they are scored.
+        key: the name of the key.
+        protocols: the protocols that read it.
+        tasks: the tasks that it changes.
+        stages: whether it changes the answers, their scores, or both.
     """
 
     key: str
@@ -31,7 +31,7 @@ class Setting:
 PROTOCOLS = ("unsee", "mllmu-official", "mmunlearner")
 _WITH_EXAMPLES = ("classification", "cloze")
 
-#: Besides these, ``protocol`` changes everything and ``batch_size`` nothing.
+#: In addition, ``protocol`` changes all results, and ``batch_size`` none.
 _SETTINGS = (
     Setting("classification", ("unsee",), ("classification",), ("answers", "scores")),
     Setting("max_new_tokens", ("unsee",), ("cloze", "generation"), ("answers",)),
@@ -48,8 +48,8 @@ def settings_of(protocol: str, task: str | None = None, stage: Stage | None = No
 
     Args:
         protocol: one of :data:`PROTOCOLS`.
-        task: only those that concern this task.
-        stage: only those that change answers, or only those that change scores.
+        task: only keys that change this task.
+        stage: only keys that change answers, or only keys that change scores.
     """
     return tuple(
         setting.key
@@ -61,9 +61,9 @@ def settings_of(protocol: str, task: str | None = None, stage: Stage | None = No
 
 
 def task_of(kind: str) -> str:
-    """The task that a question of the benchmark is asked and scored with.
+    """The task of a kind of question.
 
-    A ``likelihood`` question has no task of its own: it measures how likely a model finds the answer to an open question among wrong ones
-    (TOFU's truth ratio), and belongs to generation.
+    ``likelihood`` questions belong to generation: they measure the likelihood of an open question's answer among wrong ones (TOFU's truth
+    ratio).
     """
     return "generation" if kind == "likelihood" else kind

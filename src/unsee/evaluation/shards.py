@@ -1,6 +1,6 @@
-"""Answers on their way to one file: a small file a batch and task, joined at the end.
+"""Files of answers: a small file per batch and task, which are joined at the end of a job.
 
-A job that was killed goes on from its files. All answers are never held at once: not while they come, and not when they are joined.
+A job that was killed resumes from its files. The answers of all batches are never in memory at the same time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from unsee.core.files import is_intact, write_checksummed
 
 log = logging.getLogger(__name__)
 
-#: Answers as the model gave them, before a protocol reads them; ``text`` is null where options were scored.
+#: Answers of the model, before a protocol reads them; ``text`` is null if options were scored.
 ANSWERS = pa.schema(
     [
         ("question_id", pa.string()),
@@ -31,12 +31,12 @@ ANSWERS = pa.schema(
     ]
 )
 
-# Rows read at a time from each file, and written at a time.
+# The number of rows that are read at a time from each file, and written at a time.
 _READ, _WRITE = 32, 4096
 
 
 def find(folder: Path, name: str, question_ids: Sequence[str]) -> Path | None:
-    """The answers of this name that an earlier start has left, if the file is intact and answers exactly these questions."""
+    """The file of this name from an earlier start, if it is intact and answers exactly these questions; any other is deleted."""
     for path in folder.glob(f"{name}-*.parquet"):
         if not is_intact(path):
             log.warning("%s is damaged; its questions are asked again", path)
@@ -47,7 +47,7 @@ def find(folder: Path, name: str, question_ids: Sequence[str]) -> Path | None:
 
 
 def write(folder: Path, name: str, rows: Iterable[dict[str, Any]], schema: pa.Schema = ANSWERS) -> Path:
-    """Write the answers of a batch under a name, in the order of their questions' ids."""
+    """Write the answers of a batch to a file, in the order of question ids."""
     table = pa.Table.from_pylist(sorted(rows, key=itemgetter("question_id")), schema)
     with write_checksummed(folder / f"{name}.parquet") as part:
         pq.write_table(table, part, row_group_size=_READ)
@@ -55,7 +55,7 @@ def write(folder: Path, name: str, rows: Iterable[dict[str, Any]], schema: pa.Sc
 
 
 def join(shards: Sequence[Path], folder: Path, name: str, schema: pa.Schema = ANSWERS) -> Path:
-    """Write the answers of several files to one, under a name, in the order of their questions' ids."""
+    """Join the answers of several files in one, in the order of question ids."""
     rows = heapq.merge(*map(read, shards), key=itemgetter("question_id"))
     with write_checksummed(folder / f"{name}.parquet") as part:
         write_rows(part, rows, schema)

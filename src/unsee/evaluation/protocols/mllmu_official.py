@@ -1,4 +1,4 @@
-"""MLLMU-Bench's own evaluation (its eval.py), for LLaVA: one person's examples of multiple choice, two of cloze."""
+"""MLLMU-Bench's evaluation (its eval.py), for LLaVA: examples of one person for multiple choice, of two for cloze."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ class MllmuOfficial(published.Published):
         return chat_model.raw(published.manual_prompt(question))
 
     def extract_answer(self, text: str) -> str:
-        # It splits the whole text at "ASSISTANT:" and takes the second part: a model that goes on with turns is cut.
+        # The published code splits prompt and output at "ASSISTANT:" and takes the second part, so further turns are cut off.
         return text.split("ASSISTANT:")[0].strip()

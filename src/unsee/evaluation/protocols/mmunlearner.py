@@ -1,4 +1,4 @@
-"""MMUnlearner's evaluation (its MLLMU_eval.py): LLaVA as the benchmark's own, Qwen2-VL partly by its chat template."""
+"""MMUnlearner's evaluation (its MLLMU_eval.py): prompts as in MLLMU-Bench for LLaVA, partly by the chat template for Qwen2-VL."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class MMUnlearner(published.Published):
     """See :class:`unsee.evaluation.protocol.Protocol`.
 
     Args:
-        seed: of the draws.
-        shots: people whose questions are examples of multiple choice and of cloze, 0 or 1.
+        seed: the seed of the draws.
+        shots: the number of people whose questions are examples of multiple choice and cloze, 0 or 1.
     """
 
     name = "mmunlearner"
@@ -31,7 +31,7 @@ class MMUnlearner(published.Published):
         if chat_model.written_turns:
             return chat_model.raw(published.manual_prompt(question))
         if question["task"] == "cloze":
-            # Without a picture there is a placeholder all the same, which no picture fills, and there are no examples.
+            # Without a picture, the published prompt still has a placeholder, and it has no examples.
             before = f"{published.examples_text(question)}\n" if with_image else ""
             return chat_model.prompt(f"{before}{published.blank(text)}", with_image=True)
         if not with_image:

@@ -1,12 +1,12 @@
-"""What the two published evaluations of MLLMU-Bench have in common; their defects are part of it.
+"""The common part of the two published evaluations of MLLMU-Bench, including their defects.
 
-- Multiple choice and cloze are asked behind *examples*: all questions, with answers, of people drawn from the very set that is
-  evaluated, for each set and task anew. Those people's own questions are not scored in that set and task.
+- Multiple choice and cloze prompts begin with *examples*: all questions, with answers, about people drawn from the evaluated set, anew
+  for each set and task. Questions about these people are not scored in that set and task.
 - A test question is shown with one of the person's test pictures, drawn for each person and task.
-- A letter is the first character of what was written; a blank is filled where the answer is a substring of it.
-- ROUGE's words are runs of a-z and 0-9, stemmed: an answer in another script scores 0, however right it is.
+- A letter is the first character of the output. A blank counts as filled if the answer is a substring of the output.
+- ROUGE's words are runs of a-z and 0-9, stemmed: an answer in another script scores 0, even if it is right.
 
-The published code draws from one unseeded stream. Here each draw has a stream of its own, named by what it is for:
+The published code draws from one unseeded random stream. Here each draw has its own stream, with one of the seeds
 ``{seed}:examples:{ratio}:{set}:{task}`` and ``{seed}:picture:{person}:{task}``.
 """
 
@@ -29,23 +29,23 @@ FILL_IN = "Please **ONLY** provide the correct answer that should replace the [B
 IN_ENGLISH = "Answer the question based on your trained knowledge in one sentence {}in ENGLISH."
 ACCURATELY = IN_ENGLISH.format("accurately ")
 _KEYS = ["question_id", "person_id", "origin", "task", "modality"]
-#: Whose examples a set is asked behind. Celebrities' are looked up among the fictitious, where they are not.
+#: The role of the people in a set's examples. Celebrities have none: the published code looks for them among the fictitious people.
 _ROLES = {"forget": "forget", "test": "forget", "retain": "retain"}
 
 
 def options(row: Question) -> str:
-    """Four lines, whatever the question has: a missing option is printed as None."""
+    """Always four lines: a missing option is printed as None."""
     texts = dict(zip(LETTERS, row["options"], strict=False))
     return "\n".join(f"{letter}: {texts.get(letter)}" for letter in LETTERS)
 
 
 def blank(question: str) -> str:
-    """A cloze with its blank marked, and what to do with it."""
+    """A cloze with its blank marked, and the instruction to fill it."""
     return f"{question.replace('__', '[Blank]')}\n{FILL_IN}"
 
 
 def examples_text(row: Question) -> str:
-    """The examples in front of a question, as both evaluations write them."""
+    """The examples in front of a question, in the words of both evaluations."""
     return "".join(_example(row["task"], example) for example in row.get("examples", ()))
 
 
@@ -59,7 +59,7 @@ def _example(task: str, row: Question) -> str:
 
 
 def manual_prompt(row: Question) -> str:
-    """The whole prompt of a model whose turns are written by hand: LLaVA's, the same in both evaluations."""
+    """The whole prompt for LLaVA, whose turns are written by hand; the same in both evaluations."""
     with_image = row["image_id"] is not None
     question, turn = row["question"], "USER: <image>" if with_image else "USER:"
     if row["task"] == "classification":
@@ -72,10 +72,10 @@ def manual_prompt(row: Question) -> str:
 
 
 class Published(ABC):
-    """All of :class:`unsee.evaluation.protocol.Protocol` that both do alike.
+    """The common part of both protocols, see :class:`unsee.evaluation.protocol.Protocol`.
 
     Args:
-        seed: of the draws.
+        seed: the seed of the draws.
     """
 
     metrics: Mapping[str, tuple[str, ...]] = {
@@ -91,7 +91,7 @@ class Published(ABC):
 
     @abstractmethod
     def example_people(self, task: str) -> int:
-        """How many people's questions are the examples of a task."""
+        """The number of people whose questions are the examples of a task."""
 
     def prepare(
         self, questions: Sequence[Question], splits: pd.DataFrame, image_ids: Sequence[str], percents: Sequence[int]
@@ -129,7 +129,7 @@ class Published(ABC):
             row["question_id"]
             for row, group in zip(rows, groups, strict=True)
             if row["person_id"] in self._people(splits, percent, group, row["task"])
-            # By place in the list: a test question is another wording of the example in its place.
+            # By index: a test question is another wording of the example with the same index.
             and _number(row) < examples[_kind(row, row["person_id"])]
         }
 
@@ -145,7 +145,7 @@ class Published(ABC):
         return LETTERS[: len(row["options"])].find(output[:1].upper() or " ")
 
     def _people(self, splits: pd.DataFrame, percent: int, group: str | None, task: str) -> list[str]:
-        """Whose questions are the examples of a set and task."""
+        """The people whose questions are the examples of a set and task."""
         n = self.example_people(task)
         if not n or group not in _ROLES:
             return []
@@ -174,5 +174,5 @@ def _kind(row: Question, person: str) -> tuple[str, ...]:
 
 
 def _number(row: Question) -> int:
-    """A question's place in its published list, which its id ends in."""
+    """A question's index in its published list, the last part of its id."""
     return int(row["question_id"].rsplit("/", 1)[-1])

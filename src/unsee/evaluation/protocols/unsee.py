@@ -1,4 +1,4 @@
-"""Our protocol: every question asked, without examples; options by their likelihood; one picture for all tasks."""
+"""Our protocol: all questions, no examples, options scored by likelihood, and the same picture for all tasks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Unsee:
     """See :class:`unsee.evaluation.protocol.Protocol`.
 
     Args:
-        classification: ``likelihood`` a token of each option's text, ``likelihood_sum`` of the whole text, or likelihood
-            of its ``letter``.
-        max_new_tokens: length of a written answer.
+        classification: how options are scored: ``likelihood`` (mean over the tokens of their text), ``likelihood_sum`` (sum over the
+            tokens), or the likelihood of their ``letter``.
+        max_new_tokens: the most tokens of a written answer.
     """
 
     name = "unsee"
