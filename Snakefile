@@ -1,6 +1,6 @@
 # What a vision-language model still knows, and what it lost, after it was asked to forget some people.
 #
-#   write_benchmark > load_benchmark > split_benchmark > finetune, train_reference > unlearn > predict > score > scores > tables, summary > report
+#   write_benchmark > load_benchmark > split_benchmark > finetune, train_reference > unlearn > predict > evaluate > scores > tables, summary > report
 #
 # Settings: config.yaml. What each file is: docs/design.md. What the rules name: src/unsee/jobs/plan.py. When a job
 # runs again: docs/reruns.md.
@@ -21,6 +21,7 @@ wildcard_constraints:
     forget_percent=r"\d+",
     method="[a-z][a-z0-9_]*",
     seed=r"\d+",
+    task="|".join(plan.tasks),
 
 
 localrules:
@@ -28,7 +29,7 @@ localrules:
     fetch_benchmark,
     fetch_model,
     split_benchmark,
-    score,
+    evaluate,
     anchor_check,
     scores,
     tables,
@@ -42,7 +43,7 @@ rule all:
     input:
         "results/table3.csv",
         # Published protocols do not measure the likelihoods that it compares.
-        ["results/summary.csv"] if plan.protocol == "unsee" else [],
+        ["results/summary.csv"] if plan.has_summary() else [],
 
 
 include: "workflow/rules/benchmark.smk"

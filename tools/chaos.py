@@ -183,7 +183,7 @@ def mounted(folder: Path, size: str) -> Iterator[str]:
 
 def truncated(chaos: Chaos) -> str:
     """An output cut to half, as by a disk that lost the rest: its time stays."""
-    for i, path in enumerate([f"{METHOD}/predictions.parquet", f"{METHOD}/adapter/adapter_model.safetensors"]):
+    for i, path in enumerate([f"{METHOD}/predictions/cloze.parquet", f"{METHOD}/adapter/adapter_model.safetensors"]):
         folder = chaos.copy(f"truncated{i}")
         _damage(folder / path, lambda content: content[: len(content) // 2], keep_time=True)
         (call,) = chaos.finish(folder.name)
@@ -204,7 +204,7 @@ def flipped(chaos: Chaos) -> str:
 
     folder = chaos.copy("hidden")
     _damage(folder / path, _flip, keep_time=True)
-    (folder / METHOD / "predictions.parquet").unlink()
+    (folder / METHOD / "predictions" / "cloze.parquet").unlink()
     call = chaos.start("hidden")
     again = call.wait() == 0
     if not again:

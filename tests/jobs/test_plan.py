@@ -11,6 +11,7 @@ import yaml
 
 from unsee.benchmarks import synthetic
 from unsee.evaluation import anchor
+from unsee.evaluation.settings import TASKS
 from unsee.jobs.config import ConfigError, resolve
 from unsee.jobs.job_hash import job_hash
 from unsee.jobs.plan import ANCHOR_PROTOCOL, PARAMETERS, Plan
@@ -180,15 +181,17 @@ def test_a_base_model_that_is_built_is_an_output() -> None:
 
 
 def hashes(of: Plan) -> dict[str, str]:
-    """The hash of one job of every rule."""
-    return {rule: of.job_hash(rule, WILDCARDS) for rule in PARAMETERS}
+    """The hash of one job of every rule, and for each task of ``evaluate``."""
+    names = {rule: rule for rule in PARAMETERS if rule != "evaluate"}
+    hashes = {name: of.job_hash(rule, WILDCARDS) for name, rule in names.items()}
+    return hashes | {f"evaluate {task}": of.job_hash("evaluate", WILDCARDS | {"task": task}) for task in TASKS}
 
 
 def test_the_hash_is_of_exactly_the_parameters() -> None:
-    default = plan()
+    default, wildcards = plan(), WILDCARDS | {"task": "cloze"}
     for rule in PARAMETERS:
-        values = {name: value(WILDCARDS) for name, value in default.params(rule).items()}
-        assert values.pop("job_hash") == job_hash(rule, WILDCARDS, values), rule
+        values = {name: value(wildcards) for name, value in default.params(rule).items()}
+        assert values.pop("job_hash") == job_hash(rule, wildcards, values), rule
         assert any(
             line.startswith(f"{'finetune' if rule == 'train_reference' else rule}.py ") for line in values["code"]
         )
@@ -201,8 +204,10 @@ def test_the_hash_is_of_exactly_the_parameters() -> None:
         ({"finetune": CONFIG["finetune"] | {"epochs": 1}}, {"finetune", "train_reference"}),
         ({"methods": {"ga": {"learning_rate": 0.1}}}, {"unlearn"}),
         ({"methods": {"npo": {"beta": 0.1}}}, set()),
-        ({"evaluation": {"classification": "letter"}}, {"predict", "rescale", "score", "trade_off"}),
-        ({"evaluation": {"rouge_stemmer": False}}, {"score", "trade_off"}),
+        ({"evaluation": {"classification": "letter"}}, {"predict", "rescale", "evaluate classification", "trade_off"}),
+        ({"evaluation": {"rouge_stemmer": False}}, {"evaluate generation", "trade_off"}),
+        ({"evaluation": {"cloze_rule": "contains"}}, {"evaluate cloze", "trade_off"}),
+        ({"evaluation": {"tasks": ["cloze"]}}, {"predict", "rescale"}),
         ({"evaluation": {"max_new_tokens": 3}}, {"predict", "rescale"}),
         ({"evaluation": {"batch_size": 3}}, set()),
         ({"anchor": {"forget": 0.1}}, {"anchor_check"}),
@@ -214,7 +219,7 @@ def test_a_setting_changes_the_jobs_that_it_decides(sections: dict[str, Any], ru
     """Of their own parameters; what gathers the results of other jobs holds their hashes, too."""
     before, after = hashes(plan()), hashes(plan(**sections))
     gathers = {"scores", "tables", "report"}
-    assert {rule for rule in PARAMETERS if before[rule] != after[rule]} - gathers == rules
+    assert {job for job in before if before[job] != after[job]} - gathers == rules
 
 
 def test_a_hash_has_the_wildcards_in_it_and_no_place_of_a_file() -> None:
@@ -234,7 +239,11 @@ def test_the_receipts_are_of_every_job_from_the_benchmark_to_the_scores() -> Non
     )
     expected = ["write_benchmark", "load_benchmark", "split_benchmark/forget10"]
     expected += [f"finetune/{vanilla}", f"train_reference/{retain}", f"unlearn/{ga}"]
-    expected += [f"{rule}/{run}" for run in (base, vanilla, retain, ga) for rule in ("predict", "score")]
+    expected += [
+        name
+        for run in (base, vanilla, retain, ga)
+        for name in (f"predict/{run}", *(f"evaluate/{run}/{task}" for task in TASKS))
+    ]
     assert list(small.receipts) == [f"results/jobs/{name}.json" for name in expected]
     assert small.receipts[f"results/jobs/predict/{ga}.json"] == small.job_hash("predict", WILDCARDS)
     assert small.table_receipts() == small.receipts | {"results/jobs/scores.json": small.job_hash("scores", {})}
@@ -245,7 +254,7 @@ def test_the_receipts_are_of_every_job_from_the_benchmark_to_the_scores() -> Non
 
 def test_a_rule_has_the_default_resources_but_for_its_own() -> None:
     default = plan(resources={"predict": {"threads": 4, "gpu": 2, "gpu_model": "h100"}}, cluster={"qos": "low"})
-    assert default.threads_of("predict") == 4 and default.threads_of("score") == 1
+    assert default.threads_of("predict") == 4 and default.threads_of("evaluate") == 1
     resources = default.resources_of("predict")
     minutes = resources.pop("runtime")
     assert [minutes(None, attempt) for attempt in (1, 2)] == [30, 60]
@@ -256,14 +265,14 @@ def test_a_rule_has_the_default_resources_but_for_its_own() -> None:
         "qos": "low",
         "lsf_extra": "-gpu num=2:gmodel=h100",
     }
-    assert set(default.resources_of("score")) == {"mem_mb", "gpu", "runtime", "qos"}
+    assert set(default.resources_of("evaluate")) == {"mem_mb", "gpu", "runtime", "qos"}
 
 
 def test_the_anchor_needs_its_protocol_and_its_ratio() -> None:
     assert anchor.PROTOCOL == ANCHOR_PROTOCOL
     ready = plan(evaluation={"protocol": ANCHOR_PROTOCOL})
     ready.check_request("anchor_check")
-    assert ready.anchor_predictions == "results/models/tiny-llava/forget5/base/seed0/predictions.parquet"
+    assert ready.anchor_predictions == "results/models/tiny-llava/forget5/base/seed0/predictions/generation.parquet"
     with pytest.raises(ConfigError, match=r"anchor\.forget_percent is 5; expected one of .* \[10\]"):
         plan(evaluation={"protocol": ANCHOR_PROTOCOL}, benchmark={"forget_percents": [10]}).check_request(
             "anchor_check"

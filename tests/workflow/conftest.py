@@ -113,7 +113,7 @@ class Finished:
         return call(self.root, *arguments, "--configfile", str(self.settings), root=self.root)
 
     def jobs(self, *arguments: str) -> set[str]:
-        """What would run now: ``rule``, or ``rule forget5/ga/seed0``."""
+        """What would run now: ``rule``, ``rule forget5``, ``rule forget5/ga/seed0`` or ``rule forget5/ga/seed0/cloze``."""
         outcome = self.call("-n", *arguments)
         assert outcome.code == 0, outcome.text
         found = set()
@@ -121,6 +121,7 @@ class Finished:
             given = dict(re.findall(r"(\w+)=([\w.-]+)", "".join(re.findall(r"wildcards: (.*)", body))))
             run = f"forget{given['forget_percent']}" if given else ""
             run += f"/{given['method']}/seed{given['seed']}" if "method" in given else ""
+            run += f"/{given['task']}" if "task" in given else ""
             found.add(f"{rule} {run}".strip())
         return found - {"all"}
 

@@ -26,7 +26,7 @@ def _wait(call: Call, found: Callable[[], bool]) -> None:
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, model_spec: dict[str, Any]) -> None:
     small = tmp_path / "small.yaml"
     small.write_text(yaml.safe_dump({"model": {"path": model_spec["path"]}}))
-    chaos = Chaos(tmp_path, 1, f"results/models/{RUN}/item_scores.parquet", (CONFIG, small))
+    chaos = Chaos(tmp_path, 1, f"results/models/{RUN}/scores/generation.parquet", (CONFIG, small))
     whole, killed = tmp_path / "undisturbed" / "results", tmp_path / "killed" / "results"
     assert chaos.start("undisturbed").wait() == 0
 
@@ -52,7 +52,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, model_spec: dict
     assert "A call of Snakemake that was killed has left its lock" in locked.text and "--unlock" in locked.text
     calls = chaos.finish("killed")
     chaos.expect_nothing_twice([learning, answering, *calls])
-    assert [len(ran(call.text).started) for call in calls] == [2], "predict and score"
+    assert [len(ran(call.text).started) for call in calls] == [2], "predict and evaluate"
     chaos.expect_table("killed")
-    for name in ("adapter/adapter_model.safetensors", "metrics.parquet", "predictions.parquet"):
+    for name in ("adapter/adapter_model.safetensors", "metrics.parquet", "predictions/generation.parquet"):
         assert (killed / "models" / RUN / name).read_bytes() == (whole / "models" / RUN / name).read_bytes()

@@ -16,7 +16,7 @@ resources:
   unlearn: {threads: 4, mem_mb: 32000, runtime: 720, gpu: 2, gpu_model: h100}
   predict: {gpu: 1}
 """
-TARGET = "results/models/tiny-llava/forget5/ga/seed0/predictions.parquet"
+TARGET = "results/models/tiny-llava/forget5/ga/seed0/predictions/cloze.parquet"
 
 
 def asked(text: str, rule: str) -> dict[str, str]:
@@ -80,5 +80,5 @@ def test_only_what_takes_long_is_submitted(root: Path) -> None:
     """What needs a network runs beside Snakemake too, for the nodes of many clusters have none."""
     (beside,) = re.findall(r"^localrules:\n((?:    \w+,\n)+)", (root / "Snakefile").read_text(), re.MULTILINE)
     rules = set(re.findall(r"\w+", beside))
-    assert {"fetch_benchmark", "fetch_model", "score", "scores", "tables"} <= rules
+    assert {"fetch_benchmark", "fetch_model", "evaluate", "scores", "tables"} <= rules
     assert not {"pretrain_base", "finetune", "train_reference", "unlearn", "predict"} & rules

@@ -76,7 +76,7 @@ def test_jobs_side_by_side(
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # the locks of the GPUs are there
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
-    wanted = [f"results/models/tiny-llava/{run}/seed0/predictions.parquet" for run in RUNS]
+    wanted = [f"results/models/tiny-llava/{run}/seed0/predictions/cloze.parquet" for run in RUNS]
     settings = ["--configfile", str(MINI), str(tmp_path / "settings.yaml")]
     outcome = snakemake(folder, "--cores", str(cores), *settings, "--", *wanted, root=project)
     assert outcome.code == 0, outcome.text

@@ -29,7 +29,7 @@ def test_the_default_run(plan: Run, root: Path, tmp_path: Path) -> None:
         "train_reference": 3,
         "unlearn": 3 * n,
         "predict": 2 + 3 + 3 * n,
-        "score": 2 + 3 + 3 * n,
+        "evaluate": 3 * (2 + 3 + 3 * n),
         "scores": 1,
         "tables": 1,
     }
@@ -66,7 +66,7 @@ def test_seeds_multiply_training_and_no_model_is_asked_twice(plan: Run, root: Pa
     assert (jobs["finetune"], jobs["train_reference"], jobs["unlearn"]) == (3, 3 * 3, 3 * 3 * n)
     # The base model is evaluated, too, and not trained.
     trained = jobs["finetune"] + jobs["train_reference"] + jobs["unlearn"]
-    assert jobs["predict"] == jobs["score"] == trained + 3
+    assert jobs["predict"] == jobs["evaluate"] / 3 == trained + 3
     assert jobs["write_benchmark"] == jobs["load_benchmark"] == jobs["tables"] == 1
 
 
@@ -159,7 +159,7 @@ def test_a_known_figure_is_checked_without_training(plan: Run, root: Path) -> No
         "predict": 1,
         "anchor_check": 1,
     }
-    assert "results/models/llava-vanilla/forget5/base/seed0/predictions.parquet" in outcome.text
+    assert "results/models/llava-vanilla/forget5/base/seed0/predictions/generation.parquet" in outcome.text
     other = "evaluation: {protocol: mllmu-official}\nbenchmark: {forget_percents: [10]}"
     outcome = plan(other, "results/anchor_check.csv")
     assert "anchor.forget_percent is 5; expected one of benchmark.forget_percents, [10]" in outcome.text

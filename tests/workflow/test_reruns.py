@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from unsee.evaluation.settings import TASKS
+
 PAGE = Path(__file__).parents[2] / "docs" / "reruns.md"
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("reruns")]  # one worker plans every change once
 
@@ -25,12 +27,16 @@ RUNS = ["forget0/vanilla/seed0", "forget25/retain/seed0", "forget25/ga/seed0", "
 TABLES = {"scores", "tables", "summary"}
 
 
-def of(rules: str, runs: Iterable[str]) -> set[str]:
-    """The jobs of these rules and runs; ``train`` is the rule that makes the run's adapter."""
+def of(rules: str, runs: Iterable[str], tasks: Iterable[str] = TASKS) -> set[str]:
+    """The jobs of these rules, runs and, for ``evaluate``, tasks; ``train`` is the rule that makes the run's adapter."""
     jobs = set()
     for run in runs:
         trains = {"vanilla": "finetune", "retain": "train_reference"}.get(run.split("/")[1], "unlearn")
-        jobs |= {f"{trains if rule == 'train' else rule} {run}" for rule in rules.split()}
+        for rule in rules.split():
+            if rule == "evaluate":
+                jobs |= {f"evaluate {run}/{task}" for task in tasks}
+            else:
+                jobs.add(f"{trains if rule == 'train' else rule} {run}")
     return jobs
 
 
@@ -74,9 +80,9 @@ SEED_1 = [run.replace("seed0", "seed1") for run in RUNS]
 BASE_1 = ["forget0/base/seed1"]
 AT_50 = [run.replace("forget25", "forget50") for run in RUNS[1:]]
 KL_MIN = ["forget25/kl_min/seed0"]
-ALL = of("train predict score", RUNS)
+ALL = of("train predict evaluate", RUNS)
 EVERYTHING = (
-    {"write_benchmark", "load_benchmark", "split_benchmark forget25"} | of("predict score", BASE) | ALL | TABLES
+    {"write_benchmark", "load_benchmark", "split_benchmark forget25"} | of("predict evaluate", BASE) | ALL | TABLES
 )
 CHANGES = [
     Change("nothing"),
@@ -87,49 +93,57 @@ CHANGES = [
         [commented(LIBRARY + "training/loop.py"), commented(LIBRARY + "unlearning/ga.py")]
         + [commented("workflow/scripts/predict.py")],
     ),
-    Change("memory, minutes or threads of a rule", configured(r"\Z", "resources: {score: {mem_mb: 1234}}\n")),
+    Change("memory, minutes or threads of a rule", configured(r"\Z", "resources: {evaluate: {mem_mb: 1234}}\n")),
     Change("`evaluation.batch_size`, which changes no result", configured(r"\Z", "evaluation: {batch_size: 3}\n")),
     Change(
         "a method's source file (ga.py)",
         [(LIBRARY + "unlearning/ga.py", *CODE)],
-        of("train predict score", RUNS[2:3]) | TABLES,
+        of("train predict evaluate", RUNS[2:3]) | TABLES,
     ),
     Change(
         "a setting of a method (`methods.ga.learning_rate`)",
         configured("ga: {}", "ga: {learning_rate: 0.0002}"),
-        of("train predict score", RUNS[2:3]) | TABLES,
+        of("train predict evaluate", RUNS[2:3]) | TABLES,
     ),
     Change(
         "a setting of every method (`unlearning.steps`)",
         configured("unlearning: {steps: 2}", "unlearning: {steps: 3}"),
-        of("train predict score", RUNS[2:]) | TABLES,
+        of("train predict evaluate", RUNS[2:]) | TABLES,
     ),
     Change("a setting of fine-tuning", configured("finetune: {epochs: 1}", "finetune: {epochs: 2}"), ALL | TABLES),
     Change("the training loop", [(LIBRARY + "training/loop.py", *CODE)], ALL | TABLES),
     Change(
         "how models are asked (evaluation/prompts.py)",
         [(LIBRARY + "evaluation/prompts.py", *CODE)],
-        of("predict score", BASE + RUNS) | TABLES,
+        of("predict evaluate", BASE + RUNS) | TABLES,
     ),
     Change(
-        "a metric (evaluation/scoring.py)",
+        "how every task is scored (evaluation/scoring.py)",
         [(LIBRARY + "evaluation/scoring.py", *CODE)],
-        of("score", BASE + RUNS) | TABLES,
+        of("evaluate", BASE + RUNS) | TABLES,
     ),
     Change(
         "`evaluation.classification`",
         configured(r"\Z", "evaluation: {classification: likelihood_sum}\n"),
-        of("predict score", BASE + RUNS) | TABLES,
+        of("predict evaluate", BASE + RUNS) | TABLES,
+    ),
+    *(
+        Change(
+            f"how {task} is scored (evaluation/tasks/{task}.py)",
+            [(LIBRARY + f"evaluation/tasks/{task}.py", *CODE)],
+            of("evaluate", BASE + RUNS, [task]) | TABLES,
+        )
+        for task in TASKS
     ),
     Change(
         "`evaluation.rouge_stemmer`",
         configured(r"\Z", "evaluation: {rouge_stemmer: false}\n"),
-        of("score", BASE + RUNS) | TABLES,
+        of("evaluate", BASE + RUNS, ["generation"]) | TABLES,
     ),
     Change(
         "`evaluation.cloze_rule`",
         configured(r"\Z", "evaluation: {cloze_rule: contains}\n"),
-        of("score", BASE + RUNS) | TABLES,
+        of("evaluate", BASE + RUNS, ["cloze"]) | TABLES,
     ),
     Change(
         "how the table is laid out in LaTeX (latex.py)", [(LIBRARY + "results/tables/latex.py", *CODE)], {"summary"}
@@ -138,17 +152,20 @@ CHANGES = [
     Change(
         "one ratio added (50 %)",
         configured(r"\[25\]", "[25, 50]"),
-        {"split_benchmark forget50"} | of("train predict score", AT_50) | of("predict score", BASE + RUNS[:1]) | TABLES,
+        {"split_benchmark forget50"}
+        | of("train predict evaluate", AT_50)
+        | of("predict evaluate", BASE + RUNS[:1])
+        | TABLES,
     ),
     Change(
         "one seed added",
         configured(r"\Z", "seeds: [0, 1]\n"),
-        of("train predict score", SEED_1) | of("predict score", BASE_1) | TABLES,
+        of("train predict evaluate", SEED_1) | of("predict evaluate", BASE_1) | TABLES,
     ),
     Change(
         "one method added (kl_min)",
         configured("kl_min: false", "kl_min: {}"),
-        of("train predict score", KL_MIN) | TABLES,
+        of("train predict evaluate", KL_MIN) | TABLES,
     ),
     Change("one method left out (npo)", configured("npo: {}", "npo: false"), TABLES),
     Change(
@@ -228,22 +245,28 @@ def test_a_copy_at_another_depth_is_taken_over_with_touch(finished: Any, snakema
 
 
 ORDER = ["write_benchmark", "load_benchmark", "split_benchmark", "finetune", "train_reference", "unlearn"]
-ORDER += ["predict", "score", "scores", "tables", "summary"]
+ORDER += ["predict", "evaluate", "scores", "tables", "summary"]
 
 
 def words(jobs: set[str]) -> str:
     """A cell of the page: the rules in the order of the workflow, and whose jobs they are."""
+    tasks = [task for task in TASKS if any(job.startswith("evaluate ") and job.endswith(f"/{task}") for job in jobs)]
     by_rule: dict[str, list[str]] = {}
     for job in sorted(jobs):
         rule, _, run = job.partition(" ")
-        by_rule.setdefault(rule, [])
+        rows = by_rule.setdefault(rule, [])
         if run:
-            percent, method, seed = re.fullmatch(r"forget(\d+)(?:/(\w+)/seed(\d+))?", run).groups()  # type: ignore[union-attr]
-            of_run = [f"{percent} %"] if percent not in ("0", "25") or not method else []
-            of_run += [f"seed {seed}"] if seed not in ("0", None) else []
-            by_rule[rule].append(" ".join(filter(None, [method, *of_run])))
-    rules = sorted(by_rule, key=lambda rule: (ORDER + [rule]).index(rule))
-    cells = [f"`{rule}`" + (f" ({', '.join(by_rule[rule])})" if by_rule[rule] else "") for rule in rules]
+            match = re.fullmatch(r"forget(\d+)(?:/(\w+)/seed(\d+))?(?:/\w+)?", run)
+            assert match is not None, run
+            percent, method, seed = match.groups()
+            parts = [method, f"{percent} %" if percent not in ("0", "25") or not method else ""]
+            parts += [f"seed {seed}" if seed not in ("0", None) else ""]
+            rows.append(" ".join(filter(None, parts)))
+    cells = []
+    for rule in sorted(by_rule, key=lambda rule: (ORDER + [rule]).index(rule)):
+        name = f"`{rule}`" + (f" {' and '.join(tasks)} only" if rule == "evaluate" and tasks != list(TASKS) else "")
+        rows = list(dict.fromkeys(by_rule[rule]))
+        cells.append(f"{name} ({', '.join(rows)})" if rows else name)
     return ", ".join(cells) or "nothing"
 
 

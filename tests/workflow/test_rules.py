@@ -23,7 +23,7 @@ RULES = {
 
 
 def test_the_rules_are_found() -> None:
-    assert {"write_benchmark", "finetune", "unlearn", "predict", "score", "tables"} <= set(RULES)
+    assert {"write_benchmark", "finetune", "unlearn", "predict", "evaluate", "tables"} <= set(RULES)
 
 
 @pytest.mark.parametrize("rule", RULES)

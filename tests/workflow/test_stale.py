@@ -16,6 +16,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from unsee.evaluation.settings import TASKS
+
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 MODEL = "results/models/tiny-llava"
@@ -53,6 +55,11 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+def scored(run: str) -> set[str]:
+    """The jobs that score a run."""
+    return {f"evaluate {run}/{task}" for task in TASKS}
+
+
 def start(project: Any) -> subprocess.Popen[bytes]:
     """Snakemake as :meth:`Finished.call` runs it, with its jobs in a group of processes of its own."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", str(project.settings)]
@@ -67,10 +74,10 @@ def test_what_was_spoiled_lost_or_killed_is_made_again_and_is_the_same(broken: A
 
     # By hand: a job of each kind leaves something behind that it did not make.
     flip(root / MODEL / GA / "adapter" / "adapter_model.safetensors")
-    cut(root / MODEL / NPO / "predictions.parquet")
-    (root / MODEL / RETAIN / "item_scores.parquet").unlink()
-    ga = {f"unlearn {GA}", f"predict {GA}", f"score {GA}"}
-    spoiled = ga | {f"predict {NPO}", f"score {NPO}", f"score {RETAIN}"} | TABLES
+    cut(root / MODEL / NPO / "predictions" / "cloze.parquet")
+    (root / MODEL / RETAIN / "scores" / "generation.parquet").unlink()
+    ga = {f"unlearn {GA}", f"predict {GA}"} | scored(GA)
+    spoiled = ga | {f"predict {NPO}", f"evaluate {RETAIN}/generation"} | scored(NPO) | TABLES
     assert broken.jobs() == spoiled
     # Whichever table is asked for.
     assert broken.jobs("results/costs.csv") == spoiled - {"summary"}
@@ -108,10 +115,10 @@ def test_what_was_spoiled_lost_or_killed_is_made_again_and_is_the_same(broken: A
 
 def test_tables_cut_short_are_made_again(broken: Any) -> None:
     # And a model whose record is lost: nobody can say what it is.
-    (broken.root / "results" / "jobs" / "score" / "tiny-llava" / f"{NPO}.json").unlink()
+    (broken.root / "results" / "jobs" / "evaluate" / "tiny-llava" / NPO / "cloze.json").unlink()
     for name in ("table3.csv", "summary.md", "costs.csv", "table3.manifest.json"):
         cut(broken.root / "results" / name)
-    assert broken.jobs() == {f"score {NPO}"} | TABLES
+    assert broken.jobs() == {f"evaluate {NPO}/cloze"} | TABLES
 
 
 def test_a_table_does_not_mix_configurations(broken: Any) -> None:
@@ -131,8 +138,7 @@ def test_every_manifest_says_what_made_it(finished: Any) -> None:
         folder = finished.root / MODEL / run
         for name in (
             "adapter/adapter_model.safetensors",
-            "predictions.parquet",
-            "item_scores.parquet",
+            *(f"{folder}/{task}.parquet" for folder in ("predictions", "scores") for task in TASKS),
             "manifest.json",
         ):
             assert known[f"{MODEL}/{run}/{name}"] == sha256((folder / name).read_bytes()).hexdigest()

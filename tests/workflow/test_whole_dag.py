@@ -13,6 +13,9 @@ import pytest
 import yaml
 from rouge_score.rouge_scorer import RougeScorer
 
+from unsee.evaluation import official
+from unsee.evaluation.settings import TASKS
+
 MINI = Path(__file__).with_name("mini.yaml")
 SETS = ("forget", "test", "retain", "celebrity")
 
@@ -52,7 +55,7 @@ def test_from_nothing_to_the_table(snakemake: Callable[..., Any], root: Path, tm
     before = (results / "table3.csv").read_bytes()
     (results / "models" / run / "adapter" / "adapter_model.safetensors").unlink()
     outcome = snakemake(tmp_path, "-n", "results/table3.csv", "--configfile", str(MINI))
-    again = {"unlearn": 1, "predict": 1, "score": 1, "scores": 1, "tables": 1}
+    again = {"unlearn": 1, "predict": 1, "evaluate": 3, "scores": 1, "tables": 1}
     assert outcome.jobs == again, outcome.text
 
     shutil.rmtree(results)
@@ -62,16 +65,19 @@ def test_from_nothing_to_the_table(snakemake: Callable[..., Any], root: Path, tm
 
     # The same model asked as the benchmark's authors ask, and the figure that the base model must have again.
     folder = results / "models/tiny-llava/forget25/vanilla/seed0/official"
-    official = "results/models/tiny-llava/forget25/vanilla/seed0/official/vanilla_final_evaluation_results.json"
     asked = tmp_path / "asked.yaml"
     asked.write_text(
         "evaluation: {protocol: mllmu-official}\n"
         "anchor: {forget_percent: 25, forget: 0.5, retain: 0.5, tolerance: 0.5}\n"
     )
-    outcome = snakemake(tmp_path, official, "results/anchor_check.csv", "--configfile", str(MINI), str(asked))
+    run = "results/models/tiny-llava/forget25/vanilla/seed0"
+    scores = [f"{run}/scores/{task}.parquet" for task in TASKS]
+    outcome = snakemake(tmp_path, *scores, "results/anchor_check.csv", "--configfile", str(MINI), str(asked))
     assert outcome.code == 0, outcome.text
     assert "finetune" not in outcome.jobs
-    assert len(json.loads((tmp_path / official).read_text())) == 4
+    written = official.export(tmp_path / run)
+    assert {file.parent for file in written} == {folder}
+    assert len(json.loads((folder / "vanilla_final_evaluation_results.json").read_text())) == 4
     assert len(list(folder.glob("*_generation_results.json"))) == 4
     checked = pd.read_csv(results / "anchor_check.csv")
     assert checked["set"].tolist() == ["forget", "retain"] and checked["n_questions"].tolist() == [3 * 2, 9 * 2]
@@ -90,8 +96,12 @@ def _scores_are_those_of_the_answers(results: Path) -> None:
     ]
     rouge = RougeScorer(["rougeL"], use_stemmer=True)
     scores, compared = pd.read_csv(results / "scores.csv"), 0
-    for file in sorted((results / "models").glob("*/*/*/*/predictions.parquet")):
-        answers = pd.read_parquet(file).merge(questions, on="question_id").dropna(subset="set")
+    for folder in sorted((results / "models").glob("*/*/*/*/predictions")):
+        answers = (
+            pd.concat([pd.read_parquet(file) for file in sorted(folder.iterdir())])
+            .merge(questions, on="question_id")
+            .dropna(subset="set")
+        )
         open_ended = answers["task"] == "generation"
         answers.loc[open_ended, "rouge_l"] = [
             rouge.score(a, b)["rougeL"].fmeasure
@@ -103,7 +113,7 @@ def _scores_are_those_of_the_answers(results: Path) -> None:
         )
         same = plain["output"] == plain["reference"]
         answers["accuracy"] = 100.0 * answers["correct"].astype(float).where(~blank, same.astype(float))
-        own = scores[scores["method"] == file.parts[-3]]
+        own = scores[scores["method"] == folder.parts[-3]]
         for metric in ("accuracy", "rouge_l"):
             expected = answers.groupby(["set", "modality", "task"])[metric].mean().dropna()
             found = own[own["metric"] == metric].set_index(["set", "modality", "task"])["value"]

@@ -1,4 +1,4 @@
-# Every run answers its questions once. Scoring reads the answers and loads no model.
+# Every run answers its questions once, for all tasks. Each task is then scored by a job of its own, which loads no model.
 
 
 rule predict:
@@ -9,7 +9,7 @@ rule predict:
         adapters=inputs.per_run(plan.adapter_files),
         damaged=inputs.rerun_if_damaged("predict"),
     output:
-        f"results/models/{RUN}/predictions.parquet",
+        [f"results/models/{RUN}/{file}" for file in plan.predictions],
     log:
         f"results/jobs/predict/{RUN}.log",
     benchmark:
@@ -25,26 +25,26 @@ rule predict:
         "../scripts/predict.py"
 
 
-rule score:
+rule evaluate:
     input:
-        predictions=f"results/models/{RUN}/predictions.parquet",
+        predictions=f"results/models/{RUN}/predictions/{{task}}.parquet",
         questions=QUESTIONS,
-        damaged=inputs.rerun_if_damaged("score"),
+        damaged=inputs.rerun_if_damaged("evaluate"),
     output:
-        f"results/models/{RUN}/item_scores.parquet",
+        f"results/models/{RUN}/scores/{{task}}.parquet",
     log:
-        f"results/jobs/score/{RUN}.log",
+        f"results/jobs/evaluate/{RUN}/{{task}}.log",
     benchmark:
-        f"results/jobs/score/{RUN}.tsv"
+        f"results/jobs/evaluate/{RUN}/{{task}}.tsv"
     conda:
         "../../envs/unsee.yaml"
-    threads: plan.threads_of("score")
+    threads: plan.threads_of("evaluate")
     resources:
-        **plan.resources_of("score"),
+        **plan.resources_of("evaluate"),
     params:
-        **plan.params("score"),
+        **plan.params("evaluate"),
     script:
-        "../scripts/score.py"
+        "../scripts/evaluate.py"
 
 
 # On request: does the base model have the score that is known of it?

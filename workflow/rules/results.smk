@@ -5,7 +5,7 @@ rule scores:
     input:
         questions=QUESTIONS,
         splits=plan.benchmark.splits,
-        item_scores=plan.files(plan.evaluated_runs, "item_scores.parquet"),
+        answers=plan.files(plan.evaluated_runs, *plan.scores),
         damaged=inputs.rerun_if_damaged("scores"),
     output:
         scores="results/scores.csv",
@@ -117,8 +117,8 @@ rule report:
         equal_utility="results/figures/equal_utility.svg",
         metrics=plan.files(plan.trained_runs, "metrics.parquet"),
         manifests=plan.files(plan.trained_runs, "manifest.json"),
-        predictions=plan.files(plan.runs, "predictions.parquet"),
-        item_scores=plan.files(plan.runs, "item_scores.parquet"),
+        predictions=plan.files(plan.runs, *plan.predictions),
+        answer_scores=plan.files(plan.runs, *plan.scores),
         page=plan.page_files,
         damaged=inputs.rerun_if_damaged("report"),
     output:

@@ -7,6 +7,7 @@ import pandas as pd
 
 import _job
 from unsee.results.page.write_report import write_report
+from unsee.results.tables.files import read_tasks, split_by_run
 
 _job.start(snakemake)
 given, params = snakemake.input, snakemake.params
@@ -19,8 +20,8 @@ write_report(
     tables={Path(file).stem: pd.read_csv(file) for file in given.csv},
     answers=pd.read_parquet(given.answers),
     metrics=dict(zip(trained_runs, map(pd.read_parquet, given.metrics), strict=True)),
-    predictions=dict(zip(runs, map(pd.read_parquet, given.predictions), strict=True)),
-    item_scores=dict(zip(runs, map(pd.read_parquet, given.item_scores), strict=True)),
+    predictions={run: read_tasks(files) for run, files in split_by_run(runs, given.predictions).items()},
+    item_scores={run: read_tasks(files) for run, files in split_by_run(runs, given.answer_scores).items()},
     manifests=dict(zip(trained_runs, manifests, strict=True)),
     utility=params.utility,
     configuration=params.configuration,

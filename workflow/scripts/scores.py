@@ -8,18 +8,20 @@ import _job
 from unsee.core.files import atomic_write
 from unsee.evaluation.protocols.load import load_protocol
 from unsee.jobs import receipts
-from unsee.results.tables.files import write_csv
+from unsee.results.tables.files import split_by_run, write_csv
 from unsee.results.tables.scores import Run, gather, summarise
 
 _job.start(snakemake)
 receipts.check(snakemake.params.receipts)
-files = zip(snakemake.params.runs, snakemake.input.item_scores, strict=True)
+params = snakemake.params
+files = split_by_run([tuple(run) for run in params.runs], snakemake.input.answers)
 items = gather(
-    [Run(snakemake.params.model, *run, Path(file)) for run, file in files],
+    [Run(params.model, *run, scores) for run, scores in files.items()],
     pd.read_parquet(snakemake.input.questions),
     pd.read_parquet(list(snakemake.input.splits)),
-    snakemake.params.forget_percents,
-    load_protocol(snakemake.params.settings),
+    params.forget_percents,
+    load_protocol(params.settings),
+    params.tasks,
 )
 with atomic_write(Path(snakemake.output.answers)) as part:
     items.to_parquet(part, index=False)

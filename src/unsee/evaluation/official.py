@@ -1,12 +1,24 @@
-"""A run's scores in the format of the published evaluation: its files, its keys, its order."""
+"""A run's scores in the format of MLLMU-Bench's published evaluation: its files, its keys, its order.
+
+    python -m unsee.evaluation.official results/models/MODEL/forget10/ga/seed0
+
+reads the answers and scores of a run with a published protocol, and writes the files into the folder ``official`` beside them.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from unsee.benchmarks.splits import assign_sets
+from unsee.core.files import write_text
+from unsee.evaluation.settings import PROTOCOLS, TASKS
 
 #: The key of each set's results, and the prefix of its file of generations.
 SETS = {
@@ -30,7 +42,7 @@ def results(items: pd.DataFrame, questions: pd.DataFrame, splits: pd.DataFrame, 
     """The contents of ``final_evaluation_results.json``: accuracies in percent, other metrics 0 to 1; NaN is null.
 
     Args:
-        items: item_scores of the run.
+        items: the scores of the run's answers, all tasks.
         questions, splits: the benchmark's tables.
         percent: the forget ratio of the sets.
     """
@@ -80,3 +92,77 @@ def generations(
         }
         for group, (_, mode) in SETS.items()
     }
+
+
+def export(run: Path) -> list[Path]:
+    """Write the published files of one run; returns their paths.
+
+    Args:
+        run: the folder of the run, ``results/models/{model}/forget{percent}/{method}/seed{seed}``.
+
+    Raises:
+        ValueError: it is not such a folder, was not evaluated by a published protocol, or lacks a file.
+    """
+    match = re.fullmatch(r"forget(\d+)", run.absolute().parents[1].name)
+    if match is None or int(match[1]) == 0:
+        raise ValueError(
+            f"{run}: is no run at a forget ratio; expected results/models/MODEL/forget10/METHOD/seed0 or the like"
+        )
+    percent, results_folder = int(match[1]), run.absolute().parents[4]
+    _check_protocol(results_folder, run)
+    benchmark = results_folder / "benchmark"
+    questions = _read(benchmark / "questions.parquet")
+    splits = _read(benchmark / "splits" / f"forget{percent}.parquet")
+    predictions, scores = (
+        pd.concat([_read(run / name / f"{task}.parquet") for task in TASKS]).sort_values("question_id", kind="stable")
+        for name in ("predictions", "scores")
+    )
+    method = run.absolute().parent.name
+    contents = {f"{method}_final_evaluation_results.json": results(scores, questions, splits, percent)}
+    for mode, content in generations(predictions, questions, splits, percent).items():
+        contents[f"{mode}_generation_results.json"] = content
+    for name, content in contents.items():
+        write_text(run / "official" / name, json.dumps(content, indent=4, ensure_ascii=False) + "\n")
+    return [run / "official" / name for name in contents]
+
+
+def _check_protocol(results_folder: Path, run: Path) -> None:
+    """Refuse a run whose answers another protocol made: the receipt of its job says which."""
+    name = run.absolute().relative_to(results_folder / "models")
+    receipt = results_folder / "jobs" / "predict" / f"{name.as_posix()}.json"
+    if not receipt.is_file():
+        raise ValueError(
+            f"{receipt}: is not there; expected the receipt of the job that answered: run the workflow first"
+        )
+    protocol = json.loads(receipt.read_text(encoding="utf-8"))["parameters"]["settings"]["protocol"]
+    if protocol == "unsee":
+        published = ", ".join(name for name in PROTOCOLS if name != "unsee")
+        raise ValueError(
+            f"{run}: evaluation.protocol was 'unsee', and the published result files are of published protocols; "
+            f"expected one of {published}"
+        )
+
+
+def _read(file: Path) -> pd.DataFrame:
+    if not file.is_file():
+        raise ValueError(f"{file}: is not there; expected all tasks of a finished run (snakemake results/table3.csv)")
+    return pd.read_parquet(file)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m unsee.evaluation.official", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("run", type=Path, nargs="+", help="results/models/MODEL/forget10/METHOD/seed0")
+    try:
+        for run in parser.parse_args(arguments).run:
+            print(*export(run), sep="\n")
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

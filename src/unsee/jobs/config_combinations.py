@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unsee.evaluation import protocols
 from unsee.evaluation.protocols.load import load_protocol
+from unsee.evaluation.settings import settings_of
 from unsee.jobs.config import Key, content_of, resources_of
 from unsee.jobs.config_files import shown
 from unsee.jobs.config_keys import Finding
@@ -130,7 +130,7 @@ def unread_findings(config: Mapping[str, Any], root: Path, files: Sequence[Path]
             reason = "model.path names a folder, so that nothing is fetched"
             because(("model", "path"), reason, "model", ["revision"])
         because(("model", "build"), "model.build is false", "pretraining", config["pretraining"])
-    settings = ("protocol", "batch_size", "tasks", *protocols.SETTINGS[protocol])
+    settings = ("protocol", "batch_size", "tasks", *settings_of(protocol))
     others = [key for key in evaluation if key not in settings]
     reason = f"evaluation.protocol is {protocol}, which goes by {', '.join(settings[3:])}"
     because(("evaluation", "protocol"), reason, "evaluation", others)

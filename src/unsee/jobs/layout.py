@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from unsee.evaluation.settings import TASKS
 from unsee.jobs import input_files
 from unsee.jobs.config import Entry
 from unsee.jobs.input_files import BenchmarkFiles, ModelFiles
@@ -23,6 +24,8 @@ REPORT_TABLES = [
         *("costs", "dataset_statistics", "ranking"),
     )
 ]
+#: The task of the answers that are compared with a known figure.
+ANCHOR_TASK = "generation"
 ADAPTER = ("adapter/adapter_config.json", "adapter/adapter_model.safetensors")
 
 
@@ -46,6 +49,11 @@ class Layout:
     def protocol(self) -> str:
         """The name of the evaluation's protocol."""
         return str(self.config["evaluation"]["protocol"])
+
+    @property
+    def tasks(self) -> list[str]:
+        """The evaluated tasks, in the order of :data:`unsee.evaluation.settings.TASKS`."""
+        return [task for task in TASKS if task in self.config["evaluation"]["tasks"]]
 
     # Files
 
@@ -73,6 +81,16 @@ class Layout:
     def files(self, runs: Iterable[Run], *names: str) -> list[str]:
         """The files of these names of every run, below ``results/models``."""
         return [f"results/models/{self.run_path(run)}/{name}" for run in runs for name in names]
+
+    @property
+    def predictions(self) -> list[str]:
+        """The answers of a run, one file per task, below the run's folder."""
+        return [f"predictions/{task}.parquet" for task in self.tasks]
+
+    @property
+    def scores(self) -> list[str]:
+        """The scores of a run's answers, one file per task, below the run's folder."""
+        return [f"scores/{task}.parquet" for task in self.tasks]
 
     def run_path(self, run: Run) -> str:
         """A run's folder below ``results/models`` and ``results/jobs/{rule}``."""
@@ -105,7 +123,7 @@ class Layout:
     def anchor_predictions(self) -> str:
         """The answers of the base model whose score is compared with a known figure."""
         run = Run(self.config["anchor"]["forget_percent"], "base", self.config["seeds"][0])
-        return self.files([run], "predictions.parquet")[0]
+        return self.files([run], f"predictions/{ANCHOR_TASK}.parquet")[0]
 
     @property
     def method_pattern(self) -> str:
@@ -173,9 +191,9 @@ class Layout:
 
     @cached_property
     def parts(self) -> list[str]:
-        """Every file that the scores rest on, from the benchmark to the scores of single questions."""
+        """Every file that the scores rest on, from the benchmark to the scores of single answers."""
         trained = self.files(self.trained_runs, *ADAPTER, "metrics.parquet", "manifest.json")
-        evaluated = self.files(self.evaluated_runs, "predictions.parquet", "item_scores.parquet")
+        evaluated = self.files(self.evaluated_runs, *self.predictions, *self.scores)
         return [*input_files.TABLES, *self.benchmark.splits, *trained, *evaluated]
 
     def rests_on(self, rule: str) -> list[str]:

@@ -8,21 +8,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from unsee.benchmarks.published import REPOSITORIES
 from unsee.core.sources import digests
-from unsee.evaluation import protocols
+from unsee.evaluation.settings import TASKS, Stage, settings_of
 from unsee.jobs import config_checks, receipts
 from unsee.jobs.config import ConfigError, plain, resources_of
 from unsee.jobs.job_hash import job_hash
-from unsee.jobs.layout import Layout
+from unsee.jobs.layout import ANCHOR_TASK, Layout
 from unsee.jobs.runs import Run
 
-#: A parameter: its value, or a function of the run that a job's wildcards name.
-Parameter = Any | Callable[[Run], Any]
+
+class PerTask(NamedTuple):
+    """A parameter that depends on the task that a job's wildcards name."""
+
+    of: Callable[[str], Any]
+
+
+#: A parameter: its value, a function of the run that a job's wildcards name, or one of the task.
+Parameter = Any | Callable[[Run], Any] | PerTask
 Wildcards = Mapping[str, str]
 
 #: Rules whose jobs run the script of another rule.
@@ -59,16 +66,25 @@ class Plan(Layout):
         """The parameters of the job of these wildcards."""
         script = self.root / f"workflow/scripts/{SCRIPTS.get(rule, rule)}.py"
         parameters = {"code": _code(script, self.root / "src/unsee")} | PARAMETERS[rule](self)
-        return {name: value(Run.of(wildcards)) if callable(value) else value for name, value in parameters.items()}
+        return {name: _value(parameter, wildcards) for name, parameter in parameters.items()}
 
     def method_code(self, run: Run) -> list[str]:
         """The file of a run's method and what it imports of the library, each with the digest of its code."""
         return _code(self.entries[run.method].method.source, self.root / "src/unsee")
 
-    def protocol_settings(self, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
-        """The evaluation's protocol and its settings, without some of them."""
-        keys = [key for key in protocols.SETTINGS[self.protocol] if key not in leave_out]
+    def task_code(self, task: str) -> list[str]:
+        """The module that scores a task and what it imports of the library, each with the digest of its code."""
+        library = self.root / "src/unsee"
+        return _code(library / f"evaluation/tasks/{task}.py", library)
+
+    def protocol_settings(self, task: str | None = None, stage: Stage | None = None) -> dict[str, Any]:
+        """The evaluation's protocol and those of its settings that concern a task and a stage; by default all."""
+        keys = settings_of(self.protocol, task, stage)
         return {key: self.config["evaluation"][key] for key in ("protocol", *keys)}
+
+    def scoring_settings(self, task: str) -> dict[str, Any]:
+        """The protocol and the settings that change how the answers to a task are scored."""
+        return self.protocol_settings(task, "scores")
 
     def pretraining_settings(self) -> dict[str, Any]:
         """The settings of the base model's pretraining; the files that it reads are inputs."""
@@ -101,7 +117,8 @@ class Plan(Layout):
     def receipt_of(self, rule: str, wildcards: Wildcards) -> str:
         """The receipt of the job of these wildcards."""
         if "method" in wildcards:
-            return self.receipt(rule, self.run_path(Run.of(wildcards)))
+            folders = [self.run_path(Run.of(wildcards)), *([wildcards["task"]] if "task" in wildcards else [])]
+            return self.receipt(rule, "/".join(folders))
         percent = wildcards.get("forget_percent")
         return self.receipt(rule, f"forget{percent}" if percent else "")
 
@@ -120,8 +137,9 @@ class Plan(Layout):
         for run in self.trained_runs:
             yield str(run.training_rule), run.wildcards(self.model.name)
         for run in self.evaluated_runs:
-            for rule in ("predict", "score"):
-                yield rule, run.wildcards(self.model.name)
+            yield "predict", run.wildcards(self.model.name)
+            for task in self.tasks:
+                yield "evaluate", {**run.wildcards(self.model.name), "task": task}
 
     def table_receipts(self) -> dict[str, str]:
         """The same with the receipt of the scores, for the table."""
@@ -163,6 +181,11 @@ class Plan(Layout):
         Raises:
             ConfigError: the reason, with the key and what to set.
         """
+        if rule in NEED_LIKELIHOODS and set(self.tasks) != set(TASKS):
+            raise ConfigError(
+                f"config.yaml: evaluation.tasks is {self.tasks}, and the summary (and what is made of it) combines all tasks; "
+                f"expected {list(TASKS)}, or results/table3.csv as the target"
+            )
         if rule in NEED_LIKELIHOODS and self.protocol != "unsee":
             raise ConfigError(
                 f"config.yaml: evaluation.protocol is '{self.protocol}', and the summary (and what is made of it) "
@@ -173,7 +196,15 @@ class Plan(Layout):
         if rule == "rescale":
             config_checks.check_memory(rule, self.config, self.entries, self.root, self.config_files)
 
+    def has_summary(self) -> bool:
+        """Whether the configuration measures what the summary compares."""
+        return self.protocol == "unsee" and set(self.tasks) == set(TASKS)
+
     def _check_anchor(self) -> None:
+        if ANCHOR_TASK not in self.tasks:
+            raise ConfigError(
+                f"config.yaml: evaluation.tasks is {self.tasks}, and the known figure is of {ANCHOR_TASK}; expected it among them"
+            )
         if self.protocol != ANCHOR_PROTOCOL:
             raise ConfigError(
                 f"config.yaml: evaluation.protocol is '{self.protocol}', and the figures of the section anchor were measured "
@@ -203,6 +234,13 @@ class Plan(Layout):
 def _code(script: Path, library: Path) -> list[str]:
     """A script and what it imports of the library, each with the digest of its code; computed once a plan."""
     return digests(script, library)
+
+
+def _value(parameter: Parameter, wildcards: Wildcards) -> Any:
+    """The value of a parameter for the job of these wildcards."""
+    if isinstance(parameter, PerTask):
+        return parameter.of(wildcards["task"])
+    return parameter(Run.of(wildcards)) if callable(parameter) else parameter
 
 
 def _mapping(wildcards: Any) -> dict[str, str]:
@@ -258,10 +296,11 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "model": plan.model.spec,
         "adapters": plan.adapters,
         "forget_percents": plan.evaluated_percents,
-        "settings": plan.protocol_settings(leave_out=protocols.ONLY_SCORES),
+        "settings": plan.protocol_settings(stage="answers") | {"tasks": plan.tasks},
     },
-    "score": lambda plan: {
-        "settings": plan.protocol_settings(leave_out=protocols.ONLY_ANSWERS),
+    "evaluate": lambda plan: {
+        "task_code": PerTask(plan.task_code),
+        "settings": PerTask(plan.scoring_settings),
     },
     "anchor_check": lambda plan: {
         "figures": plain(plan.config["anchor"]),
@@ -271,13 +310,13 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "adapters": plan.adapters,
         "scales": sorted(plan.config["trade_off"]["scales"]),
         "others": plan.config["trade_off"]["others"],
-        "settings": plan.protocol_settings(leave_out=protocols.ONLY_SCORES),
+        "settings": plan.protocol_settings(stage="answers") | {"tasks": plan.tasks},
     },
     "trade_off": lambda plan: {
         "runs": [tuple(run) for run in plan.rescaled_runs],
         "methods": list(plan.entries),
         "utility": plan.config["trade_off"]["utility"],
-        "settings": plan.protocol_settings(leave_out=protocols.ONLY_ANSWERS),
+        "settings": plan.protocol_settings(stage="scores"),
     },
     "scores": lambda plan: {
         "receipts": plan.receipts,
@@ -286,6 +325,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "forget_percents": plan.benchmark.forget_percents,
         "interval": plan.config["interval"],
         "settings": plan.protocol_settings(),
+        "tasks": plan.tasks,
     },
     "tables": lambda plan: {
         "receipts": plan.table_receipts(),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from unsee.core.files import atomic_write
+from unsee.results.columns import RunKey
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -47,3 +48,24 @@ def _with_interval(value: float, low: float, high: float) -> str | None:
     if pd.isna(value):
         return None
     return f"{value:.2f}" if pd.isna(low) else f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def split_by_run(runs: Sequence[RunKey], files: Sequence[str]) -> dict[RunKey, list[Path]]:
+    """The files of each run.
+
+    Args:
+        runs: the runs.
+        files: the same number of files for each run, run by run.
+    """
+    n = len(files) // len(runs)
+    return {run: [Path(file) for file in files[i * n : (i + 1) * n]] for i, run in enumerate(runs)}
+
+
+def read_tasks(files: Iterable[Path]) -> pd.DataFrame:
+    """The rows of all tasks of one run, by question.
+
+    Args:
+        files: the predictions or the scores of the run, one file per task.
+    """
+    tables = [pd.read_parquet(file) for file in files]
+    return pd.concat(tables).sort_values("question_id", kind="stable", ignore_index=True)

@@ -13,6 +13,7 @@ from unsee.benchmarks.schema import SETS
 from unsee.benchmarks.splits import assign_sets
 from unsee.evaluation.protocol import Protocol
 from unsee.evaluation.protocols.load import load_protocol
+from unsee.evaluation.settings import TASKS, task_of
 from unsee.results.columns import RUN, SCORE, metric_of
 from unsee.results.statistics.intervals import INTERVALS, clustered_interval
 
@@ -28,14 +29,14 @@ class Run:
     Attributes:
         model, method, seed: as in the tables.
         forget_percent: the ratio; 0 for the base model and vanilla, which count at every ratio.
-        item_scores: path of the run's item_scores.parquet.
+        scores: the scores of its answers, one file per task.
     """
 
     model: str
     forget_percent: int
     method: str
     seed: int
-    item_scores: Path
+    scores: Sequence[Path]
 
     def __str__(self) -> str:
         return f"{self.model}/forget{self.forget_percent}/{self.method}/seed{self.seed}"
@@ -47,6 +48,7 @@ def gather(
     splits: pd.DataFrame,
     forget_percents: Sequence[int],
     protocol: Protocol | None = None,
+    tasks: Sequence[str] = TASKS,
 ) -> pd.DataFrame:
     """The rows of scores.parquet.
 
@@ -56,6 +58,7 @@ def gather(
         splits: the splits table.
         forget_percents: the ratios at which the rows of the base model and vanilla are repeated, in order.
         protocol: the protocol; by default this project's own.
+        tasks: the evaluated tasks.
 
     Returns:
         One row for each run, ratio, question and metric, with :data:`ITEM_COLUMNS`; ``value`` is 0 to 1. A run of ratio 0 stands at
@@ -67,12 +70,13 @@ def gather(
     """
     percents = {*forget_percents, *(run.forget_percent for run in runs if run.forget_percent)}
     protocol = protocol or load_protocol({})
+    questions = questions[questions["task"].map(task_of).isin(tasks)]
     expected = {percent: _expected(questions, splits, percent, protocol) for percent in sorted(percents)}
     frames = []
     for run in runs:
-        item_scores = pd.read_parquet(run.item_scores)
+        scores = pd.concat([pd.read_parquet(file) for file in run.scores], ignore_index=True)
         for percent in forget_percents if run.forget_percent == 0 else [run.forget_percent]:
-            items = _join(run, percent, expected[percent], item_scores)
+            items = _join(run, percent, expected[percent], scores)
             items = items.assign(model=run.model, forget_percent=percent, method=run.method, seed=run.seed)
             frames.append(items[ITEM_COLUMNS])
     texts = ["model", "method", *SCORE, "person_id", "question_id"]
@@ -140,21 +144,26 @@ def _expected(questions: pd.DataFrame, splits: pd.DataFrame, percent: int, proto
     return included.merge(metrics, on="task")
 
 
-def _join(run: Run, percent: int, expected: pd.DataFrame, item_scores: pd.DataFrame) -> pd.DataFrame:
+def _join(run: Run, percent: int, expected: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """The expected questions and metrics with their values."""
     key = ["question_id", "metric"]
-    repeated = item_scores[item_scores.duplicated(key)]
+    repeated = scores[scores.duplicated(key)]
     if len(repeated):
         raise ValueError(
-            f"{run.item_scores}, run {run}: {repeated['question_id'].iloc[0]!r} has more than one "
+            f"{_folder(run)}, run {run}: {repeated['question_id'].iloc[0]!r} has more than one "
             f"{repeated['metric'].iloc[0]} ({len(repeated)} such); expected one, delete the file and run again"
         )
-    scored = expected.merge(item_scores, on=key, how="left")
+    scored = expected.merge(scores, on=key, how="left")
     missing = scored.loc[scored["value"].isna(), "question_id"].unique()
     if len(missing):
         raise ValueError(
-            f"{run.item_scores}, run {run}: no score for {len(missing)} of the {expected['question_id'].nunique()} "
+            f"{_folder(run)}, run {run}: no score for {len(missing)} of the {expected['question_id'].nunique()} "
             f"questions at {percent} %, the first is {missing[0]!r}; expected one for each, delete the run's "
-            "predictions.parquet and run again"
+            "predictions and run again"
         )
     return scored
+
+
+def _folder(run: Run) -> Path:
+    """Where a run's scores lie."""
+    return run.scores[0].parent
