@@ -96,6 +96,7 @@ def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: in
     from unsee.results.page.people import forgotten_people, one_person
     from unsee.results.statistics.differences import differences
     from unsee.results.statistics.trade_off import trade_off
+    from unsee.results.tables.knowledge import knowledge
     from unsee.results.tables.scores import Run, gather, over_seeds, summarise
     from unsee.results.tables.summary import summary
     from unsee.results.tables.table3 import table3
@@ -138,6 +139,7 @@ def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: in
         tables={
             "summary": table,
             "table3": table3(summarise(items)),
+            "knowledge": knowledge(items),
             "scores": over_seeds(items),
             "differences": compared,
             "costs": pd.DataFrame({"model": "made-up", "forget_percent": percent, "method": list(RIGHT), "seed": 0}),

@@ -17,6 +17,7 @@ from unsee.results.statistics.agreement import agreement
 from unsee.results.statistics.differences import differences
 from unsee.results.statistics.trade_off import trade_off
 from unsee.results.tables.ablation import ablation
+from unsee.results.tables.knowledge import knowledge
 from unsee.results.tables.latex import marks, to_latex
 from unsee.results.tables.scores import gather, over_seeds, summarise
 from unsee.results.tables.summary import summary
@@ -156,6 +157,7 @@ def _page(items: pd.DataFrame, scores: pd.DataFrame, compared: pd.DataFrame, fol
         tables={
             "summary": summary(items, compared),
             "table3": table3(scores),
+            "knowledge": knowledge(items),
             "scores": over_seeds(items),
             "differences": compared,
             "costs": pd.DataFrame({"model": ["tiny"], "method": ["vanilla"], "seconds": [1.5]}),

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from unsee.results.statistics.intervals import Interval, bootstrap_t_interval, clustered_interval
 
@@ -18,6 +19,31 @@ def test_by_hand() -> None:
     assert found.standard_error == pytest.approx(0.75)
     assert found.n_clusters == 3
     assert (found.low, found.high) == pytest.approx((3 - 0.75 * 4.302653, 3 + 0.75 * 4.302653), abs=1e-6)
+
+
+def test_the_detectable_difference_by_hand() -> None:
+    """The 97.5 % and 80 % points of t: with 2 degrees of freedom 4.302653 and 1.060660, with 1 degree 12.706205 and 1.376382."""
+    three = clustered_interval(np.array([1.0, 3.0, 4.0, 4.0]), np.array(["a", "a", "b", "c"]))
+    assert three.detectable() == pytest.approx(0.75 * (4.302653 + 1.060660), abs=1e-6), "standard error 3 / 4, as above"
+    # Values 0 and 1: deviations -1/2 and 1/2, standard error sqrt(2 / 1 * (1/4 + 1/4)) / 2 = 1 / 2.
+    two = clustered_interval(np.array([0.0, 1.0]), np.array([0, 1]))
+    assert two.detectable() == pytest.approx(0.5 * (12.706205 + 1.376382), abs=1e-6)
+    # At a level of 10 %, 6.313752; a power of 50 % has the point 0.
+    assert two.detectable(power=0.5, level=0.1) == pytest.approx(0.5 * 6.313752, abs=1e-6)
+
+
+def test_without_spread_no_detectable_difference_is_known() -> None:
+    assert math.isnan(clustered_interval(np.ones(4), np.arange(4)).detectable())
+    assert math.isnan(clustered_interval(np.array([0.0, 1.0]), np.zeros(2)).detectable()), "one person"
+
+
+def test_a_detectable_difference_is_shown_80_times_in_100() -> None:
+    """The exact power, from the noncentral t distribution: below 0.8 where people are very few."""
+    for degrees, power in ((1, 0.73), (4, 0.79), (14, 0.80)):
+        mean = Interval(0.0, 0.0, 0.0, 1.0, degrees + 1, degrees).detectable()
+        critical = stats.t.ppf(0.975, degrees)
+        shown = stats.nct.sf(critical, degrees, mean) + stats.nct.cdf(-critical, degrees, mean)
+        assert shown == pytest.approx(power, abs=0.005)
 
 
 def test_each_value_its_own_person_is_the_plain_t_interval() -> None:

@@ -21,6 +21,7 @@ from unsee.results.page.explorer import PIXELS, data_url, explorer
 from unsee.results.page.people import forgotten_people, one_person
 from unsee.results.statistics.differences import differences
 from unsee.results.statistics.trade_off import trade_off
+from unsee.results.tables.knowledge import knowledge
 from unsee.results.tables.scores import Run, gather, over_seeds, summarise
 from unsee.results.tables.summary import summary
 from unsee.results.tables.table3 import table3
@@ -108,6 +109,7 @@ def render(
         tables={
             "summary": table,
             "table3": table3(scores),
+            "knowledge": knowledge(items),
             "scores": over_seeds(items),
             "differences": compared,
             "costs": pd.DataFrame(cost),

@@ -16,13 +16,24 @@ from unsee.results.page.write_report import write_report
 from unsee.results.page.write_trade_off import write_trade_off
 from unsee.results.tables.costs import TrainedRun
 from unsee.results.tables.files import write_csv
+from unsee.results.tables.knowledge import sentences
 from unsee.results.tables.scores import Run, gather, summarise
 from unsee.results.tables.write_summary import write_summary
 from unsee.results.tables.write_tables import write_tables
 
 RUNS = [(0, "base", 0), (0, "vanilla", 0), (25, "retain", 0), (25, "npo", 0), (25, "mine", 0)]
 RIGHT = {"base": 4, "vanilla": 1, "retain": 2, "npo": 3, "mine": 2}  # every so many answers are right
-TABLES = ("scores", "scores_over_seeds", "summary", "table3", "differences", "costs", "dataset_statistics", "ranking")
+TABLES = (
+    "scores",
+    "scores_over_seeds",
+    "summary",
+    "table3",
+    "differences",
+    "knowledge",
+    "costs",
+    "dataset_statistics",
+    "ranking",
+)
 
 
 def _predictions(questions: pd.DataFrame, every: int) -> pd.DataFrame:
@@ -72,7 +83,7 @@ def folders(mini_benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> t
         write_csv(summarise(items), folder / "scores.csv")
         scores = pd.read_csv(folder / "scores.csv")
         statistics = pd.DataFrame({"statistic": ["Total Profiles"], "value": ["16"]})
-        write_tables(folder, scores=scores, methods=["mine", "npo"], runs=costs, statistics=statistics)
+        write_tables(folder, scores=scores, items=items, methods=["mine", "npo"], runs=costs, statistics=statistics)
         write_summary(folder, scores=scores, items=items, methods=["mine", "npo"])
         write_trade_off(folder, items=items, scaled={}, utility=0.95, methods=["mine", "npo"])
         write_report(
@@ -94,7 +105,14 @@ def test_every_file_is_written(folders: tuple[Path, Path]) -> None:
     written = {str(path.relative_to(folders[0])) for path in folders[0].rglob("*") if path.is_file()}
     tables = {f"{name}.csv" for name in (*TABLES, "ablation", "trade_off", "agreement")}
     drawn = {f"figures/{name}.{extension}" for name in FIGURES for extension in FORMATS}
-    assert written == tables | drawn | {"table3.md", "summary.md", "ranking.md", "table3.tex", "report.html"}
+    assert written == tables | drawn | {
+        "table3.md",
+        "knowledge.md",
+        "summary.md",
+        "ranking.md",
+        "table3.tex",
+        "report.html",
+    }
 
 
 def test_equal_frames_give_equal_bytes(folders: tuple[Path, Path]) -> None:
@@ -112,6 +130,25 @@ def test_the_base_model_is_in_every_table_but_those_of_methods(folders: tuple[Pa
         assert "base" not in set(pd.read_csv(folders[0] / f"{name}.csv")["method"]), name
     methods = pd.read_csv(folders[0] / "table3.csv")["method"].unique().tolist()
     assert methods == ["base", "vanilla", "retain", "mine", "npo"]
+
+
+def test_whether_there_was_anything_to_forget_stands_below_the_tables_and_on_the_first_screen(
+    folders: tuple[Path, Path],
+) -> None:
+    folder = folders[0]
+    lines = sentences(pd.read_csv(folder / "knowledge.csv"))
+    assert len(lines) >= 2, "of vanilla and of the base model"
+    for name in ("table3.md", "summary.md"):
+        text = (folder / name).read_text(encoding="utf-8")
+        assert text.endswith("|\n\n" + "".join(f"- {line}\n" for line in lines)), name
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    screen = page[page.index('<section id="glance">') : page.index('<section id="findings">')]
+    assert screen.index("Was there anything to forget?") < screen.index("Which method forgets best")
+    for line in lines:
+        assert (
+            f"<li>{line.replace('`forget`', '<code>forget</code>').replace('`test`', '<code>test</code>')}</li>"
+            in screen
+        )
 
 
 def test_the_page_shows_what_the_base_model_says(folders: tuple[Path, Path]) -> None:

@@ -42,7 +42,7 @@ def test_from_nothing_to_the_table(snakemake: Callable[..., Any], root: Path, tm
     assert table.filter(regex="classification|cloze").max().max() <= 100
     assert table.filter(regex="rouge").max().max() <= 1
     assert list(pd.read_csv(results / "costs.csv")["method"]) == rows[1:]
-    for name in ("table3.md", "scores.csv", "dataset_statistics.csv"):
+    for name in ("table3.md", "knowledge.csv", "knowledge.md", "scores.csv", "dataset_statistics.csv"):
         assert (results / name).stat().st_size
     # Progress goes to the log of its job.
     run = "tiny-llava/forget25/npo_soft/seed0"

@@ -29,6 +29,7 @@ rule tables:
     input:
         tables=TABLES,
         scores="results/scores.csv",
+        answers="results/scores.parquet",
         times=plan.training_times,
         manifests=plan.files(plan.trained_runs, "manifest.json"),
         damaged=inputs.rerun_if_damaged("tables"),
@@ -36,6 +37,7 @@ rule tables:
         csv="results/table3.csv",
         markdown="results/table3.md",
         manifest="results/table3.manifest.json",
+        knowledge=["results/knowledge.csv", "results/knowledge.md"],
         ablation="results/ablation.csv",
         costs="results/costs.csv",
         statistics="results/dataset_statistics.csv",

@@ -15,7 +15,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -24,10 +23,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from unsee.core.files import follow_umask, sha256
+from unsee.core.versions import COMPUTING, versions
 
 log = logging.getLogger(__name__)
 
-_PACKAGES = ("torch", "transformers", "peft", "pillow")
 _SEAL = "sha256 of the tensors"
 _RECENT = 2_000_000_000  # nanoseconds
 
@@ -53,8 +52,7 @@ def digest(*parts: str | bytes | Path | Tensor) -> str:
 def environment_key(sources: Iterable[Path], device: torch.device | str) -> str:
     """A digest of source files, library versions, device type and number of threads: each may change the last digits of a result."""
     threads = torch.get_num_threads() if torch.device(device).type == "cpu" else 0
-    versions = ",".join(version(package) for package in _PACKAGES)
-    return digest(*sorted(sources), versions, torch.device(device).type, str(threads))
+    return digest(*sorted(sources), str(versions(COMPUTING)), torch.device(device).type, str(threads))
 
 
 class Cache:

@@ -10,19 +10,18 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from unsee.core import sources
 from unsee.core.files import sha256
+from unsee.core.versions import COMPUTING, versions
 from unsee.evaluation.protocol import ChatModel, Protocol, Question, prompt_images
 from unsee.evaluation.settings import task_of
 from unsee.models.checkpoints import checkpoint_files, folder_of
 
 _LIBRARY = Path(__file__).resolve().parents[1]
 _ENGINE = _LIBRARY / "evaluation" / "engine.py"
-_PACKAGES = ("torch", "transformers", "tokenizers", "peft", "pillow")
 # Bytes; the digest of a larger file is cached beside the answers, so that not every job reads 14 GB.
 _LARGE = 100_000_000
 
@@ -59,7 +58,7 @@ class AnswerKeys:
         ]
         self._parts = [
             *_code(),
-            *(f"{package} {version(package)}" for package in _PACKAGES),
+            str(versions(COMPUTING)),
             *environment,
             f"{model['family']} {model['dtype']}",
             *(f"{file.name} {_file_digest(file, folder)}" for file in files),

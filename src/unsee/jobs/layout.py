@@ -20,7 +20,7 @@ FIGURES = ("agreement", "costs", "modalities", "portraits", "ratios", "trade_off
 REPORT_TABLES = [
     f"results/{name}.csv"
     for name in (
-        *("scores", "scores_over_seeds", "summary", "table3", "differences"),
+        *("scores", "scores_over_seeds", "summary", "table3", "differences", "knowledge"),
         *("costs", "dataset_statistics", "ranking"),
     )
 ]
@@ -200,7 +200,7 @@ class Layout:
         """The files without which the results of a rule that gathers are worth nothing; none for other rules."""
         more = {
             "scores": [],
-            "tables": ["results/scores.csv", *self.training_times],
+            "tables": ["results/scores.csv", "results/scores.parquet", *self.training_times],
             "summary": ["results/scores.csv", "results/scores.parquet"],
             "trade_off": ["results/scores.parquet"],
             "report": ["results/scores.parquet", *REPORT_TABLES],

@@ -14,14 +14,12 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from unsee import __version__
 from unsee.core import files
-
-_PACKAGES = ("accelerate", "numpy", "pandas", "peft", "pyarrow", "snakemake", "tokenizers", "torch", "transformers")
+from unsee.core.versions import RECORDED, versions
 
 #: Bytes. Larger inputs outside of ``results/`` are recorded by size only, as with max-checksum-file-size in profiles/default.
 LARGE = 1_000_000_000
@@ -69,7 +67,7 @@ def describe(
         "parameters": portable(parameters),
         "inputs": {_name(path): fingerprint(path) for path in sorted(set(inputs))},
         "revision": revision(project),
-        "versions": {"python": platform.python_version(), "unsee": __version__} | _versions(),
+        "versions": {"python": platform.python_version(), "unsee": __version__} | versions(RECORDED),
         "hardware": hardware(),
     }
 
@@ -228,16 +226,6 @@ def _processor() -> str:
         lines = []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue  # a job needs only some of them
-    return versions
 
 
 def _is_result(path: str) -> bool:

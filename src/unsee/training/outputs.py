@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from unsee import __version__
 from unsee.core.files import sha256, write_text
 from unsee.core.resume import CheckpointDir
+from unsee.core.versions import RECORDED, versions
 from unsee.models.model import VisionLanguageModel
 from unsee.training.lora import save_adapter
 from unsee.training.progress import Progress
-
-_PACKAGES = ("torch", "transformers", "peft", "accelerate")
 
 
 def write(
@@ -46,7 +44,7 @@ def write(
         "adapter_bytes": weights.stat().st_size,
         "adapter_sha256": sha256(weights),
         # __version__, because the library may run from a clone that was never installed.
-        "versions": {"unsee": __version__} | {package: version(package) for package in _PACKAGES},
+        "versions": {"unsee": __version__} | versions(RECORDED),
     }
     write_text(output / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True) + "\n")
     if checkpoint_dir is not None:

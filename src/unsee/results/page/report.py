@@ -19,11 +19,11 @@ from unsee.results.page import findings
 from unsee.results.page.captions import FIGURES
 from unsee.results.statistics import trade_off
 from unsee.results.styles import colours_of, label_of
-from unsee.results.tables import summary, table3
+from unsee.results.tables import knowledge, summary, table3
 
 _DATA = files("unsee") / "data" / "report"
 #: The tables that the page shows in full.
-_SHOWN = ("summary", "table3", "scores", "differences", "costs", "ranking")
+_SHOWN = ("summary", "table3", "knowledge", "scores", "differences", "costs", "ranking")
 
 
 def render(
@@ -39,8 +39,8 @@ def render(
     """The page as HTML.
 
     Args:
-        tables: ``summary``, ``table3``, ``differences``, ``costs``, ``ranking``, the benchmark's ``statistics``, and as ``scores`` the
-            table of :func:`unsee.results.tables.scores.over_seeds`.
+        tables: ``summary``, ``table3``, ``knowledge``, ``differences``, ``costs``, ``ranking``, the benchmark's ``statistics``, and as
+            ``scores`` the table of :func:`unsee.results.tables.scores.over_seeds`.
         utility: the share of vanilla's utility at which the ranking compares methods.
         explorer: the data of :func:`unsee.results.page.explorer.explorer`.
         person: the data of :func:`unsee.results.page.people.one_person`.
@@ -68,11 +68,13 @@ def render(
         label=label_of,
         colours=colours,
         utility=f"{100 * utility:g} %",
+        knowledge=[_note(line) for line in knowledge.sentences(tables["knowledge"])],
         findings=[findings.as_they_stand(part) for _, part in tables["summary"].groupby("forget_percent", sort=False)],
         notes={
             "summary": _note(summary.NOTE),
             "ranking": _note(trade_off.NOTE),
             "table3": _note(table3.NOTE),
+            "knowledge": _note(knowledge.NOTE),
         },
         figures=[(name, *FIGURES[name], _image(figures[name])) for name in FIGURES if name in figures],
         statistics=list(tables["statistics"].itertuples(index=False, name=None)),

@@ -38,6 +38,27 @@ class Interval:
             return 1.0 if self.mean == 0 else float(2.0 ** (1 - self.n_clusters))
         return float(2 * stdtr(self.degrees, -abs(self.mean) / self.standard_error))
 
+    def detectable(self, power: float = 0.8, level: float = 0.05) -> float:
+        """The smallest true mean that a two-sided test of 0 with this standard error shows with this power.
+
+        It is (t(1 - level / 2) + t(power)) * standard error, with t's quantiles at ``degrees``: the minimum detectable effect of
+        Dong and Maynard ("PowerUp!: A Tool for Calculating Minimum Detectable Effect Sizes", 2013, the multiplier of clustered
+        designs, https://doi.org/10.1080/19345747.2012.673143), after Bloom ("Minimum Detectable Effects", 1995,
+        https://doi.org/10.1177/0193841X9501900504). It is an approximation: a power of 0.8 is in truth 0.79 with 5 people and 0.73
+        with 2, by the noncentral t distribution.
+
+        Args:
+            power: the probability that the test shows it.
+            level: of the two-sided test.
+
+        Returns:
+            The mean, above 0; NaN with fewer than two clusters and where all values are equal, because then there is no spread to
+            compute from.
+        """
+        if not self.standard_error > 0:
+            return float("nan")
+        return float(stdtrit(self.degrees, 1 - level / 2) + stdtrit(self.degrees, power)) * self.standard_error
+
 
 def clustered_interval(
     values: np.ndarray, clusters: np.ndarray, confidence: float = 0.95, *, seeds: np.ndarray | None = None

@@ -9,7 +9,7 @@ import pandas as pd
 
 from unsee.core.files import write_text
 from unsee.results.statistics.differences import differences
-from unsee.results.tables import latex, summary
+from unsee.results.tables import knowledge, latex, summary
 from unsee.results.tables.files import to_markdown, write_csv
 from unsee.results.tables.scores import over_seeds
 from unsee.results.tables.table3 import table3
@@ -29,6 +29,7 @@ def write_summary(folder: Path, *, scores: pd.DataFrame, items: pd.DataFrame, me
     write_csv(over_seeds(items), folder / "scores_over_seeds.csv")
     write_csv(compared, folder / "differences.csv")
     write_csv(table, folder / "summary.csv")
-    write_text(folder / "summary.md", to_markdown(table, summary.NOTE))
+    lines = knowledge.sentences(knowledge.knowledge(items))
+    write_text(folder / "summary.md", to_markdown(table, summary.NOTE) + knowledge.as_list(lines))
     tex = latex.to_latex(table3(scores, methods), latex.marks(items, compared))
     write_text(folder / "table3.tex", tex)

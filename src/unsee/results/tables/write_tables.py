@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from unsee.core.files import write_text
+from unsee.results.tables import knowledge
 from unsee.results.tables.ablation import ablation
 from unsee.results.tables.costs import TrainedRun, collect
 from unsee.results.tables.files import write_csv
@@ -18,22 +19,26 @@ def write_tables(
     folder: Path,
     *,
     scores: pd.DataFrame,
+    items: pd.DataFrame,
     methods: Sequence[str],
     runs: Sequence[TrainedRun],
     statistics: pd.DataFrame,
 ) -> None:
-    """Write table3.csv, table3.md, ablation.csv, costs.csv and dataset_statistics.csv.
+    """Write table3.csv, table3.md, knowledge.csv, knowledge.md, ablation.csv, costs.csv and dataset_statistics.csv.
 
     Args:
         folder: where they are written.
         scores: scores.csv.
+        items: scores.parquet.
         methods: the entries of the configuration, in order.
         runs: the rows of costs.csv.
         statistics: the counts of :func:`unsee.benchmarks.statistics.count`.
     """
-    table = table3(scores, methods)
+    table, known = table3(scores, methods), knowledge.knowledge(items)
     write_csv(table, folder / "table3.csv")
-    write_text(folder / "table3.md", to_markdown(table))
+    write_text(folder / "table3.md", to_markdown(table) + knowledge.as_list(knowledge.sentences(known)))
+    write_csv(known, folder / "knowledge.csv")
+    write_text(folder / "knowledge.md", knowledge.to_markdown(known))
     write_csv(ablation(scores, methods), folder / "ablation.csv")
     write_csv(collect(runs), folder / "costs.csv")
     write_csv(statistics, folder / "dataset_statistics.csv")
