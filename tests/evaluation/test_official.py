@@ -55,7 +55,7 @@ def test_every_answer_and_no_other_question_is_scored(
     assert set(items["question_id"]) == set(predictions["question_id"])
     assert set(items.loc[items["question_id"].str.contains("classification"), "metric"]) == {"accuracy"}
     items.to_parquet(tmp_path / "items.parquet")
-    runs = [Run("tiny", 25, method, 0, tmp_path / "items.parquet") for method in ("vanilla", "retain")]
+    runs = [Run("tiny", 25, method, 0, [tmp_path / "items.parquet"]) for method in ("vanilla", "retain")]
     gathered = gather(runs, questions, splits, [25], load_protocol(SETTINGS))
     assert set(gathered["question_id"]) == set(items["question_id"])
     assert gathered.groupby("method", observed=True).size().tolist() == [len(items)] * 2

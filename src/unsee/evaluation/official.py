@@ -1,8 +1,8 @@
-"""A run's scores as the published evaluation of MLLMU-Bench writes them: its files, its keys, its order.
+"""A run's scores in the format of MLLMU-Bench's published evaluation: its files, its keys, its order.
 
     python -m unsee.evaluation.official results/models/MODEL/forget10/ga/seed0
 
-reads the run's answers and scores, which a published protocol made, and writes the files into the folder ``official`` beside them.
+reads the answers and scores of a run with a published protocol, and writes the files into the folder ``official`` beside them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The job that answers the questions of one model run: a file a task.
+"""The job that answers the questions of one run and writes one file per task.
 
-Answers that an earlier job has left in the cache are not asked again. Where all are there, no model is loaded and torch is not imported.
+Answers from an earlier job are read from the cache. If it has the answers to all tasks, no model is loaded and torch is not imported.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ def predict(
         benchmark: folder of canonical tables.
         adapters: PEFT adapter folders on the base model, in order: none, vanilla's, vanilla's and an unlearned one, or retain-only's.
         forget_percents: the ratios whose test questions are asked: those about the people forgotten at any of them.
-        settings: ``protocol`` and its own settings (:func:`unsee.evaluation.settings.settings_of`), ``batch_size`` (people at a time)
+        settings: ``protocol`` and its settings (:func:`unsee.evaluation.settings.settings_of`), ``batch_size`` (people at a time)
             and ``tasks`` (all by default).
         threads: number of threads of this job.
         output: the folder of the files.
-        cache: folder of what jobs share; None for none.
-        checkpoint_dir: called when something is to be asked, for the folder with the answers of an earlier start of this job.
+        cache: the folder of the cache that jobs share; ``None`` disables it.
+        checkpoint_dir: returns the folder with answers from an earlier start of this job; called only if the model must run.
     """
     protocol, tasks = load_protocol(settings), settings.get("tasks", TASKS)
     questions = protocol_questions(benchmark, forget_percents, protocol)
@@ -85,21 +85,21 @@ def predict(
         keys = AnswerKeys(model, adapters, environment, cache)
         names = {task: keys.of(rows, protocol, images) for task, rows in by_task.items()}
         ids = {task: [row["question_id"] for row in rows] for task, rows in by_task.items()}
-        found: dict[str, Path | None] = {
+        paths: dict[str, Path | None] = {
             task: shards.find(folder / name[:2], name, ids[task]) for task, name in names.items()
         }
-        missing = [task for task, path in found.items() if path is None]
+        missing = [task for task, path in paths.items() if path is None]
         if missing:
             resume = checkpoint_dir() if checkpoint_dir else None
             scratch = resume.folder if resume else Path(stack.enter_context(TemporaryDirectory()))
-            parts = _ask(
+            parts = _answer_batches(
                 model, adapters, images, questions, protocol, missing, settings["batch_size"], threads, cache, scratch
             )
             for task in missing:
-                found[task] = shards.join(parts[task], folder / names[task][:2], names[task])
+                paths[task] = shards.join(parts[task], folder / names[task][:2], names[task])
             if resume:
                 resume.clear()
-        for task, path in found.items():
+        for task, path in paths.items():
             assert path is not None
             rows = {row["question_id"]: row for row in by_task[task]}
             with atomic_write(output / f"{task}.parquet") as part:
@@ -107,7 +107,7 @@ def predict(
                 shards.write_rows(part, read, PREDICTIONS)
 
 
-def _ask(
+def _answer_batches(
     model: dict[str, Any],
     adapters: Sequence[Path],
     images: Mapping[str, bytes],
@@ -119,7 +119,7 @@ def _ask(
     cache: Path | None,
     scratch: Path,
 ) -> dict[str, list[Path]]:
-    """Ask the model; returns the files of the batches, by task."""
+    """Load the model and answer all batches; returns the files of the batches, by task."""
     import torch
     from tqdm import tqdm
 
@@ -136,23 +136,23 @@ def _ask(
     parts: dict[str, list[Path]] = {task: [] for task in tasks}
     for i, groups in enumerate(tqdm(batches, unit="batch", mininterval=5)):
         ids = {task: [q.question_id for group in groups for q in group if q.task == task] for task in tasks}
-        kept = {task: shards.find(scratch, f"{task}-{i:06d}", ids[task]) for task in tasks if ids[task]}
-        missing = [task for task, path in kept.items() if path is None]
+        paths = {task: shards.find(scratch, f"{task}-{i:06d}", ids[task]) for task in tasks if ids[task]}
+        missing = [task for task, path in paths.items() if path is None]
         answers = engine.answer(vlm, pictures, groups, missing, protocol.max_new_tokens) if missing else {}
-        for task in kept:
-            parts[task].append(kept[task] or shards.write(scratch, f"{task}-{i:06d}", answers[task]))
+        for task in paths:
+            parts[task].append(paths[task] or shards.write(scratch, f"{task}-{i:06d}", answers[task]))
     return parts
 
 
 def answer_questions(
     vlm: VisionLanguageModel, pictures: Pictures, questions: Sequence[Question], settings: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """One prediction a question, in the order of question ids.
+    """One prediction per question, in the order of question ids.
 
     Args:
         vlm: the model.
         pictures: the pictures of the questions.
-        questions: rows of the questions table, or what a protocol makes of them.
+        questions: rows of the questions table, or prepared by a protocol.
         settings: as for :func:`predict`.
 
     Raises:
@@ -165,10 +165,10 @@ def answer_questions(
     batches = _batches(questions, protocol, vlm, settings["batch_size"])
     engine.check_lengths(vlm, pictures, [q for groups in batches for group in groups for q in group if q.task in tasks])
     answers = (
-        row
+        answer
         for groups in batches
-        for own in engine.answer(vlm, pictures, groups, tasks, protocol.max_new_tokens).values()
-        for row in own
+        for task_answers in engine.answer(vlm, pictures, groups, tasks, protocol.max_new_tokens).values()
+        for answer in task_answers
     )
     predictions = [prediction(answer, rows[answer["question_id"]], protocol) for answer in answers]
     return sorted(predictions, key=itemgetter("question_id"))
@@ -177,11 +177,11 @@ def answer_questions(
 def _batches(
     questions: Sequence[Question], protocol: Protocol, vlm: VisionLanguageModel, size: int
 ) -> list[list[list[Query]]]:
-    """The queries of all tasks by group, so many groups at a time; which tasks are asked changes no batch."""
+    """The queries of all tasks by group, ``size`` groups per batch; batches are the same for any selection of tasks."""
     ordered = sorted(questions, key=itemgetter("origin", "person_id", "question_id"))
     groups = [list(rows) for _, rows in groupby(ordered, itemgetter("origin", "person_id"))]
-    # Longest first: what does not fit in memory fails at once, and packs of one length lie together. By characters, because tokens are
-    # made a batch at a time: those of all questions would not fit.
+    # Longest first: a batch that does not fit in memory fails at once, and packs of similar length share a batch. Length is counted in
+    # characters, because the tokens of all questions at once would not fit in memory.
     groups.sort(key=lambda rows: -sum(len(text) for row in rows for text in (row["question"], *row["options"])))
     queries = [[_query(row, protocol, vlm) for row in rows] for rows in groups]
     return [queries[start : start + size] for start in range(0, len(queries), size)]
@@ -202,7 +202,7 @@ def prediction(answer: Mapping[str, Any], question: Question, protocol: Protocol
 
     Args:
         answer: a row of :data:`unsee.evaluation.shards.ANSWERS`.
-        question: what was asked.
+        question: the question.
         protocol: the protocol.
     """
     likelihoods, tokens = answer["option_log_likelihoods"], answer["option_tokens"]

@@ -98,7 +98,7 @@ def _kind(questions: Mapping[str, Mapping[str, Any]], answer: Mapping[str, Any])
 
 
 def _unanswered(questions: Mapping[str, Mapping[str, Any]], answered: Collection[str]) -> list[str]:
-    """The questions without an answer, but for the test questions of people of whom none is answered."""
+    """The questions without an answer, except the test questions about a person who has no answered test question."""
     tested = {
         row.get("person_id") for name, row in questions.items() if row.get("origin") == "test" and name in answered
     }
@@ -125,21 +125,25 @@ def score_predictions(
     Args:
         predictions: as for :func:`score_task`, of all tasks that are to be scored.
         questions: the questions table.
-        settings: the configuration's ``evaluation``; by default this project's own protocol with its defaults.
+        settings: the configuration's ``evaluation``; by default the protocol ``unsee`` with its defaults.
 
     Raises:
         ValueError: as for :func:`score_task`.
     """
-    asked = pa.Table.from_pandas(questions, preserve_index=False)
-    # Over all tasks, which sees more than the check of each: a person's test questions are answered in all tasks or in none.
+    question_table = pa.Table.from_pandas(questions, preserve_index=False)
+    # This checks all tasks together, in addition to score_task: a person's test questions are answered in all tasks or in none.
     answers = pa.Table.from_pandas(predictions[["question_id", "output", "reference", "correct"]], preserve_index=False)
-    _check(answers.to_pylist(), {row["question_id"]: row for row in asked.to_pylist()}, unasked_tasks(settings or {}))
+    _check(
+        answers.to_pylist(),
+        {row["question_id"]: row for row in question_table.to_pylist()},
+        unasked_tasks(settings or {}),
+    )
     kinds = dict(zip(questions["question_id"], questions["task"], strict=True))
     tasks = predictions["question_id"].map(lambda name: task_of(kinds[name]) if name in kinds else TASKS[0])
     scores = []
     for task in TASKS:
-        own = pa.Table.from_pandas(predictions[tasks == task], preserve_index=False)
-        scores.append(score_task(task, own, asked, settings or {}))
+        of_task = pa.Table.from_pandas(predictions[tasks == task], preserve_index=False)
+        scores.append(score_task(task, of_task, question_table, settings or {}))
     table = pa.concat_tables(scores)
     joined: pd.DataFrame = table.to_pandas().sort_values("question_id", kind="stable", ignore_index=True)
     return joined
