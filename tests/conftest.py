@@ -26,13 +26,9 @@ if WORKER:  # before torch is imported: the workers already use every core
 SharedFolder = Callable[[str, Callable[[Path], object]], Path]
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put slow tests first, and keep the quick tests of a file on one worker, so that its fixtures are made once."""
-    for item in items:
-        if not item.get_closest_marker("slow") and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Put slow tests first, those of the workflow before all: pytest-xdist hands out whole files in this order."""
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, item.path.parent.name != "workflow"))
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ import pytest
 from unsee.evaluation.settings import TASKS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reruns.md"
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("reruns")]  # one worker plans every change once
+pytestmark = pytest.mark.slow
 
 BASE = ["forget0/base/seed0"]
 RUNS = ["forget0/vanilla/seed0", "forget25/retain/seed0", "forget25/ga/seed0", "forget25/npo/seed0"]
