@@ -8,17 +8,17 @@ from tools import counts
 
 ROOT = Path(__file__).parents[1]
 #: Files and functions that exceed a limit, and why.
-ALLOWED = {"src/unsee/results/page/report.py:render": "one line over the limit"}
+ALLOWED: dict[str, str] = {}
 #: Modules that import each other, and why.
 ALLOWED_CYCLES: dict[str, str] = {}
 #: How often code in src and workflow may use a vague name; the highest counts so far.
 MOST_VAGUE_NAMES = {
     "found": 0,
     "asked": 0,
-    "given": 21,
+    "given": 0,
     "chosen": 0,
     "own": 0,
-    "known": 14,
+    "known": 3,
     "told": 0,
     "understood": 0,
 }

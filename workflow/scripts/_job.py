@@ -115,8 +115,8 @@ def done(snakemake: Any, **more: Any) -> None:
     )
     if "manifest" in snakemake.output.keys():  # noqa: SIM118
         manifest = Path(snakemake.output.manifest)
-        known = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
-        receipts.write(manifest, known | more | {"made": made})
+        entries = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
+        receipts.write(manifest, entries | more | {"made": made})
     receipt = Path(snakemake.log[0]).with_suffix(".json")
     receipts.write(receipt, made | {"outputs": receipts.outputs(map(str, snakemake.output))})
 

@@ -12,7 +12,7 @@ from unsee.core import hub
 from unsee.core.files import atomic_write
 
 _job.start(snakemake)
-given, output = snakemake.params.folder, Path(snakemake.output[0])
+local_folder, output = snakemake.params.folder, Path(snakemake.output[0])
 tables = Path(snakemake.input.tables[0]).parent
 people = read_table(tables, "people", ["person_id", "group"])
 ids = sorted(people.filter(pc.equal(people["group"], "fictitious"))["person_id"].to_pylist())
@@ -20,7 +20,7 @@ percent = int(snakemake.wildcards.forget_percent)
 if snakemake.params.seed is not None:
     table = splits.draw_split_table(ids, percent, snakemake.params.seed)
 else:
-    folder = hub.folder(Path(snakemake.input.published[0])) if given is None else Path(given)
+    folder = hub.folder(Path(snakemake.input.published[0])) if local_folder is None else Path(local_folder)
     table = published.read_split(snakemake.params.name, folder, percent, ids)
 questions = read_table(tables, "questions", ["person_id", "origin", "modality", "task"])
 coverage.check_sets(questions, read_table(tables, "training_pairs", ["person_id"]), table)

@@ -11,15 +11,15 @@ from unsee.results.tables.costs import TrainedRun
 from unsee.results.tables.write_tables import write_tables
 
 _job.start(snakemake)
-given, params, output = snakemake.input, snakemake.params, snakemake.output
+inputs, params, output = snakemake.input, snakemake.params, snakemake.output
 parts = receipts.check(params.receipts)
-files = zip(params.runs, given.times, given.manifests, strict=True)
+files = zip(params.runs, inputs.times, inputs.manifests, strict=True)
 write_tables(
     Path(output.csv).parent,
-    scores=pd.read_csv(given.scores),
-    items=pd.read_parquet(given.answers),
+    scores=pd.read_csv(inputs.scores),
+    items=pd.read_parquet(inputs.answers),
     methods=params.methods,
     runs=[TrainedRun(params.model, *run, Path(time), Path(manifest)) for run, time, manifest in files],
-    statistics=statistics.count(Path(given.tables[0]).parent, params.forget_percents),
+    statistics=statistics.count(Path(inputs.tables[0]).parent, params.forget_percents),
 )
 _job.done(snakemake, parts=parts, configuration=params.configuration)

@@ -26,6 +26,10 @@ _DATA = files("unsee") / "data" / "report"
 _SHOWN = ("summary", "table3", "knowledge", "scores", "differences", "costs", "ranking")
 
 
+#: What the columns of each table mean.
+_NOTES = {"summary": summary.NOTE, "ranking": trade_off.NOTE, "table3": table3.NOTE, "knowledge": knowledge.NOTE}
+
+
 def render(
     *,
     tables: Mapping[str, pd.DataFrame],
@@ -70,12 +74,7 @@ def render(
         utility=f"{100 * utility:g} %",
         knowledge=[_note(line) for line in knowledge.sentences(tables["knowledge"])],
         findings=[findings.as_they_stand(part) for _, part in tables["summary"].groupby("forget_percent", sort=False)],
-        notes={
-            "summary": _note(summary.NOTE),
-            "ranking": _note(trade_off.NOTE),
-            "table3": _note(table3.NOTE),
-            "knowledge": _note(knowledge.NOTE),
-        },
+        notes={name: _note(note) for name, note in _NOTES.items()},
         figures=[(name, *FIGURES[name], _image(figures[name])) for name in FIGURES if name in figures],
         statistics=list(tables["statistics"].itertuples(index=False, name=None)),
         configuration=configuration,

@@ -87,8 +87,8 @@ def sentences(table: pd.DataFrame) -> list[str]:
         missing = vanilla[vanilla["verdict"] != "more"]
         lines += [_headline(len(missing), len(vanilla)), *_listed(missing, "Nothing to forget is shown here")]
     if len(base):
-        known = base[base["verdict"] == "more"]
-        lines += [_headline_of_base(len(known), len(base)), *_listed(known, "Known before")]
+        above = base[base["verdict"] == "more"]
+        lines += [_headline_of_base(len(above), len(base)), *_listed(above, "Known before")]
     return lines
 
 
@@ -140,13 +140,13 @@ def _headline(missing: int, compared: int) -> str:
     )
 
 
-def _headline_of_base(known: int, compared: int) -> str:
-    if not known:
+def _headline_of_base(above: int, compared: int) -> str:
+    if not above:
         return (
             f"The base model did not know the people: it is above the retain-only model in none of {compared} scores of "
             "`forget`."
         )
-    return f"The base model knew of the people before: it is above the retain-only model in {known} of {compared} scores of `forget`."
+    return f"The base model knew of the people before: it is above the retain-only model in {above} of {compared} scores of `forget`."
 
 
 def _listed(rows: pd.DataFrame, label: str) -> Iterator[str]:

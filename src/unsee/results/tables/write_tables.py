@@ -34,11 +34,11 @@ def write_tables(
         runs: the rows of costs.csv.
         statistics: the counts of :func:`unsee.benchmarks.statistics.count`.
     """
-    table, known = table3(scores, methods), knowledge.knowledge(items)
+    table, gaps = table3(scores, methods), knowledge.knowledge(items)
     write_csv(table, folder / "table3.csv")
-    write_text(folder / "table3.md", to_markdown(table) + knowledge.as_list(knowledge.sentences(known)))
-    write_csv(known, folder / "knowledge.csv")
-    write_text(folder / "knowledge.md", knowledge.to_markdown(known))
+    write_text(folder / "table3.md", to_markdown(table) + knowledge.as_list(knowledge.sentences(gaps)))
+    write_csv(gaps, folder / "knowledge.csv")
+    write_text(folder / "knowledge.md", knowledge.to_markdown(gaps))
     write_csv(ablation(scores, methods), folder / "ablation.csv")
     write_csv(collect(runs), folder / "costs.csv")
     write_csv(statistics, folder / "dataset_statistics.csv")
