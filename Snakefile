@@ -43,7 +43,7 @@ rule all:
     input:
         "results/table3.csv",
         # Published protocols do not measure the likelihoods that it compares.
-        ["results/summary.csv"] if plan.has_summary() else [],
+        ["results/summary.csv"] if requests.has_summary(plan) else [],
 
 
 include: "workflow/rules/benchmark.smk"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,9 +50,9 @@ def test_an_import_of_nothing_is_named(tmp_path: Path) -> None:
 
 
 def test_a_metric_is_no_source_of_the_predictions_nor_the_loop_of_the_scores() -> None:
-    assert "evaluation/scoring.py" in named("score") - named("predict")
-    assert "training/loop.py" in named("unlearn") & named("finetune") - named("predict") - named("score")
-    assert not any(name.startswith(("models/", "training/")) for name in named("score") | named("table3"))
+    assert "evaluation/scoring.py" in named("evaluate") - named("predict")
+    assert "training/loop.py" in named("unlearn") & named("finetune") - named("predict") - named("evaluate")
+    assert not any(name.startswith(("models/", "training/")) for name in named("evaluate") | named("tables"))
 
 
 def test_a_digest_is_of_the_code_and_not_of_what_is_said_about_it(tmp_path: Path) -> None:
@@ -70,3 +71,13 @@ def test_a_digest_is_of_the_code_and_not_of_what_is_said_about_it(tmp_path: Path
     assert digest('"""Says more."""\ndef f( x ):\n    "Two of it."\n    return (2 * x)  # twice\n') == first
     assert digest('"""Says."""\n\n\ndef f(x):\n    """Doubles."""\n    return 3 * x\n') != first
     assert digest('"""Says."""\n\n\ndef f(x):\n    print("Doubles.")\n    return 2 * x\n') != first
+
+
+def test_a_label_is_not_part_of_the_code_of_a_method(tmp_path: Path) -> None:
+    method = '@method("ga", Needs(), label="{}", colour="#000000")\ndef ga(forget):\n    return {}\n'
+    digest = {}
+    for label, value in (("GA", 1), ("Ascent", 1), ("GA", 2)):
+        (tmp_path / "ga.py").write_text(method.format(label, value))
+        os.utime(tmp_path / "ga.py", ns=(0, len(digest)))
+        digest[label, value] = digests(tmp_path / "ga.py", LIBRARY)
+    assert digest["GA", 1] == digest["Ascent", 1] != digest["GA", 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from unsee.evaluation import anchor
 from unsee.evaluation.settings import TASKS
 from unsee.jobs.config import ConfigError, resolve
 from unsee.jobs.job_hash import job_hash
-from unsee.jobs.plan import ANCHOR_PROTOCOL, PARAMETERS, Plan
+from unsee.jobs.plan import PARAMETERS, Plan
+from unsee.jobs.requests import ANCHOR_PROTOCOL, check_model_name, check_request, has_summary
 from unsee.jobs.runs import Run
 from unsee.unlearning import catalogue
 
@@ -222,6 +224,19 @@ def test_a_setting_changes_the_jobs_that_it_decides(sections: dict[str, Any], ru
     assert {job for job in before if before[job] != after[job]} - gathers == rules
 
 
+def test_a_label_or_colour_changes_the_jobs_that_draw() -> None:
+    before = plan()
+    entries = dict(before.entries)
+    ga = entries["ga"]
+    entries["ga"] = dataclasses.replace(ga, method=dataclasses.replace(ga.method, colour="#123456"))
+    after = Plan(before.config, entries, ROOT)
+    assert {job for job, value in hashes(before).items() if value != hashes(after)[job]} == {
+        "summary",
+        "trade_off",
+        "report",
+    }
+
+
 def test_a_hash_has_the_wildcards_in_it_and_no_place_of_a_file() -> None:
     assert plan().job_hash("predict", WILDCARDS) != plan().job_hash("predict", WILDCARDS | {"seed": "1"})
     parameters = {"model": {"name": "m", "path": "a", "record": "b"}, "folder": "c"}
@@ -271,18 +286,28 @@ def test_a_rule_has_the_default_resources_but_for_its_own() -> None:
 def test_the_anchor_needs_its_protocol_and_its_ratio() -> None:
     assert anchor.PROTOCOL == ANCHOR_PROTOCOL
     ready = plan(evaluation={"protocol": ANCHOR_PROTOCOL})
-    ready.check_request("anchor_check")
+    check_request(ready, "anchor_check")
     assert ready.anchor_predictions == "results/models/tiny-llava/forget5/base/seed0/predictions/generation.parquet"
     with pytest.raises(ConfigError, match=r"anchor\.forget_percent is 5; expected one of .* \[10\]"):
-        plan(evaluation={"protocol": ANCHOR_PROTOCOL}, benchmark={"forget_percents": [10]}).check_request(
-            "anchor_check"
+        check_request(
+            plan(evaluation={"protocol": ANCHOR_PROTOCOL}, benchmark={"forget_percents": [10]}), "anchor_check"
         )
     with pytest.raises(ConfigError, match="evaluation.protocol is 'unsee', and the figures of the section anchor"):
-        plan().check_request("anchor_check")
+        check_request(plan(), "anchor_check")
+
+
+def test_the_summary_needs_all_tasks() -> None:
+    only_cloze = plan(evaluation={"tasks": ["cloze"]})
+    assert only_cloze.predictions == ["predictions/cloze.parquet"] and only_cloze.scores == ["scores/cloze.parquet"]
+    assert has_summary(plan()) and not has_summary(only_cloze)
+    with pytest.raises(ConfigError, match=r"evaluation\.tasks is \['cloze'\], and the summary .* combines all tasks"):
+        check_request(only_cloze, "summary")
+    with pytest.raises(ConfigError, match=r"evaluation\.tasks is \['cloze'\], and the known figure is of generation"):
+        check_request(plan(evaluation={"tasks": ["cloze"], "protocol": ANCHOR_PROTOCOL}), "anchor_check")
 
 
 def test_another_models_name_is_refused() -> None:
-    plan().check_model_name({"forget_percent": "5"})
-    plan().check_model_name(WILDCARDS)
+    check_model_name(plan(), {"forget_percent": "5"})
+    check_model_name(plan(), WILDCARDS)
     with pytest.raises(ConfigError, match="results/models/other: model.name is 'tiny-llava'"):
-        plan().check_model_name(WILDCARDS | {"model": "other"})
+        check_model_name(plan(), WILDCARDS | {"model": "other"})

@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from unsee.jobs import config as configuration
-from unsee.jobs import config_checks, gpus, preflight, snakemake_internals
+from unsee.jobs import config_checks, gpus, preflight, requests, snakemake_internals
 from unsee.jobs.input_files import (
     LANGUAGE_MODEL,
     QUESTIONS,

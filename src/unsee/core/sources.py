@@ -1,7 +1,7 @@
 """Digests of the source files that a script depends on: the script, and the modules of this library that it imports, recursively.
 
 The digests are parameters of the script's rule, so that a change of code reruns the jobs that depend on it and no others. Comments,
-docstrings and layout do not count. Files are parsed, never imported.
+docstrings, layout, and a method's label, colour and paper do not count. Files are parsed, never imported.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+
+#: Keywords of a decorator that describe what it decorates and decide no result, see :mod:`unsee.unlearning.method`.
+DESCRIPTIVE = ("label", "colour", "paper")
 
 
 def imported(script: Path, library: Path) -> list[Path]:
@@ -49,16 +52,20 @@ def _read(file: Path, library: Path, changed: int) -> tuple[tuple[Path, ...], st
     """The files that a file imports, and the digest of its code."""
     tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     imports = tuple(_read_imports(tree, file, library))
-    return imports, hashlib.sha256(ast.unparse(_without_docstrings(tree)).encode()).hexdigest()[:16]
+    return imports, hashlib.sha256(ast.unparse(_without_descriptions(tree)).encode()).hexdigest()[:16]
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+def _without_descriptions(tree: ast.Module) -> ast.Module:
+    """The code without docstrings and without the keywords of decorators that are for people."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             documented = (
                 node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
             )
             node.body = [*(node.body[1:] if documented else node.body), ast.Pass()]  # the body may become empty
+        for decorator in getattr(node, "decorator_list", []):
+            if isinstance(decorator, ast.Call):
+                decorator.keywords = [keyword for keyword in decorator.keywords if keyword.arg not in DESCRIPTIVE]
     return tree
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unsee.jobs import receipts, snakemake_internals
+from unsee.jobs import receipts, requests, snakemake_internals
 from unsee.jobs.config import ConfigError
 from unsee.jobs.plan import Plan
 from unsee.jobs.runs import Run
@@ -36,7 +36,7 @@ class InputFunctions:
 
         def check(wildcards: Any) -> str | Sequence[str]:
             with snakemake_internals.refusal(ConfigError):
-                self.plan.check_request(rule)
+                requests.check_request(self.plan, rule)
             return files
 
         return check
@@ -53,7 +53,7 @@ class InputFunctions:
         def check(wildcards: Any) -> Sequence[str]:
             values = dict(wildcards.items())
             with snakemake_internals.refusal(ConfigError):
-                self.plan.check_model_name(values)
+                requests.check_model_name(self.plan, values)
             outputs = snakemake_internals.outputs(self.workflow, rule, values)
             damaged = receipts.damaged_outputs(Path(self.plan.receipt_of(rule, values)), outputs)
             needed = self.plan.rests_on(rule)

@@ -14,11 +14,11 @@ import yaml
 
 from unsee.benchmarks.published import REPOSITORIES
 from unsee.core.sources import digests
-from unsee.evaluation.settings import TASKS, Stage, settings_of
-from unsee.jobs import config_checks, receipts
-from unsee.jobs.config import ConfigError, plain, resources_of
+from unsee.evaluation.settings import Stage, settings_of
+from unsee.jobs import receipts
+from unsee.jobs.config import plain, resources_of
 from unsee.jobs.job_hash import job_hash
-from unsee.jobs.layout import ANCHOR_TASK, Layout
+from unsee.jobs.layout import Layout
 from unsee.jobs.runs import Run
 
 
@@ -36,10 +36,6 @@ Wildcards = Mapping[str, str]
 SCRIPTS = {"train_reference": "finetune"}
 #: Sections of the configuration that depend on the machine and change no result.
 MACHINE = ("checkpoint", "cluster", "resources")
-#: Rules whose results compare the likelihoods of options, which only the protocol ``unsee`` measures.
-NEED_LIKELIHOODS = ("summary", "trade_off")
-#: The protocol that the known figures of the section ``anchor`` were measured by.
-ANCHOR_PROTOCOL = "mllmu-official"
 
 
 class Plan(Layout):
@@ -90,6 +86,11 @@ class Plan(Layout):
         """The settings of the base model's pretraining; the files that it reads are inputs."""
         settings: dict[str, Any] = plain(self.config["pretraining"])
         return {key: value for key, value in settings.items() if key not in ("bystanders", "language_model")}
+
+    def styles(self) -> dict[str, list[str]]:
+        """Label and colour of every method of the table."""
+        methods = {entry.method.name: entry.method for entry in self.entries.values()}
+        return {name: [method.label, method.colour] for name, method in sorted(methods.items())}
 
     def table_configuration(self) -> Any:
         """The part of the configuration that decides the table, for the table's manifest."""
@@ -172,62 +173,6 @@ class Plan(Layout):
             "lsf_extra": f"-gpu num={gpu}{f':gmodel={model}' if model else ''}" if gpu else None,
         }
         return {name: value for name, value in resources.items() if value is not None}
-
-    # Refusals of what is run on request only
-
-    def check_request(self, rule: str) -> None:
-        """Refuse a rule that this configuration has no use for or no memory for.
-
-        Raises:
-            ConfigError: the reason, with the key and what to set.
-        """
-        if rule in NEED_LIKELIHOODS and set(self.tasks) != set(TASKS):
-            raise ConfigError(
-                f"config.yaml: evaluation.tasks is {self.tasks}, and the summary (and what is made of it) combines all tasks; "
-                f"expected {list(TASKS)}, or results/table3.csv as the target"
-            )
-        if rule in NEED_LIKELIHOODS and self.protocol != "unsee":
-            raise ConfigError(
-                f"config.yaml: evaluation.protocol is '{self.protocol}', and the summary (and what is made of it) "
-                "compares likelihoods of options; expected unsee, or results/table3.csv as the target"
-            )
-        if rule == "anchor_check":
-            self._check_anchor()
-        if rule == "rescale":
-            config_checks.check_memory(rule, self.config, self.entries, self.root, self.config_files)
-
-    def has_summary(self) -> bool:
-        """Whether the configuration measures what the summary compares."""
-        return self.protocol == "unsee" and set(self.tasks) == set(TASKS)
-
-    def _check_anchor(self) -> None:
-        if ANCHOR_TASK not in self.tasks:
-            raise ConfigError(
-                f"config.yaml: evaluation.tasks is {self.tasks}, and the known figure is of {ANCHOR_TASK}; expected it among them"
-            )
-        if self.protocol != ANCHOR_PROTOCOL:
-            raise ConfigError(
-                f"config.yaml: evaluation.protocol is '{self.protocol}', and the figures of the section anchor were measured "
-                f"by {ANCHOR_PROTOCOL}; expected evaluation.protocol: {ANCHOR_PROTOCOL}"
-            )
-        percent, percents = self.config["anchor"]["forget_percent"], self.config["benchmark"]["forget_percents"]
-        if percent not in percents:
-            raise ConfigError(
-                f"config.yaml: anchor.forget_percent is {percent}; expected one of benchmark.forget_percents, {percents}"
-            )
-
-    def check_model_name(self, wildcards: Wildcards) -> None:
-        """Refuse a target under the name of another model, whose answers it would not have.
-
-        Raises:
-            ConfigError: the name is not that of the configuration.
-        """
-        requested = wildcards.get("model", self.model.name)
-        if requested != self.model.name:
-            raise ConfigError(
-                f"results/models/{requested}: model.name is '{self.model.name}', and a file under another name would have its "
-                f"answers; expected results/models/{self.model.name}, or the configuration of {requested}"
-            )
 
 
 @cache
@@ -315,6 +260,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
     "trade_off": lambda plan: {
         "runs": [tuple(run) for run in plan.rescaled_runs],
         "methods": list(plan.entries),
+        "styles": plan.styles(),
         "utility": plan.config["trade_off"]["utility"],
         "settings": plan.protocol_settings(stage="scores"),
     },
@@ -336,11 +282,13 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "configuration": plan.table_configuration(),
     },
     "summary": lambda plan: {
+        "styles": plan.styles(),
         "methods": list(plan.entries),
     },
     "report": lambda plan: {
         "runs": [tuple(run) for run in plan.runs],
         "trained_runs": [tuple(run) for run in plan.trained_runs],
+        "styles": plan.styles(),
         "configuration": plan.report_configuration(),
         "utility": plan.config["trade_off"]["utility"],
     },

@@ -31,6 +31,8 @@ KEPT = ("retain", "celebrity")
 #: The models that no unlearning method made, in the order in which they stand before the methods: without adapters, trained on
 #: everybody, trained on everybody but the people to forget.
 REFERENCES = ("base", "vanilla", "retain")
+#: Their labels.
+REFERENCE_LABELS = {"base": "base", "vanilla": "vanilla", "retain": "retain-only"}
 #: Those that every method is compared with.
 BASELINES = ("vanilla", "retain")
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from unsee.results.columns import REFERENCE_LABELS
 from unsee.unlearning import catalogue
 
 
@@ -21,9 +22,9 @@ class _Style:
 
 #: The reference models, which have no file, in sand, grey and black.
 _REFERENCES = {
-    "base": _Style("base", "#b09f86", "d"),
-    "vanilla": _Style("vanilla", "#999999", "s"),
-    "retain": _Style("retain-only", "#000000", "*"),
+    "base": _Style(REFERENCE_LABELS["base"], "#b09f86", "d"),
+    "vanilla": _Style(REFERENCE_LABELS["vanilla"], "#999999", "s"),
+    "retain": _Style(REFERENCE_LABELS["retain"], "#000000", "*"),
 }
 #: The markers of the methods in the order of the catalogue, then those of other entries of the configuration.
 _MARKERS = "oD^PvXhp<>H8"

@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from unsee.benchmarks.schema import SETS
-from unsee.results.columns import FORGOTTEN, SCORE, is_metric, metric_of, table_metrics
+from unsee.results.columns import FORGOTTEN, REFERENCE_LABELS, SCORE, is_metric, metric_of, table_metrics
 from unsee.results.statistics.differences import one_column_per_method, paired_interval
-from unsee.results.styles import label_of
 
 COLUMNS = [
     *("model", "forget_percent", "method"),
@@ -152,7 +151,8 @@ def _headline_of_base(above: int, compared: int) -> str:
 def _listed(rows: pd.DataFrame, label: str) -> Iterator[str]:
     for row in rows.head(MOST_LISTED).to_dict("records"):
         metric = metric_of(row["task"], row["metric"])
-        scores = f"{label_of(row['method'])} {_number(row, row['score'])}, {label_of('retain')} {_number(row, row['score_of_retain'])}"
+        label, label_of_retain = REFERENCE_LABELS[row["method"]], REFERENCE_LABELS["retain"]
+        scores = f"{label} {_number(row, row['score'])}, {label_of_retain} {_number(row, row['score_of_retain'])}"
         sure = (
             f"; {row['n_people']} people show differences from {_number(row, row['detectable'])}"
             if row["verdict"] == "unclear" and not np.isnan(row["detectable"])

@@ -1,0 +1,73 @@
+"""Refusals of targets that the configuration has no use for, found when the plan is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from unsee.evaluation.settings import TASKS
+from unsee.jobs import config_checks
+from unsee.jobs.config import ConfigError
+from unsee.jobs.layout import ANCHOR_TASK, Layout
+
+#: Rules whose results compare the likelihoods of options, which only the protocol ``unsee`` measures, in all tasks.
+NEED_LIKELIHOODS = ("summary", "trade_off")
+#: The protocol that the known figures of the section ``anchor`` were measured by.
+ANCHOR_PROTOCOL = "mllmu-official"
+
+
+def check_request(layout: Layout, rule: str) -> None:
+    """Refuse a rule that this configuration has no use for or no memory for.
+
+    Raises:
+        ConfigError: the reason, with the key and what to set.
+    """
+    if rule in NEED_LIKELIHOODS and set(layout.tasks) != set(TASKS):
+        raise ConfigError(
+            f"config.yaml: evaluation.tasks is {layout.tasks}, and the summary (and what is made of it) combines all tasks; "
+            f"expected {list(TASKS)}, or results/table3.csv as the target"
+        )
+    if rule in NEED_LIKELIHOODS and layout.protocol != "unsee":
+        raise ConfigError(
+            f"config.yaml: evaluation.protocol is '{layout.protocol}', and the summary (and what is made of it) "
+            "compares likelihoods of options; expected unsee, or results/table3.csv as the target"
+        )
+    if rule == "anchor_check":
+        _check_anchor(layout)
+    if rule == "rescale":
+        config_checks.check_memory(rule, layout.config, layout.entries, layout.root, layout.config_files)
+
+
+def has_summary(layout: Layout) -> bool:
+    """Whether the configuration measures what the summary compares."""
+    return layout.protocol == "unsee" and set(layout.tasks) == set(TASKS)
+
+
+def _check_anchor(layout: Layout) -> None:
+    if ANCHOR_TASK not in layout.tasks:
+        raise ConfigError(
+            f"config.yaml: evaluation.tasks is {layout.tasks}, and the known figure is of {ANCHOR_TASK}; expected it among them"
+        )
+    if layout.protocol != ANCHOR_PROTOCOL:
+        raise ConfigError(
+            f"config.yaml: evaluation.protocol is '{layout.protocol}', and the figures of the section anchor were measured "
+            f"by {ANCHOR_PROTOCOL}; expected evaluation.protocol: {ANCHOR_PROTOCOL}"
+        )
+    percent, percents = layout.config["anchor"]["forget_percent"], layout.config["benchmark"]["forget_percents"]
+    if percent not in percents:
+        raise ConfigError(
+            f"config.yaml: anchor.forget_percent is {percent}; expected one of benchmark.forget_percents, {percents}"
+        )
+
+
+def check_model_name(layout: Layout, wildcards: Mapping[str, str]) -> None:
+    """Refuse a target under the name of another model, whose answers it would not have.
+
+    Raises:
+        ConfigError: the name is not that of the configuration.
+    """
+    requested = wildcards.get("model", layout.model.name)
+    if requested != layout.model.name:
+        raise ConfigError(
+            f"results/models/{requested}: model.name is '{layout.model.name}', and a file under another name would have its "
+            f"answers; expected results/models/{layout.model.name}, or the configuration of {requested}"
+        )
