@@ -127,7 +127,7 @@ def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: in
         )
         scores[run] = score_predictions(predictions[run], questions)
         scores[run].to_parquet(folder / f"{method}.parquet")
-        runs.append(Run("made-up", *run, folder / f"{method}.parquet"))
+        runs.append(Run("made-up", *run, [folder / f"{method}.parquet"]))
     items = gather(runs, questions, tables["splits"], [percent])
     compared, (curves, ranking) = differences(items), trade_off(items, {}, 0.95)
     table = summary(items, compared)

@@ -53,10 +53,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     runs, items = [], {}
     for seed in SEEDS:
         for percent, method in [(0, "vanilla"), *((p, m) for p in PERCENTS for m in ("retain", *METHODS))]:
-            run = Run("tiny", percent, method, seed, folder / f"{percent}-{method}-{seed}.parquet")
+            run = Run("tiny", percent, method, seed, [folder / f"{percent}-{method}-{seed}.parquet"])
             tested = set(sum(forgotten.values(), [])) if percent == 0 else set(forgotten[percent])
             table = _items(questions[(questions["origin"] != "test") | questions["person_id"].isin(tested)], len(runs))
-            table.to_parquet(run.item_scores, index=False)
+            table.to_parquet(run.scores[0], index=False)
             runs.append(run)
             items[str(run)] = table
     return World(questions, splits, runs, items)

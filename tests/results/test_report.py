@@ -93,7 +93,7 @@ def render(
     runs = []
     for percent, method, seed in RUNS:
         scored[percent, method, seed].to_parquet(folder / f"{method}.parquet")
-        runs.append(Run("tiny", percent, method, seed, folder / f"{method}.parquet"))
+        runs.append(Run("tiny", percent, method, seed, [folder / f"{method}.parquet"]))
     items = gather(runs, tables["questions"], tables["splits"], [25])
     scores, compared = summarise(items), differences(items)
     table = summary(items, compared)

@@ -106,29 +106,29 @@ def test_counts(world: Any) -> None:
 
 def test_the_same_inputs_in_another_order_give_the_same_numbers(world: Any, tmp_path: Path) -> None:
     run = world.runs[2]
-    other = replace(run, item_scores=tmp_path / "items.parquet")
-    world.items[str(run)].sample(frac=1, random_state=9).to_parquet(other.item_scores)
+    other = replace(run, scores=[tmp_path / "items.parquet"])
+    world.items[str(run)].sample(frac=1, random_state=9).to_parquet(other.scores[0])
     first = scores_of([run], world.questions, world.splits, (10, 20))
     again = scores_of([other], world.questions, world.splits, (10, 20))
     pd.testing.assert_frame_equal(first, again, check_exact=True)
 
 
 def test_missing_scores_are_counted_and_the_run_is_named(world: Any, tmp_path: Path) -> None:
-    run = replace(world.runs[2], item_scores=tmp_path / "items.parquet")
+    run = replace(world.runs[2], scores=[tmp_path / "items.parquet"])
     items = world.items[str(run)]
-    items[~items["question_id"].str.startswith("profile/003/image/cloze")].to_parquet(run.item_scores)
-    expected = f"{run.item_scores}, run tiny/forget10/zeta/seed0: no score for 2 of the "
+    items[~items["question_id"].str.startswith("profile/003/image/cloze")].to_parquet(run.scores[0])
+    expected = f"{tmp_path}, run tiny/forget10/zeta/seed0: no score for 2 of the "
     with pytest.raises(ValueError, match=re.escape(expected) + ".*'profile/003/image/cloze/0'.*run again"):
         scores_of([run], world.questions, world.splits, (10, 20))
 
 
 @pytest.mark.parametrize("fault", ["no bleu", "not a number"])
 def test_one_missing_metric_is_a_missing_score(world: Any, tmp_path: Path, fault: str) -> None:
-    run = replace(world.runs[2], item_scores=tmp_path / "items.parquet")
+    run = replace(world.runs[2], scores=[tmp_path / "items.parquet"])
     items = world.items[str(run)].copy()
     chosen = (items["question_id"] == "profile/003/image/generation/1") & (items["metric"] == "bleu")
     items.loc[chosen, "value"] = float("nan")
-    (items[~chosen] if fault == "no bleu" else items).to_parquet(run.item_scores)
+    (items[~chosen] if fault == "no bleu" else items).to_parquet(run.scores[0])
     with pytest.raises(ValueError, match="no score for 1 of the .*'profile/003/image/generation/1'"):
         scores_of([run], world.questions, world.splits, (10, 20))
 
@@ -140,9 +140,9 @@ def test_a_run_at_another_ratio_lacks_test_questions(world: Any) -> None:
 
 
 def test_repeated_scores_are_refused(world: Any, tmp_path: Path) -> None:
-    run = replace(world.runs[0], item_scores=tmp_path / "items.parquet")
+    run = replace(world.runs[0], scores=[tmp_path / "items.parquet"])
     items = world.items[str(run)]
-    pd.concat([items, items.head(1)]).to_parquet(run.item_scores)
+    pd.concat([items, items.head(1)]).to_parquet(run.scores[0])
     with pytest.raises(ValueError, match=r"has more than one .* \(1 such\); expected one"):
         scores_of([run], world.questions, world.splits, (10, 20))
 

@@ -73,7 +73,7 @@ def folders(mini_benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     for run, table in item_scores.items():
         table.to_parquet(made / f"{run[1]}.parquet")
     items = gather(
-        [Run("tiny", *run, made / f"{run[1]}.parquet") for run in RUNS],
+        [Run("tiny", *run, [made / f"{run[1]}.parquet"]) for run in RUNS],
         benchmark["questions"],
         benchmark["splits"],
         [25],
