@@ -237,7 +237,7 @@ def test_a_preset_runs_whole(
     outcome = snakemake(tmp_path, *files, "--", "results/table3.csv")
     assert outcome.code == 0, outcome.text
     table = pd.read_csv(tmp_path / "results" / "table3.csv")
-    assert set(table["method"]) == {"vanilla", "retain", *case.methods}
+    assert set(table["method"]) == {"base", "vanilla", "retain", *case.methods}
     assert set(table["model"]) == {config["model"]["name"]}
     scored = table.filter(regex="_(classification|rouge_l|cloze)$").dropna(axis="columns", how="all")
     assert list(scored.columns) == [
@@ -252,8 +252,8 @@ def test_a_preset_runs_whole(
         asked.write_text(yaml.safe_dump({"evaluation": {"protocol": protocol[config["evaluation"]["protocol"]]}}))
         plan = snakemake(tmp_path, "-n", *files, str(asked), "--", "results/table3.csv")
         assert plan.code == 0, plan.text
-        assert plan.jobs["predict"] == 2 + len(case.methods)
-        assert not {"finetune", "unlearn", "load_benchmark"} & set(plan.jobs)
+        assert plan.jobs["predict"] == 3 + len(case.methods)
+        assert not {"finetune", "train_reference", "unlearn", "load_benchmark"} & set(plan.jobs)
 
 
 @pytest.mark.slow
