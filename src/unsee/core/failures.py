@@ -1,6 +1,6 @@
 """Error messages of failed jobs: each names the job, the cause and the remedy.
 
-A failing script prints the message itself (``workflow/scripts/job.py``). A killed job cannot, so the summary at the end of a failed run
+A failing script prints the message itself (``workflow/scripts/_job.py``). A killed job cannot, so the summary at the end of a failed run
 reports it from the logs.
 """
 
