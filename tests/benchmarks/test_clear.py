@@ -202,11 +202,11 @@ def test_a_picture_that_was_encoded_anew_is_one_more(tmp_path: Path) -> None:
 def test_answers_to_it_are_scored_in_every_set(tmp_path: Path, model_spec: dict[str, Any]) -> None:
     load("clear", Published().write(tmp_path / "published"), [33]).write(tmp_path)
     settings = {"batch_size": 4, "max_new_tokens": 3}
-    output = tmp_path / "predictions.parquet"
+    output = tmp_path / "predictions"
     predict(model_spec, tmp_path, adapters=[], forget_percents=[33], settings=settings, threads=1, output=output)
     questions, splits = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("questions", "splits"))
     score_predictions(pd.read_parquet(output), questions).to_parquet(tmp_path / "items.parquet")
-    runs = [Run("random", 33, method, 0, tmp_path / "items.parquet") for method in ("vanilla", "retain")]
+    runs = [Run("random", 33, method, 0, [tmp_path / "items.parquet"]) for method in ("vanilla", "retain")]
     scores = summarise(gather(runs, questions, splits, [33]))
     found = scores[scores["method"] == "vanilla"].groupby(["set", "modality", "task"], observed=True)["metric"].agg(set)
     choice = {"accuracy", "probability", "truth_ratio"}

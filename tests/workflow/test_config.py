@@ -327,7 +327,7 @@ def test_pickled_weights_are_refused(config: dict[str, Any], tmp_path: Path) -> 
     weights.rename(tmp_path / "pytorch_model.bin")
     assert complaint(config) == (
         f"config.yaml: model.path is '{tmp_path}', which cannot be used: has pytorch_model.bin; "
-        "expected *.safetensors, for unpickling can run anything"
+        "expected *.safetensors, because reading a pickle can run any code"
     )
     shutil.copy(tmp_path / "pytorch_model.bin", weights)
     check(config, METHODS, ROOT)

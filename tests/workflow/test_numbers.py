@@ -97,9 +97,10 @@ def changed(config: dict[str, Any], key: Key, value: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def config() -> dict[str, Any]:
-    """The project's configuration, with every method's section."""
+    """The project's configuration, with every method's section, and resources of unlearn beside the default."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["methods"] = {name: config["methods"].get(name) or {} for name in METHODS}
+    config["resources"].setdefault("unlearn", {})
     return config
 
 

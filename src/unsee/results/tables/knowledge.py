@@ -151,8 +151,8 @@ def _headline_of_base(above: int, compared: int) -> str:
 def _listed(rows: pd.DataFrame, label: str) -> Iterator[str]:
     for row in rows.head(MOST_LISTED).to_dict("records"):
         metric = metric_of(row["task"], row["metric"])
-        label, label_of_retain = REFERENCE_LABELS[row["method"]], REFERENCE_LABELS["retain"]
-        scores = f"{label} {_number(row, row['score'])}, {label_of_retain} {_number(row, row['score_of_retain'])}"
+        compared, retain = REFERENCE_LABELS[row["method"]], REFERENCE_LABELS["retain"]
+        scores = f"{compared} {_number(row, row['score'])}, {retain} {_number(row, row['score_of_retain'])}"
         sure = (
             f"; {row['n_people']} people show differences from {_number(row, row['detectable'])}"
             if row["verdict"] == "unclear" and not np.isnan(row["detectable"])
