@@ -56,19 +56,17 @@ def choices(dtype: str, benchmark: Path, folder: Path) -> dict[str, np.ndarray]:
         stacks[name] = [*stacks["vanilla"], folder / name / "adapter"]
     choices_of = {}
     for name, adapters in stacks.items():
-        output = folder / f"{name}.parquet"
-        only = {"task": "classification"}
+        output = folder / f"{name} answers"
         predict(
             model,
             benchmark,
             adapters=adapters,
             forget_percents=[25],
-            settings=ASKED,
+            settings=ASKED | {"tasks": ["classification"]},
             threads=1,
             output=output,
-            only=only,
         )
-        table = pq.read_table(output).sort_by("question_id").to_pandas()
+        table = pq.read_table(output / "classification.parquet").sort_by("question_id").to_pandas()
         choices_of[name] = table["choice"].to_numpy()
         if name != "vanilla":
             assert (choices_of[name] != choices_of["vanilla"]).any(), f"{name} changed nothing: this would test nothing"

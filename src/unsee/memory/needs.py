@@ -244,23 +244,27 @@ def answering(
     published = settings["protocol"] != "unsee"
     shots = settings["protocol"] == "mllmu-official" or (published and settings["shots"])
     # With examples, a multiple choice prompt has five more pictures, and as many words again, before the person's picture.
-    tokens = (1 + 5 * bool(shots)) * shapes.picture_tokens + lengths.questions * (1 + bool(shots))
-    waits = tokens if published else tokens - lengths.options
+    pictures = (1 + 5 * bool(shots)) * shapes.picture_tokens
+    tokens = pictures + lengths.questions * (1 + bool(shots))
+    read = max(tokens - pictures, pictures)  # pictures and words are read in two passes
+    # Only what open questions see is stored; a task without them stores its pictures alone.
+    stored = tokens if lengths.open else shapes.picture_tokens
+    waits = stored if published or not lengths.open else tokens - lengths.options
     new_words = lengths.open * (50 if published else settings["max_new_tokens"])
     packs = settings["batch_size"]
     a_token = shapes.layers * 2 * shapes.key_value_width * FLOAT
     repeated = 2 * (shapes.query_width - shapes.key_value_width) * FLOAT
     # Gate, up, and what adapters beside them add; the residual stream, its norm, a product and its sum.
     products = 2 if beside and shapes.stored != FLOAT else 0
-    forward = tokens * (2 + products) * shapes.feed_forward * FLOAT + tokens * 4 * shapes.width * FLOAT + tokens**2 * 5
+    forward = read * ((2 + products) * shapes.feed_forward + 4 * shapes.width) * FLOAT + read * tokens * 5
     logits = lengths.options * shapes.vocabulary * FLOAT
-    reading = (packs - 1) * waits * a_token + tokens * a_token + max(forward + tokens * repeated, 2 * logits)
+    reading = (packs - 1) * waits * a_token + stored * a_token + max(forward + tokens * repeated, 2 * logits)
     written = waits + new_words
     # The cache of a layer is copied for each new word, and repeated for each head.
     writing = packs * written * (a_token + 2 * shapes.key_value_width * FLOAT + repeated)
     piece = upcast(shapes)
     moments = {
-        "reading": (((packs - 1) * waits + tokens) * a_token, reading),
+        "reading": (((packs - 1) * waits + stored) * a_token, reading),
         "writing": (packs * written * a_token, writing),
     }
     cache, largest = max(moments.values(), key=lambda moment: moment[1])
