@@ -67,7 +67,7 @@ def predict(
         model: the configuration's ``model`` section.
         benchmark: folder of canonical tables.
         adapters: PEFT adapter folders on the base model, in order: none, vanilla's, vanilla's and an unlearned one, or retain-only's.
-        forget_percents: the ratios whose test questions are asked: those about the people forgotten at any of them.
+        forget_percents: the model answers the test questions about the people forgotten at any of these ratios.
         settings: ``protocol`` and its settings (:func:`unsee.evaluation.settings.settings_of`), ``batch_size`` (people at a time)
             and ``tasks`` (all by default).
         threads: number of threads of this job.

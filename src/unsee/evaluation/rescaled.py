@@ -35,7 +35,7 @@ def predict_rescaled(
     output: Path,
     cache: Path | None = None,
 ) -> None:
-    """Answer questions with vanilla plus ``adapter`` times each scale; write predictions.parquet's columns behind ``scale``.
+    """Answer questions with vanilla plus ``adapter`` times each scale; write the columns of predictions behind ``scale``.
 
     Args:
         model: the configuration's ``model`` section.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-#: The tasks, in the order in which they are asked. Each can be asked, scored and rerun separately.
+#: The tasks in the order of their answers. Each can be answered, scored and rerun alone.
 TASKS = ("classification", "cloze", "generation")
 
 Stage = Literal["answers", "scores"]

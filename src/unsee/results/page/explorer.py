@@ -39,8 +39,8 @@ def explorer(
 
     Args:
         tables: ``people``, ``images``, ``questions`` and ``splits`` of the benchmark.
-        predictions: each run's predictions.parquet.
-        item_scores: each run's item_scores.parquet.
+        predictions: the answers of each run to all tasks.
+        item_scores: the scores of these answers.
     """
     questions = tables["questions"].sort_values("question_id", kind="stable").reset_index(drop=True)
     people = tables["people"]

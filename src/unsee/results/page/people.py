@@ -25,7 +25,7 @@ def forgotten_people(
 
     Args:
         tables: ``people``, ``images``, ``questions`` and ``splits`` of the benchmark.
-        predictions: each run's predictions.parquet.
+        predictions: the answers of each run to all tasks.
         percent, seed: of the runs that are shown.
         count: how many people at most.
     """
@@ -65,7 +65,7 @@ def one_person(
 
     Args:
         tables, predictions: as for :func:`forgotten_people`.
-        item_scores: each run's item_scores.parquet.
+        item_scores: the scores of these answers.
         ranking: the best method first, see :func:`unsee.results.statistics.trade_off.trade_off`.
 
     Returns:

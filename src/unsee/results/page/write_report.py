@@ -41,7 +41,7 @@ def write_report(
             ``dataset_statistics`` and ``ranking``, as they are in ``{name}.csv``.
         answers: scores.parquet.
         metrics, manifests: metrics.parquet and manifest.json of each run that was trained here.
-        predictions, item_scores: predictions.parquet and item_scores.parquet of each run.
+        predictions, item_scores: the answers of each run to all tasks, and their scores.
         utility: the share of vanilla's utility at which the ranking compares methods.
         configuration: the configuration as YAML.
     """
