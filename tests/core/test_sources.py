@@ -81,3 +81,20 @@ def test_a_label_is_not_part_of_the_code_of_a_method(tmp_path: Path) -> None:
         os.utime(tmp_path / "ga.py", ns=(0, len(digest)))
         digest[label, value] = digests(tmp_path / "ga.py", LIBRARY)
     assert digest["GA", 1] == digest["Ascent", 1] != digest["GA", 2]
+
+
+def test_the_words_about_a_setting_are_not_part_of_the_code(tmp_path: Path) -> None:
+    lines = [
+        'rate: float = key(0.1, "peak")',
+        'rate: float = key(0.1, "the highest rate", expected="a number")',
+        'rate: float = key(0.2, "peak")',
+        'rate = key(0.2, "an argument")',
+        'rate = key(0.2, "another argument")',
+    ]
+    of_lines = []
+    for i, line in enumerate(lines):
+        (tmp_path / "settings.py").write_text(line)
+        os.utime(tmp_path / "settings.py", ns=(0, i))
+        of_lines += digests(tmp_path / "settings.py", LIBRARY)
+    assert of_lines[0] == of_lines[1] != of_lines[2]
+    assert of_lines[3] != of_lines[4], "another function of this name"

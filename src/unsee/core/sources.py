@@ -1,7 +1,7 @@
 """Digests of the source files that a script depends on: the script, and the modules of this library that it imports, recursively.
 
 The digests are parameters of the script's rule, so that a change of code reruns the jobs that depend on it and no others. Comments,
-docstrings, layout, and a method's label, colour and paper do not count. Files are parsed, never imported.
+docstrings, layout, a method's label, colour and paper, and the words about a setting do not count. Files are parsed, never imported.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 
 #: Keywords of a decorator that describe what it decorates and decide no result, see :mod:`unsee.unlearning.method`.
 DESCRIPTIVE = ("label", "colour", "paper")
+#: The function that declares a setting, see :mod:`unsee.jobs.option`. Only its first argument, the default, decides a result.
+DECLARES_A_SETTING = "key"
 
 
 def imported(script: Path, library: Path) -> list[Path]:
@@ -56,7 +58,7 @@ def _read(file: Path, library: Path, changed: int) -> tuple[tuple[Path, ...], st
 
 
 def _without_descriptions(tree: ast.Module) -> ast.Module:
-    """The code without docstrings and without the keywords of decorators that are for people."""
+    """The code without docstrings and what only people read: keywords of decorators, words about settings."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             documented = (
@@ -66,6 +68,9 @@ def _without_descriptions(tree: ast.Module) -> ast.Module:
         for decorator in getattr(node, "decorator_list", []):
             if isinstance(decorator, ast.Call):
                 decorator.keywords = [keyword for keyword in decorator.keywords if keyword.arg not in DESCRIPTIVE]
+        call = node.value if isinstance(node, ast.AnnAssign) else None
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == DECLARES_A_SETTING:
+            call.args, call.keywords = call.args[:1], []
     return tree
 
 
