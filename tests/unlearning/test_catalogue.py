@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from unsee.jobs.option import REQUIRED, Option
+from unsee.core.option import REQUIRED, Option
 from unsee.unlearning import method
 from unsee.unlearning.catalogue import SPARE_COLOURS, CatalogueError, read
 from unsee.unlearning.method import Needs

@@ -180,7 +180,7 @@ def test_a_frozen_base_keeps_its_precision(model_spec: dict[str, Any]) -> None:
 def test_the_divergence_of_kl_min_does_not_depend_on_padding(model_spec: dict[str, Any], mini_benchmark: Path) -> None:
     from unsee.models.likelihood import Scores, score
     from unsee.training.batches import batch
-    from unsee.unlearning.kl_min import kl_min
+    from unsee.unlearning.methods.kl_min import kl_min
 
     vlm = load(model_spec)
     pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "retain")[:1])

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from unsee.models.likelihood import Scores, selective_log_softmax
-from unsee.unlearning.ga import ga
-from unsee.unlearning.ga_diff import ga_diff
-from unsee.unlearning.kl_min import kl_min
-from unsee.unlearning.npo import npo
+from unsee.unlearning.methods.ga import ga
+from unsee.unlearning.methods.ga_diff import ga_diff
+from unsee.unlearning.methods.kl_min import kl_min
+from unsee.unlearning.methods.npo import npo
 
 # Two examples: one of three answer tokens, one of one.
 FORGET = Scores(torch.tensor([-1.0, -2.0, -3.0, -4.0]), torch.tensor([0, 0, 0, 1]), 2)

@@ -25,7 +25,7 @@ from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning import saliency as saliency_module
 from unsee.unlearning.method import Context, get
-from unsee.unlearning.mmunlearner import MaskError, State, mask, mmunlearner, prepare
+from unsee.unlearning.methods.mmunlearner import MaskError, State, mask, mmunlearner, prepare
 from unsee.unlearning.run import make_objective
 from unsee.unlearning.saliency import saliency
 

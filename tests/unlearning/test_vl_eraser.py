@@ -24,8 +24,9 @@ from unsee.training.loop import gradient_checkpointing
 from unsee.training.lora import put_adapter
 from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings, TrainingSettings
-from unsee.unlearning import vacuum, vl_eraser
+from unsee.unlearning import vacuum
 from unsee.unlearning.method import Context
+from unsee.unlearning.methods import vl_eraser
 from unsee.unlearning.run import unlearn
 
 

@@ -14,7 +14,7 @@ import yaml
 @pytest.mark.slow
 def test_the_page_leads_to_a_row_of_the_table(finished: Any, root: Path, tmp_path: Path) -> None:
     page = (root / "docs" / "adding-a-method.md").read_text()
-    (file,) = re.findall(r"`(src/unsee/unlearning/\w+\.py)`", page)
+    (file,) = re.findall(r"`(src/unsee/unlearning/methods/\w+\.py)`", page)
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (entry,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     assert len(code.splitlines()) <= 40

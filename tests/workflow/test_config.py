@@ -12,10 +12,10 @@ import yaml
 from snakemake.utils import update_config
 
 from tests import error_page
+from unsee.core.option import Option
 from unsee.jobs.config import ConfigError, resolve
 from unsee.jobs.config_checks import check
 from unsee.jobs.config_keys import key_findings
-from unsee.jobs.option import Option
 from unsee.unlearning.catalogue import Description, read
 from unsee.unlearning.method import Needs
 

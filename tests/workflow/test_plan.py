@@ -207,7 +207,7 @@ def test_a_method_is_one_file_and_one_entry(plan: Run, root: Path, tmp_path: Pat
         shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(root / name, copy / name)
-    (copy / "src/unsee/unlearning/half.py").write_text(
+    (copy / "src/unsee/unlearning/methods/half.py").write_text(
         "from unsee.unlearning.method import Needs, method\n\n\n"
         '@method("half", Needs(reference="retain_only"))\n'
         "def half(forget, reference, *, share: float = 0.5):\n"

@@ -90,14 +90,14 @@ CHANGES = [
     Change("a line in a file that nothing is made of (README.md)", [("README.md", *CODE)]),
     Change(
         "a comment and a docstring in the training loop, in a method and in a rule's script",
-        [commented(LIBRARY + "training/loop.py"), commented(LIBRARY + "unlearning/ga.py")]
+        [commented(LIBRARY + "training/loop.py"), commented(LIBRARY + "unlearning/methods/ga.py")]
         + [commented("workflow/scripts/predict.py")],
     ),
     Change("memory, minutes or threads of a rule", configured(r"\Z", "resources: {evaluate: {mem_mb: 1234}}\n")),
     Change("`evaluation.batch_size`, which changes no result", configured(r"\Z", "evaluation: {batch_size: 3}\n")),
     Change(
         "a method's source file (ga.py)",
-        [(LIBRARY + "unlearning/ga.py", *CODE)],
+        [(LIBRARY + "unlearning/methods/ga.py", *CODE)],
         of("train predict evaluate", RUNS[2:3]) | TABLES,
     ),
     Change(

@@ -84,7 +84,7 @@ def test_what_was_spoiled_lost_or_killed_is_made_again_and_is_the_same(broken: A
     assert broken.jobs("results/scores.csv") == spoiled - {"tables", "summary"}
 
     # A job that fails: its old outputs are gone, the old tables stay, and the next call does not take them for good.
-    loss = root / "src" / "unsee" / "unlearning" / "ga.py"
+    loss = root / "src" / "unsee" / "unlearning" / "methods" / "ga.py"
     code = loss.read_text()
     loss.write_text(re.sub(r"    return .*", "    raise ArithmeticError('no such loss')", code))
     outcome = broken.call()

@@ -7,7 +7,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from unsee.jobs import config as configuration
-from unsee.jobs import config_checks, gpus, preflight, requests, snakemake_internals
+from unsee.core import gpus
+from unsee.jobs import config_checks, preflight, requests, snakemake_internals
 from unsee.jobs.input_files import (
     LANGUAGE_MODEL,
     QUESTIONS,
@@ -27,7 +28,7 @@ CONFIG_FILES = snakemake_internals.config_files(workflow)
 configuration.read_nested(config, snakemake_internals.config_of_command_line(workflow))
 with snakemake_internals.refusal(configuration.ConfigError, catalogue.CatalogueError):
     config_checks.check_folders(workflow.basedir, os.getcwd())
-    METHODS = catalogue.read(ROOT / "src/unsee/unlearning")
+    METHODS = catalogue.read(ROOT / "src/unsee/unlearning/methods")
     config_checks.check(config, METHODS, ROOT, CONFIG_FILES)
 
 plan = Plan(

@@ -16,8 +16,7 @@ gc.disable()
 # First, so that a job in a conda environment or on a cluster's node finds it, and finds this one.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from unsee.core import failures, resume  # noqa: E402
-from unsee.jobs import gpus  # noqa: E402
+from unsee.core import failures, gpus, resume  # noqa: E402
 
 #: What jobs share, by content; not an output of any: it may be deleted at any time, and changes no result.
 CACHE = Path("results/cache")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 #: Keywords of a decorator that describe what it decorates and decide no result, see :mod:`unsee.unlearning.method`.
 DESCRIPTIVE = ("label", "colour", "paper")
-#: The function that declares a setting, see :mod:`unsee.jobs.option`. Only its first argument, the default, decides a result.
+#: The function that declares a setting, see :mod:`unsee.core.option`. Only its first argument, the default, decides a result.
 DECLARES_A_SETTING = "key"
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from unsee.benchmarks.tables import read_images
+from unsee.core import gpus
 from unsee.core.files import atomic_write
 from unsee.core.resume import CheckpointDir
 from unsee.evaluation import shards
@@ -27,7 +28,6 @@ from unsee.evaluation.protocols.load import load_protocol
 from unsee.evaluation.queries import Query
 from unsee.evaluation.questions import protocol_questions
 from unsee.evaluation.settings import TASKS, task_of
-from unsee.jobs import gpus
 
 if TYPE_CHECKING:
     from unsee.models.model import VisionLanguageModel

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from unsee.core.option import Schema, Validator
 from unsee.jobs import config_schema
 from unsee.jobs.config import Key
 from unsee.jobs.config_files import LARGEST, hint, shown, unknown
-from unsee.jobs.option import Schema, Validator
 
 _MISSING = "is missing; expected it as in the project's config.yaml"
 #: A finding: the key, and what follows it in the message.

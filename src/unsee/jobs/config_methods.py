@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from unsee.core.option import REQUIRED
 from unsee.jobs import config_schema
 from unsee.jobs.config import Entry, Key
 from unsee.jobs.config_files import shown, unknown
 from unsee.jobs.config_keys import Finding, schema_findings
-from unsee.jobs.option import REQUIRED
 from unsee.unlearning.catalogue import Catalogue, Description
 
 #: Rows of every table that are no unlearning method; no entry may have such a name.

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unsee.jobs.option import REQUIRED, Option, Schema
+from unsee.core.option import REQUIRED, Option, Schema
 from unsee.jobs.settings import UNLEARNING_ONLY, Cluster, Config, Job
 from unsee.unlearning.catalogue import Catalogue, Description
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from unsee.jobs.option import key
+from unsee.core.option import key
 from unsee.training.settings import TrainingSettings
 
 #: Part of a shell's command line, so it has no sign that a shell reads.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
-from unsee.jobs.option import key
+from unsee.core.option import key
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The methods of this folder, read from their source files without importing them, so that planning loads no torch.
+"""The methods of the folder ``methods``, read from their source files without importing them, so that planning loads no torch.
 
 ::
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unsee.jobs.option import REQUIRED, Option
+from unsee.core.option import REQUIRED, Option
 from unsee.unlearning.method import Needs
 
 
@@ -79,7 +79,7 @@ Catalogue = Mapping[str, Description]
 
 
 def read(folder: Path | None = None) -> dict[str, Description]:
-    """Describe every method of a folder (by default this one), by name.
+    """Describe every method of a folder (by default ``methods``), by name.
 
     A method without a label is labelled with its name. Methods without a colour get one of :data:`SPARE_COLOURS`, in
     the order of their names.
@@ -89,7 +89,7 @@ def read(folder: Path | None = None) -> dict[str, Description]:
             registers another name than its own.
     """
     methods = {}
-    for path in sorted((folder or Path(__file__).parent).glob("*.py")):
+    for path in sorted((folder or Path(__file__).parent / "methods").glob("*.py")):
         try:
             body = ast.parse(path.read_text(encoding="utf-8")).body
         except SyntaxError as error:

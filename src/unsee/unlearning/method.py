@@ -1,6 +1,6 @@
 """An unlearning method: a loss, and a declaration of the inputs it needs.
 
-A method is one file in this folder with one decorated function::
+A method is one file in the folder ``methods`` with one decorated function::
 
     @method("npo", Needs(reference="retain_only"), label="NPO", colour="#0072B2", paper="https://arxiv.org/abs/2404.05868")
     def npo(forget: Scores, reference: Scores, *, beta: Annotated[float, "> 0"] = 0.4) -> Tensor: ...
@@ -188,10 +188,10 @@ def get(name: str) -> Method:
         ValueError: There is no such file, or it does not register that name.
     """
     try:
-        module = importlib.import_module(f"unsee.unlearning.{name}")
+        module = importlib.import_module(f"unsee.unlearning.methods.{name}")
         registered = REGISTRY[name]
     except (ModuleNotFoundError, KeyError) as error:
         raise ValueError(
-            f"no unlearning method {name!r}: expected a file unlearning/{name}.py that registers it"
+            f"no unlearning method {name!r}: expected a file unlearning/methods/{name}.py that registers it"
         ) from error
     return replace(registered, prepare=getattr(module, "prepare", None), finish=getattr(module, "finish", None))

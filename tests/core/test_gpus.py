@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from unsee.jobs import gpus
+from unsee.core import gpus
 
 ROOT = Path(__file__).parents[2]
 UUIDS = ["GPU-1a2b", "GPU-3c4d", "GPU-5e6f"]
-HOLD = "import os; from unsee.jobs import gpus; gpus.claim({}); print(os.environ.get('CUDA_VISIBLE_DEVICES'), flush=True); input()"
+HOLD = "import os; from unsee.core import gpus; gpus.claim({}); print(os.environ.get('CUDA_VISIBLE_DEVICES'), flush=True); input()"
 
 
 @pytest.fixture
