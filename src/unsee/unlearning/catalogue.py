@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import ast
 import operator
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unsee.core.option import REQUIRED, Option
+from unsee.core import declarations
+from unsee.core.declarations import Declaration, DeclarationError
+from unsee.core.option import Option
 from unsee.unlearning.method import Needs
 
 
-class CatalogueError(ValueError):
+class CatalogueError(DeclarationError):
     """A method's file does not follow the rules of :mod:`unsee.unlearning.method`; the message names file and line."""
 
 
@@ -88,49 +89,24 @@ def read(folder: Path | None = None) -> dict[str, Description]:
         CatalogueError: A file cannot be parsed, a decorator's argument or a default is not a literal, or a file
             registers another name than its own.
     """
-    methods = {}
-    for path in sorted((folder or Path(__file__).parent / "methods").glob("*.py")):
-        try:
-            body = ast.parse(path.read_text(encoding="utf-8")).body
-        except SyntaxError as error:
-            raise CatalogueError(f"{path}, line {error.lineno}: not Python ({error.msg}); correct the file") from error
-        for node in [node for node in body if isinstance(node, ast.FunctionDef)]:
-            for decorator in node.decorator_list:
-                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).split(".")[-1] == "method":
-                    description = _describe(path, node, decorator)
-                    methods[description.name] = description
+    methods = declarations.read(
+        folder or Path(__file__).parent / "methods", "method", ("name", "needs"), _describe, CatalogueError
+    )
     without_colour = [name for name, description in methods.items() if not description.colour]
     for i, name in enumerate(without_colour):
         methods[name] = replace(methods[name], colour=SPARE_COLOURS[i % len(SPARE_COLOURS)])
     return methods
 
 
-def _describe(path: Path, function: ast.FunctionDef, decorator: ast.Call) -> Description:
-    where = f"{path}, line {decorator.lineno}"
-    try:
-        arguments = dict(zip(("name", "needs"), decorator.args, strict=False))
-        arguments |= {keyword.arg: keyword.value for keyword in decorator.keywords if keyword.arg}
-        name = ast.literal_eval(arguments["name"])
-        texts = {key: ast.literal_eval(arguments[key]) for key in _TEXTS if key in arguments}
-        for key, value in texts.items():
-            if not isinstance(value, str) or not re.fullmatch(_TEXTS[key], value):
-                raise ValueError(f"{key} is {value!r}; expected a text like {_TEXTS[key]}")
-        needs = Needs()
-        if (call := arguments.get("needs")) is not None:
-            if not isinstance(call, ast.Call) or call.args:
-                raise ValueError(ast.unparse(call))
-            needs = Needs(**{str(k.arg): ast.literal_eval(k.value) for k in call.keywords})
-        options = {}
-        for parameter, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
-            annotation = ast.unparse(parameter.annotation) if parameter.annotation else ""
-            options[parameter.arg] = Option(annotation, ast.literal_eval(default) if default else REQUIRED)
-        description = Description(name, needs, options, path, **{"label": name, **texts})
-        description.accepts(dict.fromkeys(options, 0))  # refuses an expression that cannot be read
-    except (KeyError, SyntaxError, TypeError, ValueError) as error:
-        expected = "@method('name', Needs(key=literal, ...)) and literal defaults"
-        raise CatalogueError(f"{where}: cannot be read without running it ({error}); expected {expected}") from error
-    if name != path.stem:
-        raise CatalogueError(f"{where}: registers {name!r}, expected {path.stem!r} (the file's name)")
+def _describe(declaration: Declaration) -> Description:
+    needs = Needs()
+    if (call := declaration.arguments.get("needs")) is not None:
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError(ast.unparse(call))
+        needs = Needs(**{str(k.arg): ast.literal_eval(k.value) for k in call.keywords})
+    texts = {"label": declaration.name, **declaration.texts(_TEXTS)}
+    description = Description(declaration.name, needs, declaration.options, declaration.source, **texts)
+    description.accepts(dict.fromkeys(declaration.options, 0))  # refuses an expression that cannot be read
     return description
 
 
