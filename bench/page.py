@@ -142,6 +142,7 @@ def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: in
             "knowledge": knowledge(items),
             "scores": over_seeds(items),
             "differences": compared,
+            "modalities": modalities(items),
             "costs": pd.DataFrame({"model": "made-up", "forget_percent": percent, "method": list(RIGHT), "seed": 0}),
             "statistics": count(folder, [percent]),
             "ranking": ranking,

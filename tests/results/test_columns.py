@@ -19,6 +19,7 @@ from unsee.results.statistics.trade_off import trade_off
 from unsee.results.tables.ablation import ablation
 from unsee.results.tables.knowledge import knowledge
 from unsee.results.tables.latex import marks, to_latex
+from unsee.results.tables.modalities import modalities
 from unsee.results.tables.scores import gather, over_seeds, summarise
 from unsee.results.tables.summary import summary
 from unsee.results.tables.table3 import table3, to_markdown
@@ -160,6 +161,7 @@ def _page(items: pd.DataFrame, scores: pd.DataFrame, compared: pd.DataFrame, fol
             "knowledge": knowledge(items),
             "scores": over_seeds(items),
             "differences": compared,
+            "modalities": modalities(items),
             "costs": pd.DataFrame({"model": ["tiny"], "method": ["vanilla"], "seconds": [1.5]}),
             "statistics": pd.DataFrame({"statistic": ["Total Profiles"], "value": ["25"]}),
             "ranking": ranking,

@@ -22,6 +22,7 @@ from unsee.results.page.people import forgotten_people, one_person
 from unsee.results.statistics.differences import differences
 from unsee.results.statistics.trade_off import trade_off
 from unsee.results.tables.knowledge import knowledge
+from unsee.results.tables.modalities import modalities
 from unsee.results.tables.scores import Run, gather, over_seeds, summarise
 from unsee.results.tables.summary import summary
 from unsee.results.tables.table3 import table3
@@ -112,6 +113,7 @@ def render(
             "knowledge": knowledge(items),
             "scores": over_seeds(items),
             "differences": compared,
+            "modalities": modalities(items),
             "costs": pd.DataFrame(cost),
             "statistics": pd.DataFrame({"statistic": ["Total Profiles"], "value": ["16"]}),
             "ranking": ranking,

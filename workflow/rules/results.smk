@@ -63,6 +63,7 @@ rule summary:
         damaged=inputs.rerun_if_damaged("summary"),
     output:
         differences="results/differences.csv",
+        modalities="results/modalities.csv",
         over_seeds="results/scores_over_seeds.csv",
         csv="results/summary.csv",
         markdown="results/summary.md",

@@ -20,7 +20,7 @@ FIGURES = ("agreement", "costs", "modalities", "portraits", "ratios", "trade_off
 REPORT_TABLES = [
     f"results/{name}.csv"
     for name in (
-        *("scores", "scores_over_seeds", "summary", "table3", "differences", "knowledge"),
+        *("scores", "scores_over_seeds", "summary", "table3", "differences", "modalities", "knowledge"),
         *("costs", "dataset_statistics", "ranking"),
     )
 ]

@@ -243,5 +243,5 @@ class Config:
     cluster: Cluster = key(Cluster(), "where a cluster runs jobs (docs/cluster.md); null: the cluster's default")
 
 
-#: Keys of ``unlearning`` that are not in ``finetune``, which has one group of pairs.
-UNLEARNING_ONLY = ("alternation",)
+#: Keys of ``unlearning`` that are not in ``finetune``, which has one group of pairs and forgets none.
+UNLEARNING_ONLY = ("alternation", "modality")

@@ -45,6 +45,9 @@ class TrainingSettings:
     alternation: Literal["joint", "sequential", "interleaved"] = key(
         "joint", "methods with retained pairs: joint (both in every step), sequential or interleaved (one per step)"
     )
+    modality: Literal["both", "image", "text"] = key(
+        "both", "pairs to forget: both, image (only those with a picture) or text (only those without)"
+    )
     variants: Annotated[int, ">= 0"] = key(0, "altered copies (crop, mirror image, colour) of each picture to train on")
     optimizer: Literal["adam", "adamw", "sgd"] = key("adam", "adam, adamw or sgd")
     weight_decay: Annotated[float, ">= 0"] = key(0.0, "of the optimizer; 0: none")

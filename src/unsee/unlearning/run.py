@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
-from unsee.benchmarks.tables import person_ids, read_images, read_pairs
+from unsee.benchmarks.schema import BenchmarkError
+from unsee.benchmarks.tables import Pair, person_ids, read_images, read_pairs
 from unsee.core.cache import Cache
 from unsee.core.resume import CheckpointDir
 from unsee.models.likelihood import Scores, score
@@ -117,6 +118,7 @@ def _load(
     pairs = {
         group: read_pairs(benchmark, person_ids(benchmark, forget_percent, group)) for group in method.needs.groups
     }
+    pairs["forget"] = of_modality(pairs["forget"], training.modality)
     images = read_images(benchmark, {p.image_id for members in pairs.values() for p in members if p.image_id})
     tokenisation = (training.packing, training.loss_tokens)
     counters = Counters()
@@ -136,6 +138,22 @@ def _load(
     groups = {group: units(vlm, pictures, members, *tokenisation) for group, members in pairs.items()}
     output.mkdir(parents=True, exist_ok=True)
     return Context(vlm, pictures, groups, training, seed, counters, output), scores
+
+
+def of_modality(pairs: Sequence[Pair], modality: str) -> list[Pair]:
+    """The pairs to forget: those with a picture (``image``), those without (``text``), or ``both``.
+
+    Raises:
+        BenchmarkError: There is none.
+    """
+    kept = [pair for pair in pairs if modality in ("both", "text" if pair.image_id is None else "image")]
+    if not kept:
+        kind = "with a picture" if modality == "image" else "without a picture"
+        raise BenchmarkError(
+            f"training pairs: none of the {len(pairs)} pairs to forget is {kind}, and modality is {modality}; "
+            "expected modality: both, or a benchmark that has such pairs"
+        )
+    return kept
 
 
 def _prepare(method: Method, context: Context, options: Mapping[str, Any]) -> MethodState | None:

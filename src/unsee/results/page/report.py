@@ -19,15 +19,21 @@ from unsee.results.page import findings
 from unsee.results.page.captions import FIGURES
 from unsee.results.statistics import trade_off
 from unsee.results.styles import colours_of, label_of
-from unsee.results.tables import knowledge, summary, table3
+from unsee.results.tables import knowledge, modalities, summary, table3
 
 _DATA = files("unsee") / "data" / "report"
 #: The tables that the page shows in full.
-_SHOWN = ("summary", "table3", "knowledge", "scores", "differences", "costs", "ranking")
+_SHOWN = ("summary", "table3", "knowledge", "scores", "differences", "modalities", "costs", "ranking")
 
 
 #: What the columns of each table mean.
-_NOTES = {"summary": summary.NOTE, "ranking": trade_off.NOTE, "table3": table3.NOTE, "knowledge": knowledge.NOTE}
+_NOTES = {
+    "summary": summary.NOTE,
+    "ranking": trade_off.NOTE,
+    "table3": table3.NOTE,
+    "knowledge": knowledge.NOTE,
+    "modalities": modalities.NOTE,
+}
 
 
 def render(
@@ -43,8 +49,8 @@ def render(
     """The page as HTML.
 
     Args:
-        tables: ``summary``, ``table3``, ``knowledge``, ``differences``, ``costs``, ``ranking``, the benchmark's ``statistics``, and as
-            ``scores`` the table of :func:`unsee.results.tables.scores.over_seeds`.
+        tables: ``summary``, ``table3``, ``knowledge``, ``differences``, ``modalities``, ``costs``, ``ranking``, the benchmark's
+            ``statistics``, and as ``scores`` the table of :func:`unsee.results.tables.scores.over_seeds`.
         utility: the share of vanilla's utility at which the ranking compares methods.
         explorer: the data of :func:`unsee.results.page.explorer.explorer`.
         person: the data of :func:`unsee.results.page.people.one_person`.

@@ -37,7 +37,7 @@ def write_report(
         folder: the folder of the results; ``figures/equal_utility.svg`` is there already, see
             :func:`unsee.results.page.write_trade_off.write_trade_off`.
         benchmark: ``people``, ``images``, ``questions`` and ``splits``.
-        tables: ``scores``, ``scores_over_seeds``, ``summary``, ``table3``, ``knowledge``, ``differences``, ``costs``,
+        tables: ``scores``, ``scores_over_seeds``, ``summary``, ``table3``, ``knowledge``, ``differences``, ``modalities``, ``costs``,
             ``dataset_statistics`` and ``ranking``, as they are in ``{name}.csv``.
         answers: scores.parquet.
         metrics, manifests: metrics.parquet and manifest.json of each run that was trained here.
@@ -63,7 +63,10 @@ def write_report(
         save(figure, folder / "figures", name)
     page = report.render(
         tables={
-            **{name: tables[name] for name in ("summary", "table3", "knowledge", "differences", "costs", "ranking")},
+            **{
+                name: tables[name]
+                for name in ("summary", "table3", "knowledge", "differences", "modalities", "costs", "ranking")
+            },
             "scores": tables["scores_over_seeds"],
             "statistics": tables["dataset_statistics"],
         },

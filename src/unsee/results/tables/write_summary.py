@@ -1,4 +1,4 @@
-"""Write the comparisons of methods: differences, scores over seeds, summary and the results table in LaTeX."""
+"""Write the comparisons of methods: differences, modalities, scores over seeds, summary and the results table in LaTeX."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import pandas as pd
 from unsee.core.files import write_text
 from unsee.results.statistics.differences import differences
 from unsee.results.tables import knowledge, latex, summary
+from unsee.results.tables import modalities as by_modality
 from unsee.results.tables.files import to_markdown, write_csv
 from unsee.results.tables.scores import over_seeds
 from unsee.results.tables.table3 import table3
 
 
 def write_summary(folder: Path, *, scores: pd.DataFrame, items: pd.DataFrame, methods: Sequence[str]) -> None:
-    """Write differences.csv, scores_over_seeds.csv, summary.csv, summary.md and table3.tex.
+    """Write differences.csv, modalities.csv, scores_over_seeds.csv, summary.csv, summary.md and table3.tex.
 
     Args:
         folder: where they are written.
@@ -28,6 +29,7 @@ def write_summary(folder: Path, *, scores: pd.DataFrame, items: pd.DataFrame, me
     table = summary.summary(items, compared, methods)
     write_csv(over_seeds(items), folder / "scores_over_seeds.csv")
     write_csv(compared, folder / "differences.csv")
+    write_csv(by_modality.modalities(items, methods), folder / "modalities.csv")
     write_csv(table, folder / "summary.csv")
     lines = knowledge.sentences(knowledge.knowledge(items))
     write_text(folder / "summary.md", to_markdown(table, summary.NOTE) + knowledge.as_list(lines))
