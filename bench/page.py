@@ -97,6 +97,7 @@ def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: in
     from unsee.results.statistics.differences import differences
     from unsee.results.statistics.trade_off import trade_off
     from unsee.results.tables.knowledge import knowledge
+    from unsee.results.tables.modalities import modalities
     from unsee.results.tables.scores import Run, gather, over_seeds, summarise
     from unsee.results.tables.summary import summary
     from unsee.results.tables.table3 import table3
