@@ -77,6 +77,14 @@ def test_an_option_accepts_the_values_of_its_annotation(
         ("@method(NAME)\ndef toy(forget): ...\n", "line 1: cannot be read without running it"),
         ('@method("toy", NEEDS)\ndef toy(forget): ...\n', "line 1: cannot be read without running it (NEEDS)"),
         ('@method("toy", Needs(retian=True))\ndef toy(forget): ...\n', "line 1: cannot be read without running it"),
+        (
+            '@method("toy", Needs(vocabulary=True))\ndef toy(forget): ...\n',
+            "line 1: cannot be read without running it (vocabulary is True; expected one of none, forget, retain, both)",
+        ),
+        (
+            '@method("toy", Needs(retain_weight="alpha"))\ndef toy(forget, *, beta: float = 0): ...\n',
+            "line 1: cannot be read without running it (retain_weight is 'alpha', which is no option)",
+        ),
         ('@method("toy")\ndef toy(forget, *, beta=BETA): ...\n', "line 1: cannot be read without running it"),
         ("\ndef toy(:\n", "line 2: not Python"),
         (

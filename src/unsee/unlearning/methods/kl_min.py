@@ -13,7 +13,7 @@ from unsee.unlearning.method import Needs, method
 
 @method(
     "kl_min",
-    Needs(retain_examples=True, reference="vanilla", reference_on="retain", vocabulary=True),
+    Needs(retain_examples=True, reference="vanilla", reference_on="retain", vocabulary="retain"),
     label="KL_Min",
     colour="#009E73",
     paper="https://arxiv.org/abs/2401.06121",
