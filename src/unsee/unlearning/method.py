@@ -169,7 +169,14 @@ REGISTRY: dict[str, Method] = {}
 
 
 def method(
-    name: str, needs: Needs | None = None, *, requires: str = "", label: str = "", colour: str = "", paper: str = ""
+    name: str,
+    needs: Needs | None = None,
+    *,
+    requires: str = "",
+    label: str = "",
+    colour: str = "",
+    marker: str = "",
+    paper: str = "",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the decorated loss.
 
@@ -180,12 +187,13 @@ def method(
             planned.
         label: Its name in tables and figures; ``name`` by default.
         colour: Its colour in figures, as ``#RRGGBB``; by default one that no other method has.
+        marker: Its marker in figures, as matplotlib names it; by default one that no other method has.
         paper: The address of the paper.
 
     Raises:
         ValueError: The name is taken.
     """
-    del requires, label, colour, paper  # the catalogue reads them from the source
+    del requires, label, colour, marker, paper  # the catalogue reads them from the source
 
     def register(loss: Callable[..., Any]) -> Callable[..., Any]:
         if name in REGISTRY:

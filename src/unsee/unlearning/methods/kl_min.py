@@ -16,6 +16,7 @@ from unsee.unlearning.method import Needs, method
     Needs(retain_examples=True, reference="vanilla", reference_on="retain", vocabulary="retain"),
     label="KL_Min",
     colour="#009E73",
+    marker="^",
     paper="https://arxiv.org/abs/2401.06121",
 )
 def kl_min(

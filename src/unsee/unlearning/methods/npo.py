@@ -17,6 +17,7 @@ from unsee.unlearning.method import Needs, method
     Needs(reference="retain_only", whole_step={"level": "batch_mean"}),
     label="NPO",
     colour="#0072B2",
+    marker="v",
     paper="https://arxiv.org/abs/2404.05868",
 )
 def npo(
