@@ -13,14 +13,16 @@ from unsee.benchmarks.tables import person_ids, read_images, read_pairs
 from unsee.models.likelihood import Scores
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
-from unsee.training.batches import batch, units
+from unsee.training.batches import Unit, batch, units
 from unsee.training.lora import add_lora
 from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings
-from unsee.unlearning.method import Method, Needs
+from unsee.unlearning import catalogue
+from unsee.unlearning.method import Method, Needs, get
 from unsee.unlearning.run import make_objective
 
 GROUPS = ("forget", "retain")
+OPTIONS = {name: {key: o.default for key, o in method.options.items()} for name, method in catalogue.read().items()}
 
 
 def inputs_of(needs: Needs, model_spec: dict[str, Any], benchmark: Path) -> tuple[VisionLanguageModel, dict[str, Any]]:
@@ -66,6 +68,34 @@ def test_the_vocabulary_is_that_of_the_declared_examples(
     model, vanilla = seen["inputs"][reference_on], seen["inputs"]["reference"]
     assert not torch.equal(model.token_log_probs, vanilla.token_log_probs), "the adapter is off in the reference"
     assert model.token_log_probs.requires_grad and not vanilla.token_log_probs.requires_grad
+
+
+@pytest.mark.parametrize("name", ["undial", "ce_u"])
+def test_a_loss_of_the_vocabulary_does_not_depend_on_padding(
+    name: str, model_spec: dict[str, Any], mini_benchmark: Path
+) -> None:
+    """Of the positions of a batch, only those of answer tokens count: neither prompts nor what fills up shorter rows."""
+    vlm = load(model_spec)
+    pairs = read_pairs(mini_benchmark, person_ids(mini_benchmark, 25, "forget")[:1])
+    images = read_images(mini_benchmark, {p.image_id for p in pairs if p.image_id})
+    pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
+    ordered = sorted(units(vlm, pictures, pairs, "none"), key=lambda unit: len(unit.requests[0].tokens))
+    short, long = ordered[0], ordered[-1]
+    assert len(short.requests[0].tokens) < len(long.requests[0].tokens)
+    with torch.no_grad():
+        for weight in vlm.base.get_output_embeddings().parameters():
+            weight.mul_(3)  # so that tokens differ in likelihood
+    add_lora(vlm, LoraSettings(rank=2, alpha=2), 0)
+    vlm.model.eval()
+    objective = make_objective(get(name), vlm, pictures, {}, None, OPTIONS[name])
+
+    def loss(*members: Unit) -> float:
+        return objective({"forget": members}, Counters(), {"forget": len(members)}).item()
+
+    with torch.no_grad():
+        alone = [loss(short), loss(long)]
+        assert alone[0] != pytest.approx(alone[1], rel=1e-2)
+        assert loss(short, long) == pytest.approx(sum(alone) / 2, rel=1e-5)
 
 
 def test_no_retain_examples_are_read_where_their_weight_is_zero() -> None:

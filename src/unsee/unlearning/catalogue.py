@@ -106,7 +106,8 @@ def read(folder: Path | None = None) -> dict[str, Description]:
         left = [value for value in spare if value not in declared] or spare
         without = [name for name, description in methods.items() if not getattr(description, looks)]
         for i, name in enumerate(without):
-            methods[name] = replace(methods[name], **{looks: left[i % len(left)]})
+            missing: dict[str, Any] = {looks: left[i % len(left)]}
+            methods[name] = replace(methods[name], **missing)
     return methods
 
 
