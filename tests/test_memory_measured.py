@@ -261,7 +261,8 @@ def train_under(case: Case, output: Path) -> tuple[float, float]:
             else:
                 taken = signature(method.prepare).parameters
                 state = method.prepare(context, **{key: value for key, value in options.items() if key in taken})
-            groups = groups if method.needs.retain_examples else {"forget": groups["forget"]}
+            retained = method.needs.with_options(options).retain_examples
+            groups = groups if retained else {"forget": groups["forget"]}
             objective = make_objective(method, vlm, pictures, {}, state, options)
         train(vlm, pictures, groups, objective, settings, seed=0, description=case.job)
     lengths = memory.Lengths(case.words, case.answer, 1, 0, 0, 0, (1, 1), 1)

@@ -73,14 +73,15 @@ def test_a_digest_is_of_the_code_and_not_of_what_is_said_about_it(tmp_path: Path
     assert digest('"""Says."""\n\n\ndef f(x):\n    print("Doubles.")\n    return 2 * x\n') != first
 
 
-def test_a_label_is_not_part_of_the_code_of_a_method(tmp_path: Path) -> None:
-    method = '@method("ga", Needs(), label="{}", colour="#000000")\ndef ga(forget):\n    return {}\n'
-    digest = {}
-    for label, value in (("GA", 1), ("Ascent", 1), ("GA", 2)):
-        (tmp_path / "ga.py").write_text(method.format(label, value))
+def test_labels_and_looks_are_not_part_of_the_code_of_a_method(tmp_path: Path) -> None:
+    method = '@method("ga", Needs(), label="{}", colour="{}", marker="{}")\ndef ga(forget):\n    return {}\n'
+    digest: list[list[str]] = []
+    cases = [("GA", "#000000", "o", 1), ("Up", "#000000", "o", 1), ("GA", "#123456", "8", 1), ("GA", "#000000", "o", 2)]
+    for case in cases:
+        (tmp_path / "ga.py").write_text(method.format(*case))
         os.utime(tmp_path / "ga.py", ns=(0, len(digest)))
-        digest[label, value] = digests(tmp_path / "ga.py", LIBRARY)
-    assert digest["GA", 1] == digest["Ascent", 1] != digest["GA", 2]
+        digest.append(digests(tmp_path / "ga.py", LIBRARY))
+    assert digest[0] == digest[1] == digest[2] != digest[3]
 
 
 def test_the_words_about_a_setting_are_not_part_of_the_code(tmp_path: Path) -> None:

@@ -224,11 +224,12 @@ def test_a_setting_changes_the_jobs_that_it_decides(sections: dict[str, Any], ru
     assert {job for job in before if before[job] != after[job]} - gathers == rules
 
 
-def test_a_label_or_colour_changes_the_jobs_that_draw() -> None:
+@pytest.mark.parametrize("looks", [{"colour": "#123456"}, {"marker": "8"}, {"label": "Ascent"}])
+def test_a_label_colour_or_marker_changes_the_jobs_that_draw(looks: dict[str, str]) -> None:
     before = plan()
     entries = dict(before.entries)
     ga = entries["ga"]
-    entries["ga"] = dataclasses.replace(ga, method=dataclasses.replace(ga.method, colour="#123456"))
+    entries["ga"] = dataclasses.replace(ga, method=dataclasses.replace(ga.method, **looks))
     after = Plan(before.config, entries, ROOT)
     assert {job for job, value in hashes(before).items() if value != hashes(after)[job]} == {
         "summary",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import font_manager
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -21,6 +23,7 @@ from unsee.results.statistics.differences import differences
 from unsee.results.styles import colours_of, label_of, markers_of
 from unsee.results.tables.scores import gather, summarise
 from unsee.results.tables.summary import summary
+from unsee.unlearning.catalogue import read
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +215,35 @@ def test_agreement_equals_kendalls_tau(scores: pd.DataFrame) -> None:
     assert tau["test: cloze", "test: cloze"] == pytest.approx(1)
     assert len(figures.agreement(table).axes) == 2
     assert agreement(scores[scores["method"] != "zeta"].query("forget_percent == 10 and seed == 0"))["tau"].isna().all()
+
+
+#: What readers without long-wave (protanopia) or middle-wave cones (deuteranopia) see of linear red, green and blue:
+#: Machado, Oliveira and Fernandes, 2009, https://doi.org/10.1109/TVCG.2009.113, severity 1.
+EYES = {
+    "three cones": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+}
+
+
+def lab(colour: str, eyes: str) -> np.ndarray:
+    """A colour as CIE L*a*b*."""
+    encoded = np.array(to_rgb(colour))
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]])
+    white = to_xyz @ np.clip(np.array(EYES[eyes]) @ linear, 0, 1) / to_xyz.sum(1)
+    x, y, z = np.where(white > 0.008856, np.cbrt(white), 7.787 * white + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("eyes", EYES)
+def test_methods_are_told_apart_by_colour_and_marker(eyes: str) -> None:
+    names = [*read(), "base", "vanilla", "retain"]
+    colours, markers = colours_of(names), markers_of(names)
+    assert len(set(markers.values())) == len(names)
+    for first, second in combinations(read(), 2):
+        # Two would be just noticeable side by side.
+        assert np.linalg.norm(lab(colours[first], eyes) - lab(colours[second], eyes)) > 12, (first, second)
 
 
 def test_colours_are_fixed_and_different() -> None:

@@ -57,6 +57,7 @@ def test_no_gradient_depends_on_the_parts_of_a_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     method = get(name)
+    needs = method.needs.with_options(options)
     vlm = load(model_spec)
     groups: dict[str, dict[str, list[Unit]]] = {"none": {}, "person": {}}
     images: set[str] = set()
@@ -77,7 +78,7 @@ def test_no_gradient_depends_on_the_parts_of_a_step(
     lengths = {len(unit.requests[0].tokens) for unit in groups["none"]["forget"]}
     assert len(lengths) > 2, "sequences of different lengths"
     scores_by_unit = {}
-    if method.needs.reference == "retain_only":
+    if needs.reference == "retain_only":
         for members in groups.values():
             scores_by_unit |= reference_scores(vlm, pictures, members["forget"])
 
@@ -105,7 +106,7 @@ def test_no_gradient_depends_on_the_parts_of_a_step(
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", clip)
 
     def gradient(packing: str, parts: int, checkpointing: bool = False) -> tuple[float, Tensor]:
-        stepped = groups[packing] if method.needs.retain_examples else {"forget": groups[packing]["forget"]}
+        stepped = groups[packing] if needs.retain_examples else {"forget": groups[packing]["forget"]}
         changed = replace(settings, gradient_accumulation=parts, gradient_checkpointing=checkpointing)
         progress = train(vlm, pictures, stepped, objective, changed, seed=0, description="")
         assert len(progress.rows) == 1

@@ -11,7 +11,7 @@ import pytest
 
 from unsee.core.option import REQUIRED, Option
 from unsee.unlearning import method
-from unsee.unlearning.catalogue import SPARE_COLOURS, CatalogueError, read
+from unsee.unlearning.catalogue import MARKERS, SPARE_COLOURS, CatalogueError, read
 from unsee.unlearning.method import Needs
 
 
@@ -77,11 +77,23 @@ def test_an_option_accepts_the_values_of_its_annotation(
         ("@method(NAME)\ndef toy(forget): ...\n", "line 1: cannot be read without running it"),
         ('@method("toy", NEEDS)\ndef toy(forget): ...\n', "line 1: cannot be read without running it (NEEDS)"),
         ('@method("toy", Needs(retian=True))\ndef toy(forget): ...\n', "line 1: cannot be read without running it"),
+        (
+            '@method("toy", Needs(vocabulary=True))\ndef toy(forget): ...\n',
+            "line 1: cannot be read without running it (vocabulary is True; expected one of none, forget, retain, both)",
+        ),
+        (
+            '@method("toy", Needs(retain_weight="alpha"))\ndef toy(forget, *, beta: float = 0): ...\n',
+            "line 1: cannot be read without running it (retain_weight is 'alpha', which is no option)",
+        ),
         ('@method("toy")\ndef toy(forget, *, beta=BETA): ...\n', "line 1: cannot be read without running it"),
         ("\ndef toy(:\n", "line 2: not Python"),
         (
             '@method("toy", colour="red")\ndef toy(forget): ...\n',
             "line 1: cannot be read without running it (colour is 'red'; expected a text like #[0-9A-Fa-f]{6})",
+        ),
+        (
+            '@method("toy", marker="s")\ndef toy(forget): ...\n',  # vanilla's
+            "line 1: cannot be read without running it (marker is 's'; expected a text like [oD^PvXhp<>1234x8H+])",
         ),
         (
             '@method("toy")\ndef toy(forget, *, beta: Annotated[float, "positive"] = 1): ...\n',
@@ -125,34 +137,39 @@ def test_a_condition_on_several_options(tmp_path: Path) -> None:
     assert not toy.accepts({"first": True, "share": 0, "third": True})
 
 
-def test_label_colour_and_paper_are_read_from_the_decorator(tmp_path: Path) -> None:
+def test_labels_and_looks_are_read_from_the_decorator(tmp_path: Path) -> None:
     write(
         tmp_path,
         "toy",
         """
-        @method("toy", label="Toy", colour="#012abc", paper="https://example.org/toy")
+        @method("toy", label="Toy", colour="#012abc", marker="8", paper="https://example.org/toy")
         def toy(forget): ...
         """,
     )
     toy = read(tmp_path)["toy"]
-    assert (toy.label, toy.colour, toy.paper) == ("Toy", "#012abc", "https://example.org/toy")
+    assert (toy.label, toy.colour, toy.marker) == ("Toy", "#012abc", "8")
+    assert toy.paper == "https://example.org/toy"
 
 
-def test_a_method_without_them_gets_its_name_and_a_colour_of_its_own(tmp_path: Path) -> None:
+def test_a_method_without_them_gets_its_name_and_looks_that_no_other_has(tmp_path: Path) -> None:
     for name in ("alpha", "zeta"):
         write(tmp_path, name, f"@method('{name}')\ndef {name}(forget): ...\n")
+    looks = f"colour={SPARE_COLOURS[0]!r}, marker={MARKERS[1]!r}"
+    write(tmp_path, "beta", f"@method('beta', {looks})\ndef beta(forget): ...\n")
     methods = read(tmp_path)
-    assert [(m.label, m.colour, m.paper) for m in methods.values()] == [
-        ("alpha", SPARE_COLOURS[0], ""),
-        ("zeta", SPARE_COLOURS[1], ""),
+    assert [(m.label, m.colour, m.marker, m.paper) for m in methods.values()] == [
+        ("alpha", SPARE_COLOURS[1], MARKERS[0], ""),
+        ("beta", SPARE_COLOURS[0], MARKERS[1], ""),
+        ("zeta", SPARE_COLOURS[2], MARKERS[2], ""),
     ]
 
 
-def test_every_method_of_the_library_has_a_label_a_colour_and_a_paper() -> None:
+def test_every_method_of_the_library_declares_its_looks_and_a_paper() -> None:
     methods = read().values()
-    assert len({m.label for m in methods}) == len({m.colour for m in methods}) == len(methods)
-    assert not {m.colour for m in methods} & set(SPARE_COLOURS)
-    assert all(m.paper for m in methods)
+    for looks in ("label", "colour", "marker"):
+        assert len({getattr(m, looks) for m in methods}) == len(methods), looks
+    for m in methods:
+        assert m.paper and all(f"{looks}=" in m.source.read_text() for looks in ("label", "colour", "marker")), m.name
 
 
 def test_the_catalogue_agrees_with_the_registry() -> None:

@@ -43,9 +43,10 @@ def vanilla(mini_benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder / "adapter"
 
 
-def mean_nll(benchmark: Path, vlm: VisionLanguageModel) -> float:
-    """Mean negative log-likelihood of the forgotten people's answers, in nats per token."""
-    pairs = read_pairs(benchmark, person_ids(benchmark, 25, "forget"))
+def mean_nll(benchmark: Path, vlm: VisionLanguageModel, group: str) -> float:
+    """Mean negative log-likelihood of some people's answers, in nats per token: as many of each group."""
+    n_people = len(person_ids(benchmark, 25, "forget"))
+    pairs = read_pairs(benchmark, person_ids(benchmark, 25, group)[:n_people])
     images = read_images(benchmark, {pair.image_id for pair in pairs if pair.image_id})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
     with torch.no_grad():
@@ -53,8 +54,8 @@ def mean_nll(benchmark: Path, vlm: VisionLanguageModel) -> float:
     return -float(torch.cat([one.sequence_mean() for one in scores]).double().mean())
 
 
-def changes(method: str, dtype: str, vanilla: Path, benchmark: Path, output: Path) -> list[float]:
-    """Unlearn, and return the change of the mean NLL at each scale of the update."""
+def changes(method: str, dtype: str, vanilla: Path, benchmark: Path, output: Path) -> dict[str, list[float]]:
+    """Unlearn, and return the change of each group's mean NLL at each scale of the update."""
     description = catalogue.read()[method]
     options: dict[str, Any] = {name: option.default for name, option in description.options.items()}
     spec = MODEL | {"dtype": dtype}
@@ -72,20 +73,25 @@ def changes(method: str, dtype: str, vanilla: Path, benchmark: Path, output: Pat
         output=output,
     )
     vlm = load(spec, [vanilla])
-    start, before, nlls = mean_nll(benchmark, vlm), 0.0, []
+    starts, before = {group: mean_nll(benchmark, vlm, group) for group in ("forget", "retain")}, 0.0
+    nlls: dict[str, list[float]] = {group: [] for group in starts}
     for scale in SCALES:
         vlm.model = merge(vlm.model, output / "adapter", scale, done=before)
         before = scale
-        nlls.append(mean_nll(benchmark, vlm))
-    return [nll - start for nll in nlls]
+        for group, start in starts.items():
+            nlls[group].append(mean_nll(benchmark, vlm, group) - start)
+    return nlls
 
 
 @pytest.mark.parametrize("method", sorted(catalogue.read()))
 def test_half_precision_keeps_the_update(method: str, vanilla: Path, mini_benchmark: Path, tmp_path: Path) -> None:
-    whole = changes(method, "float32", vanilla, mini_benchmark, tmp_path / "float32")
+    of_groups = changes(method, "float32", vanilla, mini_benchmark, tmp_path / "float32")
+    # A method whose forget examples weigh little has hardly begun on them.
+    group = max(of_groups, key=lambda name: abs(of_groups[name][-1]))
+    whole = of_groups[group]
     assert abs(whole[-1]) > 2e-5, "the update shows in float32"
     for dtype in ("bfloat16", "float16"):
-        half = changes(method, dtype, vanilla, mini_benchmark, tmp_path / dtype)
+        half = changes(method, dtype, vanilla, mini_benchmark, tmp_path / dtype)[group]
         assert half[-1] == pytest.approx(whole[-1], rel=0.05), dtype
         for parts in (whole, half):
             steps = [later - earlier for earlier, later in zip([0.0, *parts], parts, strict=False)]

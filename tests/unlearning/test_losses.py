@@ -16,6 +16,7 @@ from unsee.unlearning.methods.npo import npo
 # Two examples: one of three answer tokens, one of one.
 FORGET = Scores(torch.tensor([-1.0, -2.0, -3.0, -4.0]), torch.tensor([0, 0, 0, 1]), 2)
 RETAIN = Scores(torch.tensor([-0.5, -1.5, -0.1]), torch.tensor([0, 0, 1]), 2)
+NOTHING = Scores(torch.zeros(0), torch.zeros(0, dtype=torch.long), 0)
 
 
 def test_scores_are_sums_and_means_of_their_tokens() -> None:
@@ -36,14 +37,14 @@ def test_npo_by_hand() -> None:
     reference = Scores(torch.tensor([-1.0, -1.0, -1.0, -5.0]), torch.tensor([0, 0, 0, 1]), 2)
     beta = 0.4
     expected = 2 / beta * (math.log(1 + math.exp(beta * (-6 + 3))) + math.log(1 + math.exp(beta * (-4 + 5)))) / 2
-    assert npo(FORGET, reference, beta=beta).item() == pytest.approx(expected, rel=1e-6)
+    assert npo(FORGET, reference, NOTHING, beta=beta).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_npo_gradient_approaches_gradient_ascent_as_beta_vanishes() -> None:
     weights = torch.tensor([-6.0, -4.0], requires_grad=True)
     scores = Scores(weights, torch.tensor([0, 1]), 2)
     reference = Scores(torch.tensor([-5.0, -5.0]), torch.tensor([0, 1]), 2)
-    npo(scores, reference, beta=1e-4).backward()
+    npo(scores, reference, NOTHING, beta=1e-4).backward()
     assert weights.grad is not None
     # Gradient ascent on the summed log-likelihood: 1 / 2 for each of the two examples.
     torch.testing.assert_close(weights.grad, torch.tensor([0.5, 0.5]), atol=1e-3, rtol=0)
@@ -52,8 +53,8 @@ def test_npo_gradient_approaches_gradient_ascent_as_beta_vanishes() -> None:
 def test_npo_is_finite_when_a_naive_ratio_overflows() -> None:
     sure = Scores(torch.tensor([0.0]), torch.tensor([0]), 1)
     unsure = Scores(torch.tensor([-2000.0]), torch.tensor([0]), 1)
-    assert npo(sure, unsure, beta=0.4).item() == pytest.approx(2 / 0.4 * 0.4 * 2000)
-    assert npo(unsure, sure, beta=0.4).item() == pytest.approx(0.0, abs=1e-6)
+    assert npo(sure, unsure, NOTHING, beta=0.4).item() == pytest.approx(2 / 0.4 * 0.4 * 2000)
+    assert npo(unsure, sure, NOTHING, beta=0.4).item() == pytest.approx(0.0, abs=1e-6)
 
 
 def test_kl_min_by_hand() -> None:
@@ -91,7 +92,7 @@ def test_kl_min_of_an_unchanged_model_is_gradient_ascent() -> None:
 
 def test_npo_when_policy_and_reference_are_equal() -> None:
     for level in ("sequence_sum", "sequence_mean", "token", "batch_mean"):
-        assert npo(FORGET, FORGET, beta=0.4, level=level).item() == pytest.approx(2 / 0.4 * math.log(2))
+        assert npo(FORGET, FORGET, NOTHING, beta=0.4, level=level).item() == pytest.approx(2 / 0.4 * math.log(2))
 
 
 def test_npo_levels_by_hand() -> None:
@@ -101,11 +102,11 @@ def test_npo_levels_by_hand() -> None:
         return 2 / 0.4 * math.log(1 + math.exp(0.4 * difference))
 
     by_answer = (term(-2 + 1) + term(-4 + 5)) / 2
-    assert npo(FORGET, reference, beta=0.4, level="sequence_mean").item() == pytest.approx(by_answer, rel=1e-6)
+    assert npo(FORGET, reference, NOTHING, beta=0.4, level="sequence_mean").item() == pytest.approx(by_answer, rel=1e-6)
     by_token = ((term(-1 + 1) + term(-2 + 1) + term(-3 + 1)) / 3 + term(-4 + 5)) / 2
-    assert npo(FORGET, reference, beta=0.4, level="token").item() == pytest.approx(by_token, rel=1e-6)
+    assert npo(FORGET, reference, NOTHING, beta=0.4, level="token").item() == pytest.approx(by_token, rel=1e-6)
     of_batch = term(-10 / 4 + 8 / 4)
-    assert npo(FORGET, reference, beta=0.4, level="batch_mean").item() == pytest.approx(of_batch, rel=1e-6)
+    assert npo(FORGET, reference, NOTHING, beta=0.4, level="batch_mean").item() == pytest.approx(of_batch, rel=1e-6)
 
 
 def test_selective_log_softmax_is_the_log_softmax_of_the_target() -> None:

@@ -1,7 +1,7 @@
 """Digests of the source files that a script depends on: the script, and the modules of this library that it imports, recursively.
 
 The digests are parameters of the script's rule, so that a change of code reruns the jobs that depend on it and no others. Comments,
-docstrings, layout, a method's label, colour and paper, and the words about a setting do not count. Files are parsed, never imported.
+docstrings, layout, a method's label, looks and paper, and the words about a setting do not count. Files are parsed, never imported.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 #: Keywords of a decorator that describe what it decorates and decide no result, see :mod:`unsee.unlearning.method`.
-DESCRIPTIVE = ("label", "colour", "paper")
+DESCRIPTIVE = ("label", "colour", "marker", "paper")
 #: The function that declares a setting, see :mod:`unsee.core.option`. Only its first argument, the default, decides a result.
 DECLARES_A_SETTING = "key"
 

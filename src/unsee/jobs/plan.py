@@ -88,9 +88,9 @@ class Plan(Layout):
         return {key: value for key, value in settings.items() if key not in ("bystanders", "language_model")}
 
     def styles(self) -> dict[str, list[str]]:
-        """Label and colour of every method of the table."""
+        """Label, colour and marker of every method of the table."""
         methods = {entry.method.name: entry.method for entry in self.entries.values()}
-        return {name: [method.label, method.colour] for name, method in sorted(methods.items())}
+        return {name: [method.label, method.colour, method.marker] for name, method in sorted(methods.items())}
 
     def table_configuration(self) -> Any:
         """The part of the configuration that decides the table, for the table's manifest."""

@@ -70,7 +70,8 @@ def training(
         retained: the number of pictures, or pairs, of people to keep that VL-Eraser reads.
         on_gpu: false for a CPU, which keeps dropout's masks in four bytes per element and does not repeat grouped keys.
     """
-    needs, options = needs or Needs(), options or {}
+    options = options or {}
+    needs = (needs or Needs()).with_options(options)
     step = _Step.of(shapes, lengths, settings, needs, method, options, on_gpu)
     moments = step.moments(needs)
     vacuum = method == "vl_eraser" and options.get("vacuum", True)
@@ -184,10 +185,13 @@ class _Step:
         momentary, copied = self.block.moment(self.tokens, piece, checkpointing=self.checkpointing)
         again = self.block.saved(self.tokens) if self.checkpointing else 0
         moments: dict[str, Moment] = {"blocks": (kept + again + momentary, copied, others), "head": (kept, 0, head)}
-        if needs.vocabulary and self.joint:
-            # For the retain examples: log-probabilities, those of the reference, their exponential, difference and product.
-            moments["head"] = (kept, 0, 6 * logits)
-            moments["reference"] = (kept + momentary, copied, 2 * logits)
+        if needs.reference == "vanilla":
+            moments["reference"] = (kept + momentary, copied, self.groups * logits)
+        if needs.vocabulary != "none":
+            # Of each group its log-probabilities; vanilla's; and three of the loss: a distribution, a difference and a product.
+            of_vanilla = needs.reference == "vanilla" and needs.has_vocabulary(needs.reference_on)
+            in_loss = 3 * (self.groups if needs.vocabulary == "both" else 1)
+            moments["head"] = (kept, 0, (self.groups + of_vanilla + in_loss) * logits)
         return moments
 
     def _kept(self) -> float:

@@ -22,6 +22,7 @@ class Scores:
         example: the example of each answer token, (t,).
         n_examples: the number of examples; each has at least one answer token.
         log_probs: log-probabilities of the whole vocabulary at each answer token, (t, vocabulary); ``None`` unless the method needs it.
+        targets: the answer tokens, ids of ``log_probs``' columns, (t,); ``None`` where ``log_probs`` is.
         n_in_step: the number of examples of this group in the whole optimizer step, if the step is computed in parts; ``None`` if
             these examples are the whole step.
     """
@@ -30,6 +31,7 @@ class Scores:
     example: Tensor
     n_examples: int
     log_probs: Tensor | None = None
+    targets: Tensor | None = None
     n_in_step: int | None = None
 
     def sequence_sum(self) -> Tensor:
@@ -86,5 +88,5 @@ def score(
     if vocabulary:
         log_probs = logits.log_softmax(-1)
         token_log_probs = log_probs.gather(-1, batch.targets[:, None])[:, 0]
-        return Scores(token_log_probs, batch.example, batch.n_examples, log_probs, n_in_step)
+        return Scores(token_log_probs, batch.example, batch.n_examples, log_probs, batch.targets, n_in_step)
     return Scores(selective_log_softmax(logits, batch.targets), batch.example, batch.n_examples, n_in_step=n_in_step)

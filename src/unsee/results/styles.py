@@ -1,6 +1,6 @@
 """The labels, colours and markers of models, the same in every table and figure.
 
-A method declares its label and colour in its file, see :mod:`unsee.unlearning.method`.
+A method declares them in its file, see :mod:`unsee.unlearning.method`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ _REFERENCES = {
     "vanilla": _Style(REFERENCE_LABELS["vanilla"], "#999999", "s"),
     "retain": _Style(REFERENCE_LABELS["retain"], "#000000", "*"),
 }
-#: The markers of the methods in the order of the catalogue, then those of other entries of the configuration.
-_MARKERS = "oD^PvXhp<>H8"
 
 
 def label_of(method: str) -> str:
@@ -45,9 +43,9 @@ def colours_of(methods: Sequence[str]) -> dict[str, str]:
 
 
 def markers_of(methods: Sequence[str]) -> dict[str, str]:
-    """A marker for each method, for print without colours."""
+    """A marker for each method, for print without colours; entries with other names take spare markers, in order."""
     markers = {name: style.marker for name, style in _styles().items() if name in methods}
-    spare = [marker for marker in _MARKERS if marker not in markers.values()] or _MARKERS
+    spare = [marker for marker in catalogue.MARKERS if marker not in markers.values()] or catalogue.MARKERS
     others = [name for name in methods if name not in markers]
     return markers | {name: spare[i % len(spare)] for i, name in enumerate(others)}
 
@@ -55,8 +53,7 @@ def markers_of(methods: Sequence[str]) -> dict[str, str]:
 @cache
 def _styles() -> dict[str, _Style]:
     """The style of each reference model and each method of the catalogue."""
-    methods = enumerate(catalogue.read().items())
+    methods = catalogue.read().items()
     return _REFERENCES | {
-        name: _Style(description.label, description.colour, _MARKERS[i % len(_MARKERS)])
-        for i, (name, description) in methods
+        name: _Style(description.label, description.colour, description.marker) for name, description in methods
     }

@@ -5,7 +5,7 @@
     from unsee.unlearning import catalogue
 
     npo = catalogue.read()["npo"]
-    npo.label, npo.colour, npo.paper, npo.needs, npo.options
+    npo.label, npo.colour, npo.marker, npo.paper, npo.needs, npo.options
 """
 
 from __future__ import annotations
@@ -27,10 +27,17 @@ class CatalogueError(DeclarationError):
     """A method's file does not follow the rules of :mod:`unsee.unlearning.method`; the message names file and line."""
 
 
-#: Colours of methods that do not declare one, in this order; the declared ones are Okabe and Ito's palette without yellow.
-SPARE_COLOURS = ("#F0E442", "#332288", "#882255", "#44AA99", "#999933", "#AA4499", "#661100")
+#: Colours of methods that do not declare one, in this order, but for those that another method declares. Those of the source
+#: paper's methods are Okabe and Ito's palette without yellow; all others were chosen to be far from each other for readers with
+#: normal vision, protanopia and deuteranopia.
+SPARE_COLOURS = (
+    *("#88DDEE", "#882255", "#EE1144", "#6699FF", "#0033BB", "#99DDCC"),
+    *("#992200", "#CCCC99", "#992288", "#442222", "#EE9944", "#2266CC"),
+)
+#: The markers that a method may have, as matplotlib names them, the plainest first; the reference models have others.
+MARKERS = "oD^PvXhp<>1234x8H+"
 #: The decorator's texts, and the form of each.
-_TEXTS = {"requires": ".*", "label": ".+", "colour": "#[0-9A-Fa-f]{6}", "paper": "https://.+"}
+_TEXTS = {"requires": ".*", "label": ".+", "colour": "#[0-9A-Fa-f]{6}", "marker": f"[{MARKERS}]", "paper": "https://.+"}
 _COMPARING: dict[type[ast.cmpop], Any] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
@@ -53,6 +60,7 @@ class Description:
         requires: What must hold of the options together, an expression over their names; may be empty.
         label: Its name in tables and figures.
         colour: Its colour in figures, as ``#RRGGBB``.
+        marker: Its marker in figures, one of :data:`MARKERS`.
         paper: The address of the paper; may be empty.
     """
 
@@ -63,6 +71,7 @@ class Description:
     requires: str = ""
     label: str = ""
     colour: str = ""
+    marker: str = ""
     paper: str = ""
 
     @property
@@ -82,8 +91,8 @@ Catalogue = Mapping[str, Description]
 def read(folder: Path | None = None) -> dict[str, Description]:
     """Describe every method of a folder (by default ``methods``), by name.
 
-    A method without a label is labelled with its name. Methods without a colour get one of :data:`SPARE_COLOURS`, in
-    the order of their names.
+    A method without a label is labelled with its name. Methods without a colour or a marker get the first of
+    :data:`SPARE_COLOURS` and of :data:`MARKERS` that no method declares, in the order of their names.
 
     Raises:
         CatalogueError: A file cannot be parsed, a decorator's argument or a default is not a literal, or a file
@@ -92,9 +101,13 @@ def read(folder: Path | None = None) -> dict[str, Description]:
     methods = declarations.read(
         folder or Path(__file__).parent / "methods", "method", ("name", "needs"), _describe, CatalogueError
     )
-    without_colour = [name for name, description in methods.items() if not description.colour]
-    for i, name in enumerate(without_colour):
-        methods[name] = replace(methods[name], colour=SPARE_COLOURS[i % len(SPARE_COLOURS)])
+    for looks, spare in (("colour", SPARE_COLOURS), ("marker", MARKERS)):
+        declared = {getattr(description, looks) for description in methods.values()}
+        left = [value for value in spare if value not in declared] or spare
+        without = [name for name, description in methods.items() if not getattr(description, looks)]
+        for i, name in enumerate(without):
+            missing: dict[str, Any] = {looks: left[i % len(left)]}
+            methods[name] = replace(methods[name], **missing)
     return methods
 
 
@@ -104,6 +117,8 @@ def _describe(declaration: Declaration) -> Description:
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError(ast.unparse(call))
         needs = Needs(**{str(k.arg): ast.literal_eval(k.value) for k in call.keywords})
+    if needs.retain_weight and needs.retain_weight not in declaration.options:
+        raise ValueError(f"retain_weight is {needs.retain_weight!r}, which is no option")
     texts = {"label": declaration.name, **declaration.texts(_TEXTS)}
     description = Description(declaration.name, needs, declaration.options, declaration.source, **texts)
     description.accepts(dict.fromkeys(declaration.options, 0))  # refuses an expression that cannot be read

@@ -28,7 +28,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,21 +47,38 @@ class Needs:
 
     Attributes:
         retain_examples: The loss also receives retain examples, as many per step as forget examples.
+        retain_weight: The option that weighs the retain examples in the loss; they are not read where it is 0.
         reference: The model whose log-probabilities the loss also receives: ``vanilla`` (the same model with its adapter
             switched off) or ``retain_only`` (computed once, before training).
         reference_on: The examples on which the reference is evaluated.
-        vocabulary: The scores of retain examples hold the log-probabilities of the whole vocabulary.
+        vocabulary: The examples whose scores hold the log-probabilities of the whole vocabulary, and the answer tokens;
+            vanilla's scores of the same examples hold them too.
         prepare: ``retain`` gives ``prepare`` the retain examples although no step uses them.
         whole_step: Options, and their values, with which the loss is not a mean over examples, so that a step must be
             computed in one part.
     """
 
     retain_examples: bool = False
+    retain_weight: str = ""
     reference: Literal["none", "vanilla", "retain_only"] = "none"
     reference_on: Literal["forget", "retain"] = "forget"
-    vocabulary: bool = False
+    vocabulary: Literal["none", "forget", "retain", "both"] = "none"
     prepare: Literal["none", "retain"] = "none"
     whole_step: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            if get_origin(hint) is Literal and (value := getattr(self, name)) not in get_args(hint):
+                raise ValueError(f"{name} is {value!r}; expected one of {', '.join(get_args(hint))}")
+
+    def with_options(self, options: Mapping[str, Any]) -> Needs:
+        """The inputs at these values of the options: without retain examples where the option that weighs them is 0."""
+        unused = self.retain_weight and options.get(self.retain_weight) == 0
+        return replace(self, retain_examples=False) if unused else self
+
+    def has_vocabulary(self, group: str) -> bool:
+        """Whether the scores of a group hold the log-probabilities of the whole vocabulary."""
+        return self.vocabulary in (group, "both")
 
     @property
     def groups(self) -> list[str]:
@@ -152,7 +169,14 @@ REGISTRY: dict[str, Method] = {}
 
 
 def method(
-    name: str, needs: Needs | None = None, *, requires: str = "", label: str = "", colour: str = "", paper: str = ""
+    name: str,
+    needs: Needs | None = None,
+    *,
+    requires: str = "",
+    label: str = "",
+    colour: str = "",
+    marker: str = "",
+    paper: str = "",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the decorated loss.
 
@@ -163,12 +187,13 @@ def method(
             planned.
         label: Its name in tables and figures; ``name`` by default.
         colour: Its colour in figures, as ``#RRGGBB``; by default one that no other method has.
+        marker: Its marker in figures, as matplotlib names it; by default one that no other method has.
         paper: The address of the paper.
 
     Raises:
         ValueError: The name is taken.
     """
-    del requires, label, colour, paper  # the catalogue reads them from the source
+    del requires, label, colour, marker, paper  # the catalogue reads them from the source
 
     def register(loss: Callable[..., Any]) -> Callable[..., Any]:
         if name in REGISTRY:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,9 @@ def unlearn(
     """
     torch.set_num_threads(threads)
     training, options = TrainingSettings.split(settings)
-    declared = _checked(get(method), training, settings, reference)
+    declared = get(method)
+    declared = replace(declared, needs=declared.needs.with_options(options))
+    _check(declared, training, settings, reference)
     context, scores = _load(
         declared, model, benchmark, vanilla, reference, forget_percent, training, seed, output, cache
     )
@@ -89,8 +92,8 @@ def unlearn(
     outputs.write(output, context.vlm, progress, entries, checkpoint_dir)
 
 
-def _checked(method: Method, training: TrainingSettings, settings: Mapping[str, Any], reference: Path | None) -> Method:
-    """The method, if reference and settings fit it; checked before a model is loaded."""
+def _check(method: Method, training: TrainingSettings, settings: Mapping[str, Any], reference: Path | None) -> None:
+    """Check that reference and settings fit the method, before a model is loaded."""
     if method.needs.reference == "retain_only" and reference is None:
         raise ValueError(f"method {method.name!r} needs the retain-only model as its reference; none was given")
     if refused := method.needs.refused_parts(settings):
@@ -99,7 +102,6 @@ def _checked(method: Method, training: TrainingSettings, settings: Mapping[str, 
         raise ValueError(
             f"method {method.name!r} looks at the whole model before it trains; expected shard: false with it"
         )
-    return method
 
 
 def _load(
@@ -193,7 +195,7 @@ def make_objective(
             examples = batch(vlm, members).to(vlm.device)
             if state is not None:
                 state.begin(examples, n_in_step[group])
-            vocabulary = needs.vocabulary and group == "retain"
+            vocabulary = needs.has_vocabulary(group)
             inputs[group] = score(vlm, examples, pictures, vocabulary=vocabulary, n_in_step=n_in_step[group])
             counters.forward_passes += 1
         members = part.get(needs.reference_on, [])
@@ -202,7 +204,8 @@ def make_objective(
         elif needs.reference == "vanilla" and members:
             assert isinstance(vlm.model, PeftModel)
             with torch.no_grad(), vlm.model.disable_adapter():
-                inputs["reference"] = score(vlm, batch(vlm, members), pictures, vocabulary=needs.vocabulary)
+                vocabulary = needs.has_vocabulary(needs.reference_on)
+                inputs["reference"] = score(vlm, batch(vlm, members), pictures, vocabulary=vocabulary)
             counters.forward_passes += 1
         return method.loss(**{name: inputs[name] for name in method.inputs}, **options)
 
@@ -212,4 +215,4 @@ def make_objective(
 def empty_scores(vlm: VisionLanguageModel) -> Scores:
     """Scores of no examples."""
     empty = torch.zeros(0, device=vlm.device)
-    return Scores(empty, empty.long(), 0, empty[:, None])
+    return Scores(empty, empty.long(), 0, empty[:, None], empty.long())

@@ -8,7 +8,7 @@ from unsee.models.likelihood import Scores
 from unsee.unlearning.method import method
 
 
-@method("ga", label="GA", colour="#E69F00", paper="https://arxiv.org/abs/2210.01504")
+@method("ga", label="GA", colour="#E69F00", marker="o", paper="https://arxiv.org/abs/2210.01504")
 def ga(forget: Scores) -> Tensor:
     """``- L(D_f)`` (Jang et al., 2022; VL-Eraser supplement, section 8.3).
 

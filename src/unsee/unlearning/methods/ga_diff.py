@@ -13,6 +13,7 @@ from unsee.unlearning.method import Needs, method
     Needs(retain_examples=True),
     label="GA_Diff",
     colour="#56B4E9",
+    marker="D",
     paper="https://arxiv.org/abs/2401.06121",
 )
 def ga_diff(forget: Scores, retain: Scores) -> Tensor:

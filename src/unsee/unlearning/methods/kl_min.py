@@ -13,9 +13,10 @@ from unsee.unlearning.method import Needs, method
 
 @method(
     "kl_min",
-    Needs(retain_examples=True, reference="vanilla", reference_on="retain", vocabulary=True),
+    Needs(retain_examples=True, reference="vanilla", reference_on="retain", vocabulary="retain"),
     label="KL_Min",
     colour="#009E73",
+    marker="^",
     paper="https://arxiv.org/abs/2401.06121",
 )
 def kl_min(

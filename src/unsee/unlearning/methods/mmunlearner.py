@@ -39,6 +39,7 @@ class MaskError(RuntimeError):
     Needs(retain_examples=True),
     label="MMUnlearner",
     colour="#D55E00",
+    marker="P",
     paper="https://arxiv.org/abs/2502.11051",
 )
 def mmunlearner(

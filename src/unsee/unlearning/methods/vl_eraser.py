@@ -46,6 +46,7 @@ TINY = 1e-8
     requires="distil and weight > 0 or ce and weight < 1",
     label="VL-Eraser",
     colour="#CC79A7",
+    marker="X",
     paper="https://cvpr.thecvf.com/virtual/2026/poster/39075",
 )
 def vl_eraser(
