@@ -22,6 +22,20 @@ def read_selection(files: Sequence[str]) -> dict[str, Any]:
     return content
 
 
+def selections(manifests: Sequence[str]) -> dict[str, Any]:
+    """What the search found for each run that has tuned settings.
+
+    Args:
+        manifests: manifest.json of each run.
+
+    Returns:
+        ``{"selections": ...}`` by the run's folder; nothing if no run has such settings.
+    """
+    read = {str(Path(file).parent): json.loads(Path(file).read_text(encoding="utf-8")) for file in manifests}
+    selected = {run: manifest["selection"] for run, manifest in read.items() if "selection" in manifest}
+    return {"selections": selected} if selected else {}
+
+
 def with_selection(settings: Mapping[str, Any], selection: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a run uses.
 

@@ -26,7 +26,7 @@ Each row is one trial: a model unlearned with these settings, about people who a
 `value` is the criterion of the selection, `combined` of the summary on those people: the harmonic mean of `forgetting` (towards the
 retain-only model) and `utility_kept`, 0 to 1. Its 95 % interval is from the jackknife over people.
 `rank` is 1 for the best trial; of equals the first is `selected`. `p_against_best` is the p-value of being as good as the selected
-trial, Holm-corrected over trials; `tied` marks those that cannot be told from it at 5 %.
+trial, Holm-corrected over trials (empty without spread between people); `tied` marks those that cannot be told from it at 5 %.
 `trials` is the number of trials of each method at each ratio.
 `edge` names the settings in which the selected trial has the lowest or the highest value that was tried: widen the grid there.
 """
@@ -70,7 +70,7 @@ def rank_trials(items: pd.DataFrame, trials: Mapping[str, Mapping[str, Any]]) ->
                 "value_low": low,
                 "value_high": high,
                 "p_against_best": p.get(column, np.nan),
-                "tied": i != best and not p[column] < LEVEL,
+                "tied": i != best and (p[column] >= LEVEL or values[i] == values[best]),
                 "forgetting": measured.forgetting[0, column],
                 "utility_kept": utility_kept[0, column],
                 "trials": len(names),
