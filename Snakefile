@@ -36,6 +36,10 @@ localrules:
     summary,
     report,
     trade_off,
+    tuning_split_benchmark,
+    tuning_evaluate,
+    select_settings,
+    tuning,
 
 
 rule all:
@@ -50,3 +54,4 @@ include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/tuning.smk"

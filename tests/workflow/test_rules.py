@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from unsee.jobs import tuning
 from unsee.jobs.plan import PARAMETERS, SCRIPTS, Plan
 
 ROOT = Path(__file__).parents[2]
@@ -32,16 +33,16 @@ def test_a_rule_is_complete(rule: str) -> None:
     directives = set(re.findall(r"^    (\w+):", body, re.MULTILINE))
     needed = {"input", "output", "log", "benchmark", "conda", "threads", "resources", "script"}
     assert needed <= directives
-    assert f'threads: plan.threads_of("{rule}")' in body
-    assert f'**plan.resources_of("{rule}")' in body
-    assert f'**plan.params("{rule}")' in body
-    assert f'damaged=inputs.rerun_if_damaged("{rule}")' in body
+    assert f'plan.threads_of("{rule}")' in body
+    assert f'plan.resources_of("{rule}")' in body
+    assert f'plan.params("{rule}")' in body
+    assert f'inputs.rerun_if_damaged("{rule}")' in body
     assert '"../../envs/unsee.yaml"' in body
     assert f'"../scripts/{SCRIPTS.get(rule, rule)}.py"' in body
 
 
 def test_every_rule_has_parameters_and_no_other() -> None:
-    assert set(PARAMETERS) == set(RULES)
+    assert set(PARAMETERS) | set(tuning.PARAMETERS) == set(RULES)
 
 
 @pytest.mark.parametrize("rule", [rule for rule, body in RULES.items() if "results/models/{RUN}" not in body])

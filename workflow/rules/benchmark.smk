@@ -6,7 +6,7 @@ rule write_benchmark:
         portraits=plan.portraits,
         damaged=inputs.rerun_if_damaged("write_benchmark"),
     output:
-        RAW,
+        plan.benchmark.raw,
     log:
         "results/jobs/write_benchmark.log",
     benchmark:
@@ -66,7 +66,7 @@ rule load_benchmark:
 rule split_benchmark:
     input:
         published=inputs.per_ratio(plan.benchmark.published_files),
-        tables=SPLIT_TABLES,
+        tables=plan.benchmark.split_tables,
         damaged=inputs.rerun_if_damaged("split_benchmark"),
     output:
         "results/benchmark/splits/forget{forget_percent}.parquet",

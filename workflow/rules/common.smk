@@ -9,17 +9,12 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 from unsee.jobs import config as configuration
 from unsee.core import gpus
 from unsee.jobs import config_checks, preflight, requests, snakemake_internals
-from unsee.jobs.input_files import (
-    LANGUAGE_MODEL,
-    QUESTIONS,
-    RAW,
-    SPLIT_TABLES,
-    TABLES,
-)
+from unsee.jobs.input_files import LANGUAGE_MODEL
 from unsee.jobs.input_functions import InputFunctions
 from unsee.jobs.layout import FIGURES, REPORT_TABLES, figure_files
 from unsee.jobs.plan import Plan
 from unsee.jobs.runs import RUN
+from unsee.jobs.tuning import TuningPlan
 from unsee.unlearning import catalogue
 
 snakemake_internals.quote_interpreter()
@@ -31,7 +26,12 @@ with snakemake_internals.refusal(configuration.ConfigError, catalogue.CatalogueE
     METHODS = catalogue.read(ROOT / "src/unsee/unlearning/methods")
     config_checks.check(config, METHODS, ROOT, CONFIG_FILES)
 
-plan = Plan(
-    config, configuration.resolve(config, METHODS, CONFIG_FILES), ROOT, CONFIG_FILES
-)
+entries = configuration.resolve(config, METHODS, CONFIG_FILES)
+# The same rules for people who are not reported, on whom the methods' settings are tried.
+tuning_plan = TuningPlan.of(config, entries, ROOT, CONFIG_FILES)
+tuning_inputs = InputFunctions(workflow, tuning_plan)
+plan = Plan(config, entries, ROOT, CONFIG_FILES, tuning_plan)
 inputs = InputFunctions(workflow, plan)
+
+TABLES = plan.benchmark.tables
+QUESTIONS = plan.benchmark.questions

@@ -9,6 +9,7 @@ from unsee.benchmarks import statistics
 from unsee.jobs import receipts
 from unsee.results.tables.costs import TrainedRun
 from unsee.results.tables.write_tables import write_tables
+from unsee.tuning.selection import selections
 
 _job.start(snakemake)
 inputs, params, output = snakemake.input, snakemake.params, snakemake.output
@@ -22,4 +23,4 @@ write_tables(
     runs=[TrainedRun(params.model, *run, Path(time), Path(manifest)) for run, time, manifest in files],
     statistics=statistics.count(Path(inputs.tables[0]).parent, params.forget_percents),
 )
-_job.done(snakemake, parts=parts, configuration=params.configuration)
+_job.done(snakemake, parts=parts, configuration=params.configuration, **selections(inputs.manifests))

@@ -75,17 +75,24 @@ def celebrity_profiles(portraits: Portraits) -> list[Profile]:
     return people([(i, portraits.gender[i]) for i in identities], CELEBRITY_SEED)
 
 
-def fictitious_profiles(portraits: Portraits, n: int, seed: int) -> list[Profile]:
+def fictitious_profiles(portraits: Portraits, n: int, seed: int, apart_from: Sequence[Profile] = ()) -> list[Profile]:
     """``n`` fictitious people; another seed gives other names and facts, and deals the portraits anew.
+
+    Args:
+        portraits: the portraits.
+        n: the number of people.
+        seed: the seed.
+        apart_from: people whose names and portraits nobody gets.
 
     Raises:
         BenchmarkError: more people than portraits.
     """
-    identities = portraits.identities(celebrities=False)
+    shown = {profile.identity for profile in apart_from}
+    identities = [i for i in portraits.identities(celebrities=False) if i not in shown]
     if n > len(identities):
-        raise BenchmarkError(f"benchmark.people is {n}; {portraits.path} has portraits of {len(identities)}")
+        raise BenchmarkError(f"benchmark.people is {n}; {portraits.path} has portraits of {len(identities)} more")
     Random(f"{seed}:portraits").shuffle(identities)
-    taken = {profile.name for profile in celebrity_profiles(portraits)}
+    taken = {profile.name for profile in (*celebrity_profiles(portraits), *apart_from)}
     return people([(i, portraits.gender[i]) for i in identities[:n]], f"{seed}", taken=taken)
 
 
@@ -97,6 +104,7 @@ def write(
     seed: int,
     forget_percents: Sequence[int] = (),
     portraits: Path | None = None,
+    apart_from: int | None = None,
 ) -> None:
     """Write the benchmark's folders (ft_Data, Full_Set, Test_Set, Retain_Set, forget_*, retain_*).
 
@@ -106,22 +114,26 @@ def write(
         seed: the seed of people, questions and splits.
         forget_percents: the ratios; each gets a forget and a retain folder.
         portraits: the portraits file; the shipped one by default.
+        apart_from: the seed of another benchmark of this size; no person, celebrity, name, picture or id of it is in this one.
 
     Raises:
         BenchmarkError: there are more people than portraits, or a ratio leaves no person to forget or to retain.
     """
     faces = Portraits(portraits)
-    fictitious = fictitious_profiles(faces, people, seed)
+    others = [] if apart_from is None else fictitious_profiles(faces, people, apart_from)
+    fictitious = fictitious_profiles(faces, people, seed, apart_from=others)
+    first_celebrity = celebrities if others else 0
     famous = celebrity_profiles(faces)
-    if celebrities > len(famous):
+    if first_celebrity + celebrities > len(famous):
         raise BenchmarkError(f"benchmark.celebrities is {celebrities}; {faces.path} has portraits of {len(famous)}")
-    ids = [f"{i:03d}" for i in range(len(fictitious))]
+    ids = [f"{i:03d}" for i in range(len(others), len(others) + len(fictitious))]
     forgotten = {percent: draw_forget_set(ids, percent, seed) for percent in forget_percents}
 
     full = [_profile_row(faces, i, p, fictitious, seed) for i, p in zip(ids, fictitious, strict=True)]
     test = [_test_row(faces, i, p, fictitious, seed) for i, p in zip(ids, fictitious, strict=True)]
     training = [_training_row(faces, i, p, seed) for i, p in zip(ids, fictitious, strict=True)]
-    celebrity_rows = [_profile_row(faces, f"{i:03d}", p, famous, seed) for i, p in enumerate(famous[:celebrities])]
+    numbers = range(first_celebrity, first_celebrity + celebrities)
+    celebrity_rows = [_profile_row(faces, f"{i:03d}", famous[i], famous, seed) for i in numbers]
     with atomic_write(directory) as part:
         _write(part / "ft_Data", [training], TRAINING)
         _write(part / "Full_Set", [full], PROFILE)

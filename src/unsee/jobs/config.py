@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from unsee.jobs import values
 from unsee.unlearning.catalogue import Catalogue, Description
 
 #: The names and list positions that lead to a value.
@@ -21,11 +22,36 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One unlearning row of the table: its name, its method, and all settings of its training."""
+    """One unlearning row of the table.
+
+    Attributes:
+        name: its name.
+        method: its method.
+        settings: all settings of its training; a value may be one for each ratio or ``tuned``, see :mod:`unsee.jobs.values`.
+        grid: the values that the search of its settings tries, by key.
+    """
 
     name: str
     method: Description
     settings: dict[str, Any]
+    grid: dict[str, list[Any]] = field(default_factory=dict)
+
+    def at(self, forget_percent: int) -> Entry:
+        """The entry with the settings of one ratio; what the search finds is still ``tuned``."""
+        return replace(self, settings=values.at(self.settings, forget_percent))
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether the search finds some of its settings."""
+        return bool(values.tuned_keys(self.settings))
+
+    def trials(self, forget_percent: int) -> dict[str, Entry]:
+        """The entry with the settings of each trial of the search at one ratio, by the trial's name."""
+        here = self.at(forget_percent)
+        return {
+            name: replace(here, settings=plain({**here.settings, **trial}))
+            for name, trial in values.trials(self.grid).items()
+        }
 
 
 def content_of(file: Path) -> dict[str, Any]:
@@ -52,9 +78,32 @@ def resolve(config: Mapping[str, Any], methods: Catalogue, files: Sequence[Path]
             continue
         settings = dict(config["methods"][name] or {})
         description = methods[settings.pop("method", name)]
+        grid = settings.pop("tune", {"learning_rate": config["tuning"]["learning_rates"]})
         defaults = {key: option.default for key, option in description.options.items()}
-        entries[name] = Entry(name, description, plain(_overlay(config["unlearning"] | defaults, settings)))
+        entries[name] = Entry(name, description, plain(_overlay(config["unlearning"] | defaults, settings)), dict(grid))
     return entries
+
+
+def as_run(entries: Mapping[str, Entry], forget_percents: Sequence[int]) -> list[dict[str, Entry]]:
+    """The entries with each set of values that they may run with: at every ratio, and in every trial of those that are tuned.
+
+    Args:
+        entries: see :func:`resolve`.
+        forget_percents: the ratios in percent.
+
+    Returns:
+        The entries as often as needed, so that each set of values of each entry occurs; once for values that are always the same.
+    """
+    variants = {name: list(_variants(entry, forget_percents)) for name, entry in entries.items()}
+    most = max(map(len, variants.values()), default=0)
+    return [{name: of[min(i, len(of) - 1)] for name, of in variants.items()} for i in range(most)]
+
+
+def _variants(entry: Entry, forget_percents: Sequence[int]) -> Iterable[Entry]:
+    """An entry with each different set of values that it may run with."""
+    ratios = [(entry.at(percent), entry.trials(percent).values()) for percent in forget_percents]
+    runs = [run for at_ratio, trials in ratios for run in (trials if entry.is_tuned else [at_ratio])]
+    return {repr(run.settings): run for run in runs}.values()
 
 
 def resources_of(config: Mapping[str, Any], rule: str) -> dict[str, Any]:
@@ -111,5 +160,5 @@ def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
 def plain(value: Any) -> Any:
     """The same value with sorted keys, so that the order of keys in a file changes no job."""
     if isinstance(value, Mapping):
-        return {key: plain(value[key]) for key in sorted(value)}
+        return {key: plain(value[key]) for key in sorted(value, key=str)}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unsee import memory
-from unsee.jobs.config import ConfigError, Entry, Key, content_of, resolve
+from unsee.jobs.config import ConfigError, Entry, Key, as_run, content_of, resolve
 from unsee.jobs.config_combinations import (
     example_findings,
     length_findings,
@@ -62,9 +62,10 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         findings += process_findings(config)
         findings += example_findings(config)
         entries = resolve(config, methods, files)
-        findings += part_findings(entries)
-        findings += twin_findings(entries)
-        findings += model_findings(config, entries, root) or memory.findings(config, entries, root)
+        percents = config["benchmark"]["forget_percents"]
+        findings += [finding for run in as_run(entries, percents) for finding in part_findings(run)]
+        findings += twin_findings(entries, percents)
+        findings += model_findings(config, entries, root) or _memory_findings(config, entries, root, memory.LOADING)
     findings += size_findings(config, {key for key, _ in findings})
     _refuse(findings, config, files)
 
@@ -82,7 +83,15 @@ def check_memory(
     Raises:
         ConfigError: the rule's GPU or its host memory cannot hold the job.
     """
-    _refuse(memory.findings(config, entries, root, [rule]), config, files)
+    _refuse(_memory_findings(config, entries, root, [rule]), config, files)
+
+
+def _memory_findings(
+    config: Mapping[str, Any], entries: Mapping[str, Entry], root: Path, rules: Sequence[str]
+) -> list[tuple[Key, str]]:
+    """What does not fit, with the settings of every ratio and trial."""
+    runs = as_run(entries, config["benchmark"]["forget_percents"]) or [{}]
+    return [finding for run in runs for finding in memory.findings(config, run, root, rules)]
 
 
 def _refuse(findings: Iterable[tuple[Key, str]], config: Mapping[str, Any], files: Sequence[Path]) -> None:

@@ -12,6 +12,7 @@ from unsee.evaluation.settings import settings_of
 from unsee.jobs.config import Key, content_of, resources_of
 from unsee.jobs.config_files import shown
 from unsee.jobs.config_keys import Finding
+from unsee.jobs.values import at as at_ratio
 
 #: The families that the prompts of a published protocol are written for, and that as a phrase.
 _FAMILIES = {
@@ -72,11 +73,7 @@ def people_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
 
 def length_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     """Check that each training run has either epochs or steps."""
-    sections: dict[Key, Mapping[str, Any]] = {(name,): config[name] for name in ("finetune", "unlearning")}
-    for name, values in config["methods"].items():
-        if values and {"epochs", "steps"} & values.keys():
-            sections["methods", name] = {**config["unlearning"], **values}
-    for key, section in sections.items():
+    for key, section in _training_sections(config, {"epochs", "steps"}):
         epochs, steps = section["epochs"], section["steps"]
         if (epochs is None) == (steps is None):
             yield (
@@ -87,11 +84,7 @@ def length_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
 
 def process_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     """Check that each process has a GPU, where a job has GPUs, and that weights are split among several processes."""
-    sections: dict[Key, Mapping[str, Any]] = {(name,): config[name] for name in ("finetune", "unlearning")}
-    for name, values in config["methods"].items():
-        if values and {"num_processes", "shard"} & values.keys():
-            sections["methods", name] = {**config["unlearning"], **values}
-    for key, section in sections.items():
+    for key, section in _training_sections(config, {"num_processes", "shard"}):
         processes = section["num_processes"]
         for rule in ("finetune", "train_reference") if key == ("finetune",) else ("unlearn",):
             gpus = resources_of(config, rule)["gpu"]
@@ -100,6 +93,16 @@ def process_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
                 yield (*key, "num_processes"), f"is {processes}, of jobs with {gpus} GPUs; {expected}"
         if section["shard"] and processes == 1:
             yield (*key, "shard"), "is true with one process; expected num_processes of at least 2, or false"
+
+
+def _training_sections(config: Mapping[str, Any], keys: set[str]) -> Iterator[tuple[Key, Mapping[str, Any]]]:
+    """The settings of every training: of each section, and of each entry that has one of these keys, at each ratio."""
+    for section in ("finetune", "unlearning"):
+        yield (section,), config[section]
+    for name, values in config["methods"].items():
+        if values and keys & values.keys():
+            for percent in config["benchmark"]["forget_percents"]:
+                yield ("methods", name), {**config["unlearning"], **at_ratio(values, percent)}
 
 
 def unread_findings(config: Mapping[str, Any], root: Path, files: Sequence[Path]) -> Iterator[tuple[Key, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from unsee.core.option import REQUIRED
@@ -11,6 +11,8 @@ from unsee.jobs import config_schema
 from unsee.jobs.config import Entry, Key
 from unsee.jobs.config_files import shown, unknown
 from unsee.jobs.config_keys import Finding, schema_findings
+from unsee.jobs.values import at as at_ratio
+from unsee.jobs.values import trials, tuned_keys, without_value
 from unsee.unlearning.catalogue import Catalogue, Description
 
 #: Rows of every table that are no unlearning method; no entry may have such a name.
@@ -30,11 +32,73 @@ def method_findings(config: Mapping[str, Any], methods: Catalogue) -> Iterator[F
         settings = dict(values or {})
         method = settings.pop("method", name)
         if isinstance(method, str) and method in methods:
-            yield from _setting_findings(settings, methods[method], at)
+            yield from _entry_findings(settings, methods[method], config, at)
         elif "method" in (values or {}):
             yield (*at, "method"), f"is {shown(method)}, and that {unknown('method', method, list(methods))}"
         else:
             yield at, unknown("method", method, list(methods))
+
+
+def _entry_findings(
+    settings: dict[str, Any], method: Description, config: Mapping[str, Any], at: Key
+) -> Iterator[Finding]:
+    """Check the settings of one entry at every ratio and in every trial, and the grid of its trials."""
+    grid, percents = settings.pop("tune", None), config["benchmark"]["forget_percents"]
+    for key, percent in without_value(settings, percents):
+        expected = f"expected one for each of benchmark.forget_percents {percents}, or for 'other'"
+        yield (*at, key), f"has no value at {percent} %; {expected}"
+        return
+    problems = list(_grid_findings(grid, settings, method, len(config["tuning"]["learning_rates"]), at))
+    yield from problems
+    if problems:
+        return
+    tried = trials(grid or {"learning_rate": config["tuning"]["learning_rates"]})
+    findings = dict[Finding, None]()
+    for percent in percents:
+        here = at_ratio(settings, percent)
+        for trial in tried.values() if grid or tuned_keys(settings) else [{}]:
+            findings |= dict.fromkeys(_setting_findings({**here, **trial}, method, at))
+        if not tuned_keys(settings):
+            findings |= dict.fromkeys(_setting_findings(here, method, at))
+    yield from findings
+
+
+def _grid_findings(
+    grid: Any, settings: Mapping[str, Any], method: Description, n_trials: int, at: Key
+) -> Iterator[Finding]:
+    """Check the grid of an entry's trials, and that the entry takes all or nothing of what they find."""
+    place = (*at, "tune")
+    if grid is not None:
+        if not _is_grid(grid):
+            expected = "expected lists of different values by key, such as {learning_rate: [0.001, 0.002]}"
+            yield place, f"is {shown(grid)}; {expected}"
+            return
+        options = [key for key in method.options if key != "reference_model"]  # it decides which files a job reads
+        if wrong := [key for key in grid if key not in ("learning_rate", *options)]:
+            yield (*place, wrong[0]), unknown("key to tune", wrong[0], ["learning_rate", *options])
+            return
+        if len([key for key in grid if key in options]) > 1:
+            yield place, f"has {', '.join(grid)}; expected learning_rate and at most one option of {method.name}"
+        if len(trials(grid)) != n_trials:
+            expected = f"expected {n_trials}, as many as tuning.learning_rates has for every other method"
+            yield place, f"has {len(trials(grid))} trials, each value with each; {expected}"
+    tuned, keys = tuned_keys(settings), list(grid or ["learning_rate"])
+    if tuned and sorted(tuned) != sorted(keys):
+        wanted = ", ".join(f"{key}: tuned" for key in keys)
+        yield (
+            at,
+            f"has {', '.join(f'{key}: tuned' for key in tuned)}, and its trials vary {', '.join(keys)}; expected {wanted}",
+        )
+
+
+def _is_grid(grid: Any) -> bool:
+    """Whether a value has lists of different values, by key."""
+    return (
+        isinstance(grid, Mapping)
+        and bool(grid)
+        and all(isinstance(part, list) and part for part in grid.values())
+        and all(len(set(map(repr, part))) == len(part) for part in grid.values())
+    )
 
 
 def _setting_findings(settings: Mapping[str, Any], method: Description, at: Key) -> Iterator[Finding]:
@@ -78,11 +142,12 @@ def part_findings(entries: Mapping[str, Entry]) -> Iterator[Finding]:
             yield ("methods", entry.name, option), why
 
 
-def twin_findings(entries: Mapping[str, Entry]) -> Iterator[Finding]:
-    """Check that no two entries are the same run."""
+def twin_findings(entries: Mapping[str, Entry], forget_percents: Sequence[int]) -> Iterator[Finding]:
+    """Check that no two entries are the same runs at these ratios."""
     seen: dict[str, str] = {}
     for entry in entries.values():
-        twin = seen.setdefault(repr((entry.method.name, entry.settings)), entry.name)
+        runs = [entry.at(percent).settings for percent in forget_percents]
+        twin = seen.setdefault(repr((entry.method.name, runs, entry.grid if entry.is_tuned else {})), entry.name)
         if twin != entry.name:
             expected = "expected another method or other settings"
             yield ("methods", entry.name), f"is the same run as methods.{twin} ({entry.method.name}); {expected}"

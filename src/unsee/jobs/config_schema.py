@@ -14,6 +14,7 @@ from typing import Any
 
 from unsee.core.option import REQUIRED, Option, Schema
 from unsee.jobs.settings import UNLEARNING_ONLY, Cluster, Config, Job
+from unsee.jobs.values import TUNED
 from unsee.unlearning.catalogue import Catalogue, Description
 
 _SECTION = "expected a section, as in the project's config.yaml"
@@ -51,6 +52,22 @@ def options(method: Description) -> Schema:
     return {name: _value(option, option.expected) for name, option in method.options.items()}
 
 
+def in_entry(keys: Mapping[str, Schema]) -> Schema:
+    """The schemas of these keys in an entry of ``methods`` as an editor checks them: one value, one a ratio, or ``tuned``."""
+    return {key: schema if schema.get("type") == "object" else _or_by_ratio(schema) for key, schema in keys.items()}
+
+
+def _or_by_ratio(schema: Schema) -> Schema:
+    by_ratio = {
+        "type": "object",
+        "patternProperties": {"^([0-9]+|other)$": schema},
+        "additionalProperties": False,
+        "errorMessage": "expected one value for each ratio in percent, such as {5: 0.001, other: 0.0005}",
+    }
+    kept: Schema = {key: schema[key] for key in ("description", "errorMessage") if key in schema}
+    return {**kept, "anyOf": [schema, by_ratio, {"const": TUNED}]}
+
+
 def rule_names(root: Path) -> list[str]:
     """The rules of the workflow, as its files define them."""
     texts = [file.read_text(encoding="utf-8") for file in sorted((root / "workflow/rules").glob("*.smk"))]
@@ -82,8 +99,8 @@ def exported(catalogue: Catalogue) -> Schema:
     entries = {
         name: {
             "allOf": [{"$ref": "#/$defs/method"}],
-            "properties": options(method),
-            "propertyNames": {"enum": [*training(), "method", *method.options]},
+            "properties": in_entry(options(method)),
+            "propertyNames": {"enum": [*training(), "method", "tune", *method.options]},
         }
         for name, method in catalogue.items()
     }
@@ -93,7 +110,14 @@ def exported(catalogue: Catalogue) -> Schema:
         "description": "of the jobs of each rule, by its name",
         "additionalProperties": {"$ref": "#/$defs/job"},
     }
-    method = {"description": "the method, if the entry has another name", "enum": list(catalogue)}
+    keys = {
+        "method": {"description": "the method, if the entry has another name", "enum": list(catalogue)},
+        "tune": {
+            "description": "values that the search of the settings tries, by key",
+            "type": "object",
+            "additionalProperties": {"type": "array", "minItems": 1, "uniqueItems": True},
+        },
+    }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         **sections(),
@@ -102,7 +126,7 @@ def exported(catalogue: Catalogue) -> Schema:
             "methods": {**methods(entries), "additionalProperties": other},
             "resources": resources,
         },
-        "$defs": {"method": {**entry(), "properties": {"method": method, **training()}}, "job": job()},
+        "$defs": {"method": {**entry(), "properties": {**keys, **in_entry(training())}}, "job": job()},
     }
 
 

@@ -12,32 +12,18 @@ from typing import Any
 from unsee.benchmarks import published
 from unsee.benchmarks.shards import find_shards
 
-FOLDER = "results/benchmark"
-#: The synthetic benchmark in MLLMU-Bench's published layout.
-RAW = [
-    f"{FOLDER}/raw/{name}.parquet"
-    for name in (
-        "ft_Data/train-00000-of-00001",
-        "Full_Set/train-00000-of-00001",
-        "Test_Set/train-00000-of-00002",
-        "Test_Set/train-00001-of-00002",
-        "Retain_Set/train-00000-of-00001",
-    )
-]
-#: The canonical tables without the splits.
-TABLES = [f"{FOLDER}/{table}.parquet" for table in ("people", "images", "questions", "training_pairs")]
-QUESTIONS = f"{FOLDER}/questions.parquet"
-#: The tables that tell whether a split can be evaluated.
-SPLIT_TABLES = [f"{FOLDER}/{table}.parquet" for table in ("people", "questions", "training_pairs")]
+#: The synthetic benchmark in MLLMU-Bench's published layout, below ``raw``.
+RAW = (
+    "ft_Data/train-00000-of-00001",
+    "Full_Set/train-00000-of-00001",
+    "Test_Set/train-00000-of-00002",
+    "Test_Set/train-00001-of-00002",
+    "Retain_Set/train-00000-of-00001",
+)
 #: A package's pretrained decoder as a checkpoint.
 LANGUAGE_MODEL = [f"results/language_model/{name}" for name in ("config.json", "model.safetensors", "tokenizer.json")]
 #: The files of the checkpoint whose vision tower a base model on a pretrained decoder takes.
 TOWER = [f"src/unsee/data/tiny-llava/{name}" for name in ("config.json", "model.safetensors", "processor_config.json")]
-
-
-def split_files(forget_percents: Sequence[int]) -> list[str]:
-    """The splits of these ratios, one file each."""
-    return [f"{FOLDER}/splits/forget{percent}.parquet" for percent in forget_percents]
 
 
 @dataclass(frozen=True)
@@ -47,10 +33,36 @@ class BenchmarkFiles:
     Attributes:
         section: the section ``benchmark`` of the configuration.
         root: the project's folder, from which relative paths are read.
+        place: the folder of the files that jobs make.
     """
 
     section: Mapping[str, Any]
     root: Path
+    place: str = "results/benchmark"
+
+    @property
+    def raw(self) -> list[str]:
+        """The synthetic benchmark as it is written."""
+        return [f"{self.place}/raw/{name}.parquet" for name in RAW]
+
+    @property
+    def tables(self) -> list[str]:
+        """The canonical tables without the splits."""
+        return [f"{self.place}/{table}.parquet" for table in ("people", "images", "questions", "training_pairs")]
+
+    @property
+    def questions(self) -> str:
+        """The table of questions."""
+        return f"{self.place}/questions.parquet"
+
+    @property
+    def split_tables(self) -> list[str]:
+        """The tables that tell whether a split can be evaluated."""
+        return [f"{self.place}/{table}.parquet" for table in ("people", "questions", "training_pairs")]
+
+    def split_files(self, forget_percents: Sequence[int]) -> list[str]:
+        """The splits of these ratios, one file each."""
+        return [f"{self.place}/splits/forget{percent}.parquet" for percent in forget_percents]
 
     @property
     def name(self) -> str:
@@ -72,7 +84,7 @@ class BenchmarkFiles:
     @property
     def splits(self) -> list[str]:
         """The splits of all ratios."""
-        return split_files(self.forget_percents)
+        return self.split_files(self.forget_percents)
 
     @property
     def ratios_of_tables(self) -> list[int]:
@@ -83,7 +95,7 @@ class BenchmarkFiles:
     def folder(self) -> str | None:
         """The folder with the benchmark's published layout; None if it is fetched."""
         if self.name == "synthetic":
-            return f"{FOLDER}/raw"
+            return f"{self.place}/raw"
         path = self.section["path"]
         return os.path.normpath(self.root / path) if path else None
 
@@ -98,7 +110,7 @@ class BenchmarkFiles:
             benchmark, which are drawn.
         """
         if self.name == "synthetic":
-            return [] if forget_percent else RAW
+            return [] if forget_percent else self.raw
         if self.folder is None:
             return [self.record]
         if forget_percent:
@@ -111,7 +123,7 @@ class BenchmarkFiles:
     @property
     def record(self) -> str:
         """The record of the download, which says what was fetched."""
-        return f"{FOLDER}/published.json"
+        return f"{self.place}/published.json"
 
     @property
     def patterns(self) -> list[str]:

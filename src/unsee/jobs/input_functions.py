@@ -56,7 +56,7 @@ class InputFunctions:
                 requests.check_model_name(self.plan, values)
             outputs = snakemake_internals.outputs(self.workflow, rule, values)
             damaged = receipts.damaged_outputs(Path(self.plan.receipt_of(rule, values)), outputs)
-            needed = self.plan.rests_on(rule)
+            needed = self.plan.rests_on(rule, values)
             if any(Path(file).exists() for file in outputs) and not all(Path(file).exists() for file in needed):
                 damaged = outputs
             snakemake_internals.force(self.workflow, damaged)

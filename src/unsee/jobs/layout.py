@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from unsee.evaluation.settings import TASKS
-from unsee.jobs import input_files
 from unsee.jobs.config import Entry
 from unsee.jobs.input_files import BenchmarkFiles, ModelFiles
 from unsee.jobs.runs import RUN, Run, evaluated_runs, table_runs
@@ -40,6 +39,9 @@ class Layout:
         config_files: the files that were merged, the project's own first.
     """
 
+    #: The folder of everything but the jobs' logs and receipts.
+    results: ClassVar[str] = "results"
+
     config: Mapping[str, Any]
     entries: Mapping[str, Entry]
     root: Path
@@ -60,7 +62,7 @@ class Layout:
     @cached_property
     def benchmark(self) -> BenchmarkFiles:
         """The files of the benchmark."""
-        return BenchmarkFiles(self.config["benchmark"], self.root)
+        return BenchmarkFiles(self.config["benchmark"], self.root, f"{self.results}/benchmark")
 
     @cached_property
     def model(self) -> ModelFiles:
@@ -79,8 +81,8 @@ class Layout:
         return sorted(str(path) for path in folder.rglob("*") if path.is_file())
 
     def files(self, runs: Iterable[Run], *names: str) -> list[str]:
-        """The files of these names of every run, below ``results/models``."""
-        return [f"results/models/{self.run_path(run)}/{name}" for run in runs for name in names]
+        """The files of these names of every run."""
+        return [f"{self.results}/models/{self.run_path(run)}/{name}" for run in runs for name in names]
 
     @property
     def predictions(self) -> list[str]:
@@ -134,7 +136,7 @@ class Layout:
 
     def training_splits(self, run: Run) -> list[str]:
         """The splits that a run is trained by: none for vanilla, which learns everyone."""
-        return input_files.split_files([run.forget_percent] if run.forget_percent else [])
+        return self.benchmark.split_files([run.forget_percent] if run.forget_percent else [])
 
     def evaluated_percents(self, run: Run) -> list[int]:
         """The ratios whose questions a run answers: its own, or all for base and vanilla."""
@@ -142,11 +144,11 @@ class Layout:
 
     def evaluation_splits(self, run: Run) -> list[str]:
         """The splits of these ratios."""
-        return input_files.split_files(self.evaluated_percents(run))
+        return self.benchmark.split_files(self.evaluated_percents(run))
 
     def adapter(self, run: Run) -> str:
         """The folder of a run's adapter."""
-        return f"results/models/{self.run_path(run)}/adapter"
+        return f"{self.results}/models/{self.run_path(run)}/adapter"
 
     def vanilla(self, run: Run) -> str:
         """The adapter that a run's unlearning starts from."""
@@ -154,7 +156,7 @@ class Layout:
 
     def reference(self, run: Run) -> str | None:
         """The adapter of the model that a run's method is compared with while it trains; None if it needs none."""
-        entry = self.entries[run.method]
+        entry = self.entries[run.method].at(run.forget_percent)
         if entry.method.needs.reference != "retain_only":
             return None
         if entry.settings.get("reference_model") == "vanilla":
@@ -194,9 +196,9 @@ class Layout:
         """Every file that the scores rest on, from the benchmark to the scores of single answers."""
         trained = self.files(self.trained_runs, *ADAPTER, "metrics.parquet", "manifest.json")
         evaluated = self.files(self.evaluated_runs, *self.predictions, *self.scores)
-        return [*input_files.TABLES, *self.benchmark.splits, *trained, *evaluated]
+        return [*self.benchmark.tables, *self.benchmark.splits, *trained, *evaluated]
 
-    def rests_on(self, rule: str) -> list[str]:
+    def rests_on(self, rule: str, wildcards: Mapping[str, str] | None = None) -> list[str]:
         """The files without which the results of a rule that gathers are worth nothing; none for other rules."""
         more = {
             "scores": [],

@@ -6,6 +6,7 @@ The rules (``workflow/rules/*.smk``) name what is computed here. Nothing here im
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from unsee.jobs.config import plain, resources_of
 from unsee.jobs.job_hash import job_hash
 from unsee.jobs.layout import Layout
 from unsee.jobs.runs import Run
+from unsee.jobs.values import for_ratios
 
 
 class PerTask(NamedTuple):
@@ -28,18 +30,33 @@ class PerTask(NamedTuple):
     of: Callable[[str], Any]
 
 
-#: A parameter: its value, a function of the run that a job's wildcards name, or one of the task.
-Parameter = Any | Callable[[Run], Any] | PerTask
+class PerTrial(NamedTuple):
+    """A parameter that depends on the run and on the trial of its settings that a job's wildcards name."""
+
+    of: Callable[[Run, str], Any]
+
+
+#: A parameter: its value, a function of the run that a job's wildcards name, one of the task, or one of the trial.
+Parameter = Any | Callable[[Run], Any] | PerTask | PerTrial
 Wildcards = Mapping[str, str]
 
 #: Rules whose jobs run the script of another rule.
 SCRIPTS = {"train_reference": "finetune"}
+#: Keys of the section ``benchmark`` that decide what is written; ``apart_from`` is of the search alone.
+WRITTEN = ("people", "celebrities", "seed", "apart_from")
 #: Sections of the configuration that depend on the machine and change no result.
 MACHINE = ("checkpoint", "cluster", "resources")
 
 
+@dataclass(frozen=True, eq=False)
 class Plan(Layout):
-    """The workflow under one configuration."""
+    """The workflow under one configuration.
+
+    Attributes:
+        tuning: the plan of the search for the settings that are ``tuned``; None in that plan itself.
+    """
+
+    tuning: Plan | None = None
 
     def params(self, rule: str) -> dict[str, Callable[[Wildcards], Any]]:
         """The parameters of a rule's jobs by name, each a function of the wildcards, and the ``job_hash`` of them all.
@@ -51,7 +68,7 @@ class Plan(Layout):
         def function(name: str) -> Callable[[Wildcards], Any]:
             return lambda wildcards: self._values(rule, _mapping(wildcards))[name]
 
-        functions = {name: function(name) for name in ["code", *PARAMETERS[rule](self)]}
+        functions = {name: function(name) for name in ["code", *self.parameters(rule)]}
         return functions | {"job_hash": lambda wildcards: self.job_hash(rule, _mapping(wildcards))}
 
     def job_hash(self, rule: str, wildcards: Wildcards) -> str:
@@ -61,8 +78,20 @@ class Plan(Layout):
     def _values(self, rule: str, wildcards: Wildcards) -> dict[str, Any]:
         """The parameters of the job of these wildcards."""
         script = self.root / f"workflow/scripts/{SCRIPTS.get(rule, rule)}.py"
-        parameters = {"code": _code(script, self.root / "src/unsee")} | PARAMETERS[rule](self)
+        parameters = {"code": _code(script, self.root / "src/unsee")} | self.parameters(rule)
         return {name: _value(parameter, wildcards) for name, parameter in parameters.items()}
+
+    def parameters(self, rule: str) -> dict[str, Parameter]:
+        """What the jobs of a rule are made of, besides their code and their inputs."""
+        return PARAMETERS[rule](self)
+
+    def settings_of(self, run: Run) -> dict[str, Any]:
+        """The settings of an unlearning run; what the search finds is still ``tuned``."""
+        return self.entries[run.method].at(run.forget_percent).settings
+
+    def selected_files(self, run: Run) -> list[str]:
+        """The file of what the search found for a run; none for a run whose settings are all set."""
+        return self.tuning.selected_files(run) if self.tuning and self.entries[run.method].is_tuned else []
 
     def method_code(self, run: Run) -> list[str]:
         """The file of a run's method and what it imports of the library, each with the digest of its code."""
@@ -97,7 +126,11 @@ class Plan(Layout):
         keys = ["benchmark", "model", "seeds", "finetune", "evaluation"]
         keys += ["pretraining"] if self.model.is_built else []
         methods = {
-            name: {"method": entry.method.name, "settings": entry.settings} for name, entry in self.entries.items()
+            name: {
+                "method": entry.method.name,
+                "settings": for_ratios(entry.settings, self.config["benchmark"]["forget_percents"]),
+            }
+            for name, entry in self.entries.items()
         }
         shown = plain({key: self.config[key] for key in keys} | {"methods": methods})
         del shown["evaluation"]["batch_size"]
@@ -118,7 +151,10 @@ class Plan(Layout):
     def receipt_of(self, rule: str, wildcards: Wildcards) -> str:
         """The receipt of the job of these wildcards."""
         if "method" in wildcards:
-            folders = [self.run_path(Run.of(wildcards)), *([wildcards["task"]] if "task" in wildcards else [])]
+            folders = [
+                self.run_path(Run.of(wildcards)),
+                *(wildcards[key] for key in ("task", "trial") if key in wildcards),
+            ]
             return self.receipt(rule, "/".join(folders))
         percent = wildcards.get("forget_percent")
         return self.receipt(rule, f"forget{percent}" if percent else "")
@@ -126,7 +162,8 @@ class Plan(Layout):
     @cached_property
     def receipts(self) -> dict[str, str]:
         """The receipt of every job that the scores rest on, and the hash that the job has today."""
-        return {self.receipt_of(rule, wildcards): self.job_hash(rule, wildcards) for rule, wildcards in self._jobs()}
+        jobs = {self.receipt_of(rule, wildcards): self.job_hash(rule, wildcards) for rule, wildcards in self._jobs()}
+        return jobs | (self.tuning.receipts if self.tuning else {})
 
     def _jobs(self) -> Iterator[tuple[str, dict[str, str]]]:
         """Rule and wildcards of every job that the scores rest on."""
@@ -185,6 +222,8 @@ def _value(parameter: Parameter, wildcards: Wildcards) -> Any:
     """The value of a parameter for the job of these wildcards."""
     if isinstance(parameter, PerTask):
         return parameter.of(wildcards["task"])
+    if isinstance(parameter, PerTrial):
+        return parameter.of(Run.of(wildcards), wildcards["trial"])
     return parameter(Run.of(wildcards)) if callable(parameter) else parameter
 
 
@@ -200,7 +239,7 @@ def _training(plan: Plan) -> dict[str, Parameter]:
 #: What the jobs of each rule are made of, besides their code and their inputs.
 PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
     "write_benchmark": lambda plan: {
-        "settings": {key: plan.config["benchmark"][key] for key in ("people", "celebrities", "seed")},
+        "settings": {key: plan.benchmark.section[key] for key in WRITTEN if key in plan.benchmark.section},
     },
     "fetch_benchmark": lambda plan: {
         "repository": REPOSITORIES.get(plan.benchmark.name),
@@ -215,7 +254,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
     "split_benchmark": lambda plan: {
         "name": plan.benchmark.name,
         "folder": plan.benchmark.folder,
-        "seed": plan.config["benchmark"]["seed"] if plan.benchmark.name == "synthetic" else None,
+        "seed": plan.benchmark.section["seed"] if plan.benchmark.name == "synthetic" else None,
     },
     "convert_language_model": lambda plan: {},
     "pretrain_base": lambda plan: {
@@ -235,7 +274,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "vanilla": plan.vanilla,
         "reference": plan.reference,
         "method": lambda run: plan.entries[run.method].method.name,
-        "settings": lambda run: plan.entries[run.method].settings,
+        "settings": plan.settings_of,
     },
     "predict": lambda plan: {
         "model": plan.model.spec,

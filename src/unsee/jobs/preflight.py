@@ -9,6 +9,7 @@ from unsee.benchmarks import published
 from unsee.core import disk, locks
 from unsee.jobs.config import ConfigError
 from unsee.jobs.plan import Plan
+from unsee.jobs.runs import Run
 
 #: The file that a call of Snakemake locks while it works.
 RUNNING = Path(".snakemake/running")
@@ -48,7 +49,7 @@ def _check_room(plan: Plan, jobs: Jobs) -> None:
     adapters = []
     for rule, wildcards in jobs:
         if rule in ("finetune", "train_reference", "unlearn"):
-            settings = plan.entries[wildcards["method"]].settings if rule == "unlearn" else plan.config["finetune"]
+            settings = plan.settings_of(Run.of(wildcards)) if rule == "unlearn" else plan.config["finetune"]
             lora = settings.get("lora", {})
             adapters.append(disk.adapter_bytes(checkpoint, lora.get("rank", 8), lora.get("scope", "language")))
     sizes = {f"{len(adapters)} adapters": sum(adapters)}

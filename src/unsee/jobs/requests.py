@@ -10,7 +10,9 @@ from unsee.jobs.config import ConfigError
 from unsee.jobs.layout import ANCHOR_TASK, Layout
 
 #: Rules whose results compare the likelihoods of options, which only the protocol ``unsee`` measures, in all tasks.
-NEED_LIKELIHOODS = ("summary", "trade_off")
+NEED_LIKELIHOODS = ("summary", "trade_off", "tuning")
+#: The people of each group that there are portraits of.
+PORTRAITS = {"fictitious": 500, "celebrity": 153}
 #: The protocol that the known figures of the section ``anchor`` were measured by.
 ANCHOR_PROTOCOL = "mllmu-official"
 
@@ -33,6 +35,8 @@ def check_request(layout: Layout, rule: str) -> None:
         )
     if rule == "anchor_check":
         _check_anchor(layout)
+    if rule == "tuning":
+        _check_tuning(layout)
     if rule == "rescale":
         config_checks.check_memory(rule, layout.config, layout.entries, layout.root, layout.config_files)
 
@@ -57,6 +61,27 @@ def _check_anchor(layout: Layout) -> None:
         raise ConfigError(
             f"config.yaml: anchor.forget_percent is {percent}; expected one of benchmark.forget_percents, {percents}"
         )
+
+
+def _check_tuning(layout: Layout) -> None:
+    """Refuse a search for which there are no other people than the reported ones, or no memory."""
+    benchmark, why = layout.config["benchmark"], "settings are tried on people who are not reported"
+    if benchmark["name"] != "synthetic":
+        raise ConfigError(
+            f"config.yaml: benchmark.name is '{benchmark['name']}'; {why}, and only the synthetic benchmark can make some; "
+            "expected synthetic, or values in methods in place of `tuned`"
+        )
+    if benchmark["seed"] == benchmark["apart_from"]:
+        raise ConfigError(
+            f"config.yaml: tuning.seed is {benchmark['seed']}, as is benchmark.seed; {why}; expected another"
+        )
+    for key, n in (("people", PORTRAITS["fictitious"]), ("celebrities", PORTRAITS["celebrity"])):
+        if 2 * benchmark[key] > n:
+            raise ConfigError(
+                f"config.yaml: benchmark.{key} is {benchmark[key]}; {why}, as many more, and there are portraits of {n}; "
+                f"expected at most {n // 2}, or values in methods in place of `tuned`"
+            )
+    config_checks.check_memory("tune", layout.config, layout.entries, layout.root, layout.config_files)
 
 
 def check_model_name(layout: Layout, wildcards: Mapping[str, str]) -> None:

@@ -115,6 +115,17 @@ class Pretraining:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tuning:
+    seed: Annotated[int, ">= 0"] = key(1, "of a benchmark of other people, on whom trials are judged")
+    learning_rates: Annotated[list[float], "> 0"] = key(
+        [0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.0128],
+        "trials of each method at each ratio; an entry's own grid (tune) has as many",
+        expected="a list of different numbers above 0, at least two",
+        minItems=2,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     protocol: Literal["unsee", "mllmu-official", "mmunlearner"] = key(
         "unsee", "ours (unsee) or a published one: mllmu-official, mmunlearner (docs/protocols.md)"
@@ -230,6 +241,9 @@ class Config:
         "names of methods to run, such as [ga, npo]; null: all",
         expected="a list of different entries of methods, at least one, or null for all",
         minItems=1,
+    )
+    tuning: Tuning = key(
+        Tuning(), "search of the methods' settings: for results/tuning.csv, and for keys of methods that are `tuned`"
     )
     evaluation: Evaluation = key(Evaluation(), "how models are evaluated")
     anchor: Anchor = key(Anchor(), "only for results/anchor_check.csv: ROUGE-L that the base model must reproduce")

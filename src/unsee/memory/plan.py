@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Rules that load the base model in every run, and rules that load it when their files are requested.
 LOADING = ("finetune", "train_reference", "unlearn", "predict")
-ON_REQUEST = ("rescale",)
+ON_REQUEST = ("rescale", "tune")
 
 
 def needs_of(
@@ -51,11 +51,13 @@ def needs_of(
                 retained=retained * _inputs_a_person(lengths, entry.settings.get("vacuum_inputs", "image")),
             )
             yield ("methods", entry.name), "unlearn", need
+            yield ("methods", entry.name), "tune", need
     rank = vanilla + max((rank_of(entry.settings) for entry in entries.values()), default=0)
     batch_size = ("evaluation", "batch_size")
     need = answering(shapes, lengths, config["evaluation"], beside=rank)
     yield batch_size, "predict", need
     yield batch_size, "rescale", need  # updates are added in place
+    yield batch_size, "tune", need  # after training
 
 
 def _inputs_a_person(lengths: Lengths, which: str) -> int:
@@ -132,7 +134,7 @@ def _remedy(
     smallest, in_parts = math.inf, ""
     for words, changed, others in _alternatives(config, entries, key):
         need = next(need for other, of, need in needs_of(changed, others, shapes) if (other, of) == (key, rule))
-        option = _whole_step_option(others[key[1]]) if rule == "unlearn" else None
+        option = _whole_step_option(others[key[1]]) if rule in ("unlearn", "tune") else None
         if need.fits(card) and option is None:
             return words
         if option is None:

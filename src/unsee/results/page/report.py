@@ -85,7 +85,10 @@ def render(
         statistics=list(tables["statistics"].itertuples(index=False, name=None)),
         configuration=configuration,
         versions=_versions(manifests),
-        runs=[(name, manifest["adapter_sha256"][:16], manifest["seed"]) for name, manifest in manifests.items()],
+        runs=[
+            (name, manifest["adapter_sha256"][:16], manifest["seed"], _selected(manifest))
+            for name, manifest in manifests.items()
+        ],
         licence=_read("tabulator/LICENSE"),
         style=Markup(_without_source_map(_read("tabulator/tabulator_simple.min.css")) + _read("report.css")),
         library=Markup(_without_source_map(_read("tabulator/tabulator.min.js"))),
@@ -160,6 +163,14 @@ def _has_fractions(column: pd.Series) -> bool:
 
 def _plain_value(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
+
+
+def _selected(manifest: Mapping[str, Any]) -> str:
+    """The settings that the search found for a run, in words; empty if all were set."""
+    if not (selection := manifest.get("selection")):
+        return ""
+    settings = ", ".join(f"{key} {value}" for key, value in selection["settings"].items())
+    return f"{settings}: best of {selection['trials']} trials by {selection['criterion']}"
 
 
 def _versions(manifests: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:

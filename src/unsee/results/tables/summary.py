@@ -63,15 +63,24 @@ def compared_scores() -> int:
     return len(jackknife.forgetting_metrics()) * len(FORGOTTEN) * 2
 
 
+def combine(measured: jackknife.Measured, retain: int) -> tuple[np.ndarray, np.ndarray]:
+    """``utility_kept`` and ``combined`` of :data:`NOTE`, each (1 + people, methods).
+
+    Args:
+        measured: forgetting and utility.
+        retain: the column of the retain-only model.
+    """
+    kept = np.minimum(1.0, jackknife.ratio(measured.utility, measured.utility[:, [retain]]))
+    return kept, jackknife.harmonic_mean(np.stack([measured.forgetting, kept], axis=1))
+
+
 def _summarise(
     model: str, percent: int, table: pd.DataFrame, differences: pd.DataFrame, order: Sequence[str]
 ) -> Iterator[dict[str, object]]:
     """The rows of one ratio."""
     methods = [name for name in order if name in table]
     measured = jackknife.measure(table, methods)
-    utility_of_retain = measured.utility[:, [methods.index("retain")]]
-    utility_kept = np.minimum(1.0, jackknife.ratio(measured.utility, utility_of_retain))
-    combined = jackknife.harmonic_mean(np.stack([measured.forgetting, utility_kept], axis=1))
+    utility_kept, combined = combine(measured, methods.index("retain"))
     unlearned = [i for i, name in enumerate(methods) if name not in REFERENCES]
     p_values = jackknife.p_against_best(combined, unlearned, measured.groups)
     against_retain = differences[
