@@ -131,6 +131,7 @@ rule unlearn:
         model=plan.model.files,
         vanilla=inputs.per_run(plan.vanilla_files),
         reference=inputs.per_run(plan.reference_files),
+        alternatives=inputs.per_run(plan.alternative_files),
         damaged=inputs.rerun_if_damaged("unlearn"),
     output:
         f"results/models/{RUN}/adapter/adapter_config.json",
