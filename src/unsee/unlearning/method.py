@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -226,13 +227,18 @@ def block_number(layer: float, depth: int) -> int:
     Raises:
         ValueError: There is no such block.
     """
-    if 0 < layer < 1:
-        return max(1, round(layer * depth))
-    if layer != int(layer) or not 1 <= layer <= depth:
-        raise ValueError(
-            f"layer is {layer}; expected a share of the depth, above 0 and below 1, or the number of a block, 1 to {depth}"
-        )
-    return int(layer)
+    if (problem := layer_problem(layer, depth)) is not None:
+        raise ValueError(f"layer {problem}")
+    return max(1, round(layer * depth)) if layer < 1 else int(layer)
+
+
+def layer_problem(layer: float, depth: int | None) -> str | None:
+    """Say why a layer option names no block; ``None`` if it names one. Arguments as for :func:`block_number`."""
+    last = math.inf if depth is None else depth
+    if 0 < layer < 1 or (1 <= layer <= last and layer == int(layer)):
+        return None
+    to = "" if depth is None else f" to {depth}"
+    return f"is {layer:g}; expected a share of the depth, above 0 and below 1, or the number of a block, from 1{to}"
 
 
 def get(name: str) -> Method:
