@@ -67,7 +67,7 @@ def test_a_refusal_depends_on_seed_and_pair_only(mini_benchmark: Path) -> None:
 def test_idk_by_hand() -> None:
     # Refusals: means 2 and 1.5; retained answers: means 1 and 0.1.
     assert idk(REFUSAL, RETAIN).item() == pytest.approx(1.75 + 0.55)
-    assert idk(REFUSAL, RETAIN, retain_weight=3.0).item() == pytest.approx(1.75 + 3 * 0.55)
+    assert idk(REFUSAL, RETAIN, alpha=3.0).item() == pytest.approx(1.75 + 3 * 0.55)
     assert idk(REFUSAL, NOTHING).item() == 1.75
     assert idk(NOTHING, RETAIN).item() == pytest.approx(0.55)
 
@@ -90,7 +90,7 @@ def test_dpo_by_hand() -> None:
     expected = (term(7 + 4) + term(4 + 3)) / 2
     inputs = (FORGET, REFUSAL, FORGET_OF_VANILLA, REFUSAL_OF_VANILLA)
     assert dpo(*inputs, RETAIN, beta=beta).item() == pytest.approx(expected + 0.55, rel=1e-6)
-    assert dpo(*inputs, RETAIN, beta=beta, retain_weight=0.0).item() == pytest.approx(expected, rel=1e-6)
+    assert dpo(*inputs, RETAIN, beta=beta, alpha=0.0).item() == pytest.approx(expected, rel=1e-6)
     assert dpo(*inputs, NOTHING, beta=beta).item() == pytest.approx(expected, rel=1e-6)
 
 
@@ -174,7 +174,7 @@ def test_dpo_is_its_formula_with_the_log_probabilities_of_plain_transformers(
     loaded: Loaded, model_spec: dict[str, Any], tmp_path: Path
 ) -> None:
     beta, weight = 0.3, 0.7
-    loss, passes = loaded.loss("dpo", loaded.units(), beta=beta, retain_weight=weight)
+    loss, passes = loaded.loss("dpo", loaded.units(), beta=beta, alpha=weight)
     assert passes == 5, "answers and refusals under both models, and retained answers"
 
     assert isinstance(loaded.vlm.model, PeftModel)
@@ -205,16 +205,16 @@ def test_dpo_is_its_formula_with_the_log_probabilities_of_plain_transformers(
 
 def test_a_refusal_instead_of_the_answer_takes_no_pass_over_the_answer(loaded: Loaded) -> None:
     part = loaded.units()
-    loss, passes = loaded.loss("idk", part, retain_weight=1.0)
+    loss, passes = loaded.loss("idk", part, alpha=1.0)
     assert passes == 2
     # The true answers do not matter, which is why this method leaves their probability alone.
     others = replace(loaded, pairs={**loaded.pairs, "forget": [replace(p, answer="x") for p in loaded.pairs["forget"]]})
-    assert others.loss("idk", others.units(), retain_weight=1.0)[0].item() == loss.item()
+    assert others.loss("idk", others.units(), alpha=1.0)[0].item() == loss.item()
 
 
 @pytest.mark.parametrize("name", ["idk", "dpo"])
 def test_packed_people_have_the_same_loss(name: str, loaded: Loaded) -> None:
-    options = {"retain_weight": 0.5} | ({"beta": 0.1} if name == "dpo" else {})
+    options = {"alpha": 0.5} | ({"beta": 0.1} if name == "dpo" else {})
     alone, _ = loaded.loss(name, loaded.units(), **options)
     packed, _ = loaded.loss(name, loaded.units("person"), "person", **options)
     assert packed.item() == pytest.approx(alone.item(), rel=1e-5)
@@ -223,7 +223,7 @@ def test_packed_people_have_the_same_loss(name: str, loaded: Loaded) -> None:
 @pytest.mark.parametrize("name", ["idk", "dpo"])
 def test_a_step_of_one_group_alone(name: str, loaded: Loaded) -> None:
     """As with ``alternation``: the two halves of a step add up to it."""
-    options = {"retain_weight": 0.5} | ({"beta": 0.1} if name == "dpo" else {})
+    options = {"alpha": 0.5} | ({"beta": 0.1} if name == "dpo" else {})
     part = loaded.units()
     whole, _ = loaded.loss(name, part, **options)
     forget, _ = loaded.loss(name, {"forget": part["forget"]}, **options)

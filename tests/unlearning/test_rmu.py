@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from peft import PeftModel
 from transformers import LlavaForConditionalGeneration
 
+from tests import error_page
 from unsee.benchmarks.tables import person_ids, read_images, read_pairs
+from unsee.jobs.config import ConfigError
+from unsee.jobs.config_checks import check
 from unsee.models.likelihood import Scores, score
 from unsee.models.model import load
 from unsee.models.pictures import Pictures
 from unsee.training.batches import batch, units
 from unsee.training.progress import Counters
 from unsee.training.settings import LoraSettings, TrainingSettings
+from unsee.unlearning import catalogue
 from unsee.unlearning.method import Context, block_number, get
 from unsee.unlearning.methods import rmu
 from unsee.unlearning.run import make_objective
 
-EXAMPLE = torch.tensor([0, 0, 0, 1])
+ROOT = Path(__file__).parents[2]
 NOTHING = Scores(torch.zeros(0), torch.zeros(0, dtype=torch.long), 0, hidden=torch.zeros(0, 1))
 
 
@@ -51,7 +57,7 @@ def test_rmu_by_hand() -> None:
     retain, reference = with_hidden([[1.0, 1.0], [0.0, 2.0]], [0, 1]), with_hidden([[1.0, 0.0], [2.0, 0.0]], [0, 1])
     drift = (1 + 8) / 2
     assert rmu.rmu(forget, retain, reference, state).item() == pytest.approx(steering + drift)
-    weighted = rmu.rmu(forget, retain, reference, state, retain_weight=0.25)
+    weighted = rmu.rmu(forget, retain, reference, state, alpha=0.25)
     assert weighted.item() == pytest.approx(steering + drift / 4)
     assert rmu.rmu(forget, NOTHING, NOTHING, state).item() == pytest.approx(steering)
     assert rmu.rmu(NOTHING, retain, reference, state).item() == pytest.approx(drift)
@@ -77,6 +83,28 @@ def test_a_layer_is_a_share_of_the_depth_or_a_number(layer: float, depth: int, b
 def test_a_layer_that_is_none_is_refused(layer: float) -> None:
     with pytest.raises(ValueError, match=f"layer is {layer}; expected a share of the depth, .* from 1 to 4"):
         block_number(layer, 4)
+
+
+@pytest.mark.parametrize(
+    ("model", "layer", "problem"),
+    [
+        ({}, 5, "is 5; expected a share of the depth, above 0 and below 1, or the number of a block, from 1 to 4"),
+        ({}, 1.5, "is 1.5; expected a share of the depth, above 0 and below 1, or the number of a block, from 1 to 4"),
+        # Of a model that is not on this disk yet, the depth is known only if it is published.
+        ({"path": "llava-hf/llava-1.5-7b-hf"}, 33, "is 33; expected .* from 1 to 32"),
+        ({"path": "some/model"}, 2.5, "is 2.5; expected .* from 1$"),
+    ],
+)
+def test_a_wrong_layer_is_refused_when_planning(model: dict[str, Any], layer: float, problem: str) -> None:
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["model"] |= model
+    config["methods"]["rmu"] = {"layer": layer}
+    with pytest.raises(ConfigError) as caught:
+        check(config, catalogue.read(), ROOT)
+    (line,) = [line for line in str(caught.value).splitlines() if "methods.rmu.layer" in line]
+    assert re.search(f"methods.rmu.layer {problem}", line)
+    if not model and layer == 5:
+        error_page.check("rmu.layer beyond the decoder's depth", "planning", str(caught.value))
 
 
 @pytest.fixture
@@ -141,7 +169,7 @@ def test_the_loop_computes_the_formula(context: Context, model_spec: dict[str, A
             torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(len(name)))
     context.vlm.model.eval()
     counters = Counters()
-    everything = options | {"retain_weight": weight}
+    everything = options | {"alpha": weight}
     objective = make_objective(get("rmu"), context.vlm, context.pictures, {}, state, everything)
     n_in_step = {role: len(members) for role, members in context.groups.items()}
     loss = objective(context.groups, counters, n_in_step)

@@ -13,9 +13,10 @@ from unsee.unlearning.method import Needs, method
 
 @method(
     "dpo",
-    Needs(retain_examples=True, retain_weight="retain_weight", reference="vanilla", alternative="beside"),
+    Needs(retain_examples=True, retain_weight="alpha", reference="vanilla", alternative="beside"),
     label="DPO",
-    colour="#332288",
+    colour="#992288",
+    marker="3",
     paper="https://arxiv.org/abs/2305.18290",
 )
 def dpo(
@@ -26,7 +27,7 @@ def dpo(
     retain: Scores,
     *,
     beta: Annotated[float, "> 0"] = 0.1,
-    retain_weight: Annotated[float, ">= 0"] = 1.0,
+    alpha: Annotated[float, ">= 0"] = 1.0,
 ) -> Tensor:
     """``-(2 / beta) E log sigmoid(beta [log (pi / pi_0)(refusal) - log (pi / pi_0)(answer)]) + w L(D_r)``.
 
@@ -42,9 +43,9 @@ def dpo(
         reference_alternative: Scores of the refusals under vanilla.
         retain: Scores of the retain examples under the model being unlearned.
         beta: Inverse temperature, usually 0.05 to 0.5; TOFU's is 0.1.
-        retain_weight: The weight w of the retain examples, usually 0 (the DPO paper, TOFU) or 1.
+        alpha: The weight w of the retain examples, usually 0 (the DPO paper, TOFU) or 1.
     """
     preferred = alternative.sequence_sum() - reference_alternative.sequence_sum()
     rejected = forget.sequence_sum() - reference.sequence_sum()
     mean = forget.average(F.logsigmoid(beta * (preferred - rejected)))
-    return -(2 / beta) * mean + retain_weight * retain.nll()
+    return -(2 / beta) * mean + alpha * retain.nll()

@@ -12,12 +12,13 @@ from unsee.unlearning.method import Needs, method
 
 @method(
     "idk",
-    Needs(retain_examples=True, retain_weight="retain_weight", alternative="instead"),
+    Needs(retain_examples=True, retain_weight="alpha", alternative="instead"),
     label="IDK (PO)",
-    colour="#882255",
+    colour="#CCCC99",
+    marker="2",
     paper="https://arxiv.org/abs/2401.06121",
 )
-def idk(alternative: Scores, retain: Scores, *, retain_weight: Annotated[float, ">= 0"] = 1.0) -> Tensor:
+def idk(alternative: Scores, retain: Scores, *, alpha: Annotated[float, ">= 0"] = 1.0) -> Tensor:
     """``L(D_idk) + w L(D_r)`` (TOFU's preference optimisation, Maini et al., 2024, section 4.2).
 
     Ordinary fine-tuning on new answers: the model learns to say that it does not know. Nothing lowers the probability of
@@ -26,6 +27,6 @@ def idk(alternative: Scores, retain: Scores, *, retain_weight: Annotated[float, 
     Args:
         alternative: Scores of refusals as the answers to the forget questions, under the model being unlearned.
         retain: Scores of the retain examples under the same model.
-        retain_weight: The weight w of the retain examples, usually 1 (TOFU).
+        alpha: The weight w of the retain examples, usually 1 (TOFU).
     """
-    return alternative.nll() + retain_weight * retain.nll()
+    return alternative.nll() + alpha * retain.nll()

@@ -22,13 +22,14 @@ log = logging.getLogger(__name__)
     "rmu",
     Needs(
         retain_examples=True,
-        retain_weight="retain_weight",
+        retain_weight="alpha",
         reference="vanilla",
         reference_on="retain",
         hidden="layer",
     ),
     label="RMU",
-    colour="#44AA99",
+    colour="#442222",
+    marker="4",
     paper="https://arxiv.org/abs/2403.03218",
 )
 def rmu(
@@ -40,7 +41,7 @@ def rmu(
     layer: Annotated[float, "> 0"] = 0.25,
     steering: Annotated[float, "> 0"] = 5.0,
     relative: bool = True,
-    retain_weight: Annotated[float, ">= 0"] = 1.0,
+    alpha: Annotated[float, ">= 0"] = 1.0,
     trained_blocks: Annotated[int | None, ">= 1"] = 3,
 ) -> Tensor:
     """``mean_{D_f} |h(x) - c u|^2 + w mean_{D_r} |h(x) - h_0(x)|^2`` (RMU, Li et al., 2024, section 4).
@@ -60,10 +61,10 @@ def rmu(
         steering: The size c, in units of the mean norm of vanilla's h on the forget examples if ``relative``, usually 2 to
             10 (https://arxiv.org/abs/2408.06223); absolute, 6.5 in the paper and 1 to 100 elsewhere.
         relative: Whether c is relative to that norm, which differs between models.
-        retain_weight: The weight w, 1 to 1200.
+        alpha: The weight w, 1 to 1200.
         trained_blocks: The number of blocks with adapters, up to ``layer`` (the paper's is 3); ``None``: all up to it.
     """
-    return distance(forget, state.target) + retain_weight * distance(retain, reference.hidden)
+    return distance(forget, state.target) + alpha * distance(retain, reference.hidden)
 
 
 def distance(scores: Scores, target: Tensor | None) -> Tensor:
