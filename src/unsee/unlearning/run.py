@@ -53,8 +53,7 @@ def unlearn(
         model: The ``model`` section of the configuration.
         benchmark: The folder of canonical tables.
         vanilla: The adapter folder of the vanilla model.
-        reference: The adapter folder of the reference model (the retain-only model, or what the option
-            ``reference_model`` names), for methods that declare one.
+        reference: The adapter folder of the reference model, retain-only or vanilla, for methods that declare one.
         method: The name of the method.
         forget_percent: The ratio.
         settings: Training settings and the method's options.
