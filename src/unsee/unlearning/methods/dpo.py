@@ -29,7 +29,7 @@ def dpo(
     beta: Annotated[float, "> 0"] = 0.1,
     alpha: Annotated[float, ">= 0"] = 1.0,
 ) -> Tensor:
-    """``-(2 / beta) E log sigmoid(beta [log (pi / pi_0)(refusal) - log (pi / pi_0)(answer)]) + w L(D_r)``.
+    """``-(2 / beta) E log sigmoid(beta [log (pi / pi_0)(refusal) - log (pi / pi_0)(answer)]) + alpha L(D_r)``.
 
     A refusal becomes likelier and the true answer less likely, until the two are far enough apart that an example contributes
     almost no gradient. log pi is the log-probability of a whole answer, and pi_0 is vanilla
@@ -43,7 +43,7 @@ def dpo(
         reference_alternative: Scores of the refusals under vanilla.
         retain: Scores of the retain examples under the model being unlearned.
         beta: Inverse temperature, usually 0.05 to 0.5; TOFU's is 0.1.
-        alpha: The weight w of the retain examples, usually 0 (the DPO paper, TOFU) or 1.
+        alpha: The weight of the retain examples, usually 0 (the DPO paper, TOFU) or 1.
     """
     preferred = alternative.sequence_sum() - reference_alternative.sequence_sum()
     rejected = forget.sequence_sum() - reference.sequence_sum()

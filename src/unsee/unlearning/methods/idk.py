@@ -19,7 +19,7 @@ from unsee.unlearning.method import Needs, method
     paper="https://arxiv.org/abs/2401.06121",
 )
 def idk(alternative: Scores, retain: Scores, *, alpha: Annotated[float, ">= 0"] = 1.0) -> Tensor:
-    """``L(D_idk) + w L(D_r)`` (TOFU's preference optimisation, Maini et al., 2024, section 4.2).
+    """``L(D_idk) + alpha L(D_r)`` (TOFU's preference optimisation, Maini et al., 2024, section 4.2).
 
     Ordinary fine-tuning on new answers: the model learns to say that it does not know. Nothing lowers the probability of
     the true answer itself.
@@ -27,6 +27,6 @@ def idk(alternative: Scores, retain: Scores, *, alpha: Annotated[float, ">= 0"] 
     Args:
         alternative: Scores of refusals as the answers to the forget questions, under the model being unlearned.
         retain: Scores of the retain examples under the same model.
-        alpha: The weight w of the retain examples, usually 1 (TOFU).
+        alpha: The weight of the retain examples, usually 1 (TOFU).
     """
     return alternative.nll() + alpha * retain.nll()

@@ -44,7 +44,7 @@ def rmu(
     alpha: Annotated[float, ">= 0"] = 1.0,
     trained_blocks: Annotated[int | None, ">= 1"] = 3,
 ) -> Tensor:
-    """``mean_{D_f} |h(x) - c u|^2 + w mean_{D_r} |h(x) - h_0(x)|^2`` (RMU, Li et al., 2024, section 4).
+    """``mean_{D_f} |h(x) - c u|^2 + alpha mean_{D_r} |h(x) - h_0(x)|^2`` (RMU, Li et al., 2024, section 4).
 
     The later layers of the decoder read noise where an answer about a forgotten person is written, and what they read
     elsewhere stays what it was. h is the output of a block of the decoder where an answer's tokens are predicted, h_0 that
@@ -61,7 +61,7 @@ def rmu(
         steering: The size c, in units of the mean norm of vanilla's h on the forget examples if ``relative``, usually 2 to
             10 (https://arxiv.org/abs/2408.06223); absolute, 6.5 in the paper and 1 to 100 elsewhere.
         relative: Whether c is relative to that norm, which differs between models.
-        alpha: The weight w, 1 to 1200.
+        alpha: The weight of the retain examples, from 1 (OpenUnlearning) to 1200 (the paper).
         trained_blocks: The number of blocks with adapters, up to ``layer`` (the paper's is 3); ``None``: all up to it.
     """
     return distance(forget, state.target) + alpha * distance(retain, reference.hidden)
