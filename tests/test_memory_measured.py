@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
@@ -189,6 +189,8 @@ CASES = [
     Case("ga", "llava", 2, 0, 64, 32),
     Case("ga_diff", "llava", 1, 0, 64, 32),
     Case("kl_min", "llava", 1, 0, 64, 48),
+    Case("dpo", "llava", 1, 0, 64, 32),
+    Case("rmu", "llava", 1, 0, 64, 32),
     Case("mmunlearner", "llava", 1, 0, 64, 32),
     Case("mmunlearner", "llava", 2, 0, 64, 32, checkpointing=True),
     Case("vl_eraser", "llava", 1, 32, 32, 16),
@@ -263,7 +265,9 @@ def train_under(case: Case, output: Path) -> tuple[float, float]:
                 state = method.prepare(context, **{key: value for key, value in options.items() if key in taken})
             retained = method.needs.with_options(options).retain_examples
             groups = groups if retained else {"forget": groups["forget"]}
-            objective = make_objective(method, vlm, pictures, {}, state, options)
+            # A refusal as long as the answer.
+            alternatives = {known.key: replace(unit(case, 4), key=known.key) for known in groups["forget"]}
+            objective = make_objective(method, vlm, pictures, {}, state, options, alternatives)
         train(vlm, pictures, groups, objective, settings, seed=0, description=case.job)
     lengths = memory.Lengths(case.words, case.answer, 1, 0, 0, 0, (1, 1), 1)
     need = memory.training(

@@ -48,7 +48,7 @@ def test_the_check_finds_what_is_shared(two: tuple[Contents, Contents], tmp_path
     fictitious = {name for kind, name in reported.shared_with(careless) if kind == "name"} - {
         profile.name for profile in synthetic.celebrity_profiles(synthetic.Portraits())
     }
-    assert fictitious == {"Sonia Simpson"}
+    assert fictitious == {"Sonia Simpson"}, (
         "if this fails, take another seed: a name must be drawn twice for the test above to mean something"
     )
 

@@ -99,6 +99,13 @@ def test_npo_reads_the_reference_that_its_settings_name(settings: dict[str, Any]
     assert named.reference_files(GA) == [] and named.reference(GA) is None
 
 
+def test_only_a_method_with_alternative_answers_reads_the_refusals() -> None:
+    named = plan(methods={"idk": {}, "gentle": {"method": "dpo"}})
+    assert named.alternative_files(Run(10, "idk", 0)) == [str(ROOT / "src/unsee/data/refusals.txt")]
+    assert named.alternative_files(Run(10, "gentle", 0)) == [str(ROOT / "src/unsee/data/refusals.txt")]
+    assert named.alternative_files(GA) == []
+
+
 def test_an_entry_may_run_the_method_of_another_name() -> None:
     named = plan(methods={"npo_soft": {"method": "npo", "beta": 1.0}})
     run = Run(5, "npo_soft", 0)

@@ -29,6 +29,7 @@ from unsee.training.settings import LoraSettings, TrainingSettings
 from unsee.unlearning import catalogue
 from unsee.unlearning.method import Context, get
 from unsee.unlearning.reference import reference_scores
+from unsee.unlearning.refusals import with_refusals
 from unsee.unlearning.run import make_objective, unlearn
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +76,11 @@ def test_no_gradient_depends_on_the_parts_of_a_step(
     for packing, members in groups.items():
         for role in N_PAIRS:
             members[role] = units(vlm, pictures, pairs[role], packing)
+    alternatives = {
+        unit.key: unit
+        for packing in groups
+        for unit in units(vlm, pictures, with_refusals(pairs["forget"], 0), packing)
+    }
     lengths = {len(unit.requests[0].tokens) for unit in groups["none"]["forget"]}
     assert len(lengths) > 2, "sequences of different lengths"
     scores_by_unit = {}
@@ -95,7 +101,7 @@ def test_no_gradient_depends_on_the_parts_of_a_step(
     for key, weight in vlm.model.named_parameters():
         if "lora_B" in key:  # while B is zero, the gradient of A is zero
             torch.nn.init.normal_(weight, std=0.05, generator=torch.Generator().manual_seed(len(key)))
-    objective = make_objective(method, vlm, pictures, scores_by_unit, state, options)
+    objective = make_objective(method, vlm, pictures, scores_by_unit, state, options, alternatives)
 
     captured: list[Tensor] = []
 

@@ -86,7 +86,13 @@ def test_weights_in_half_precision_are_sharded_too(run: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "options", "shard"),
-    [("kl_min", {}, False), ("kl_min", {}, True), ("mmunlearner", {"threshold": 1.0, "parameters": "adapter"}, False)],
+    [
+        ("kl_min", {}, False),
+        ("kl_min", {}, True),
+        ("mmunlearner", {"threshold": 1.0, "parameters": "adapter"}, False),
+        ("dpo", {}, True),
+        ("rmu", {"layer": 1, "steering": 5.0, "relative": True, "trained_blocks": None}, False),
+    ],
 )
 def test_two_processes_unlearn_what_one_unlearns(
     method: str,

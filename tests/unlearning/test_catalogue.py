@@ -85,6 +85,10 @@ def test_an_option_accepts_the_values_of_its_annotation(
             '@method("toy", Needs(retain_weight="alpha"))\ndef toy(forget, *, beta: float = 0): ...\n',
             "line 1: cannot be read without running it (retain_weight is 'alpha', which is no option)",
         ),
+        (
+            '@method("toy", Needs(hidden="layer"))\ndef toy(forget, *, beta: float = 0): ...\n',
+            "line 1: cannot be read without running it (hidden is 'layer', which is no option)",
+        ),
         ('@method("toy")\ndef toy(forget, *, beta=BETA): ...\n', "line 1: cannot be read without running it"),
         ("\ndef toy(:\n", "line 2: not Python"),
         (

@@ -132,6 +132,7 @@ rule unlearn:
         vanilla=inputs.per_run(plan.vanilla_files),
         reference=inputs.per_run(plan.reference_files),
         selected=inputs.per_run(plan.selected_files),
+        alternatives=inputs.per_run(plan.alternative_files),
         damaged=inputs.rerun_if_damaged("unlearn"),
     output:
         f"results/models/{RUN}/adapter/adapter_config.json",

@@ -21,7 +21,7 @@ from unsee.jobs.config_combinations import (
 )
 from unsee.jobs.config_files import alias_findings, file_findings, place, repeated_keys, shape_findings
 from unsee.jobs.config_keys import key_findings, size_findings
-from unsee.jobs.config_methods import method_findings, only_findings, part_findings, twin_findings
+from unsee.jobs.config_methods import layer_findings, method_findings, only_findings, part_findings, twin_findings
 from unsee.jobs.config_model import model_findings
 from unsee.jobs.config_paths import check_folders, name_findings, path_findings
 from unsee.unlearning.catalogue import Catalogue
@@ -64,6 +64,7 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         entries = resolve(config, methods, files)
         percents = config["benchmark"]["forget_percents"]
         findings += [finding for run in as_run(entries, percents) for finding in part_findings(run)]
+        findings += [f for run in as_run(entries, percents) for f in layer_findings(config, run, root)]
         findings += twin_findings(entries, percents)
         findings += model_findings(config, entries, root) or _memory_findings(config, entries, root, memory.LOADING)
     findings += size_findings(config, {key for key, _ in findings})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from unsee.core.option import REQUIRED
@@ -13,7 +14,9 @@ from unsee.jobs.config_files import shown, unknown
 from unsee.jobs.config_keys import Finding, schema_findings
 from unsee.jobs.values import at as at_ratio
 from unsee.jobs.values import trials, tuned_keys, without_value
+from unsee.memory import LENGTHS, shapes_of
 from unsee.unlearning.catalogue import Catalogue, Description
+from unsee.unlearning.method import layer_problem
 
 #: Rows of every table that are no unlearning method; no entry may have such a name.
 RESERVED = ("base", "vanilla", "retain")
@@ -140,6 +143,16 @@ def part_findings(entries: Mapping[str, Entry]) -> Iterator[Finding]:
         if refused := entry.method.needs.refused_parts(entry.settings):
             option, why = refused
             yield ("methods", entry.name, option), why
+
+
+def layer_findings(config: Mapping[str, Any], entries: Mapping[str, Entry], root: Path) -> Iterator[Finding]:
+    """Check that an option that names a layer names a block of the model's decoder."""
+    shapes = shapes_of(config["model"], root, LENGTHS[config["benchmark"]["name"]].picture)
+    for entry in entries.values():
+        if option := entry.method.needs.hidden:
+            problem = layer_problem(entry.settings[option], shapes.layers if shapes else None)
+            if problem is not None:
+                yield ("methods", entry.name, option), problem
 
 
 def twin_findings(entries: Mapping[str, Entry], forget_percents: Sequence[int]) -> Iterator[Finding]:

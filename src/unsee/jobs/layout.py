@@ -180,6 +180,11 @@ class Layout:
         folder = self.reference(run)
         return _adapter_files([folder] if folder else [])
 
+    def alternative_files(self, run: Run) -> list[str]:
+        """The file of the alternative answers, if the run's method takes any."""
+        needed = self.entries[run.method].method.needs.alternative != "none"
+        return [str(self.root / "src/unsee/data/refusals.txt")] if needed else []
+
     def adapter_files(self, run: Run) -> list[str]:
         """The files of the adapters that make a run's model."""
         return _adapter_files(self.adapters(run))

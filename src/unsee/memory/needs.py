@@ -117,7 +117,7 @@ class _Step:
     Attributes:
         rows: examples, or packs, of each group.
         tokens, scored: tokens of each group, and how many of them enter the loss.
-        groups: 2 if the loss has forget and retain examples, else 1.
+        groups: the batches of the loss: forget examples, their alternative answers and retain examples, as it needs them.
         in_parts: whether the step has more parts.
         by_person: whether a person's pairs are packed.
         joint: whether both groups are in one step.
@@ -163,7 +163,7 @@ class _Step:
             rows=rows,
             tokens=rows * (shapes.picture_tokens + pairs * lengths.words),
             scored=rows * pairs * (lengths.words if settings.get("loss_tokens") == "all" else lengths.answer),
-            groups=1 + (needs.retain_examples and joint),
+            groups=1 + (needs.alternative == "beside") + (needs.retain_examples and joint),
             in_parts=accumulation > 1 and rows < settings["batch_size"],
             by_person=by_person,
             joint=joint,
@@ -176,11 +176,11 @@ class _Step:
 
     def moments(self, needs: Needs) -> dict[str, Moment]:
         """The times of a step at which memory may peak, by name."""
-        shapes, kept = self.shapes, self._kept()
+        shapes, kept = self.shapes, self._kept(hidden=bool(needs.hidden))
         logits, piece = self.scored * shapes.vocabulary * FLOAT, upcast(shapes)
         others = (
             self.groups - 1
-        ) * logits  # probabilities that the loss of the other group keeps for the backward pass
+        ) * logits  # probabilities that the losses of the other groups keep for the backward pass
         head = others + max(3 * logits, 2 * logits if shapes.stored == FLOAT else logits + piece)
         momentary, copied = self.block.moment(self.tokens, piece, checkpointing=self.checkpointing)
         again = self.block.saved(self.tokens) if self.checkpointing else 0
@@ -194,8 +194,8 @@ class _Step:
             moments["head"] = (kept, 0, (self.groups + of_vanilla + in_loss) * logits)
         return moments
 
-    def _kept(self) -> float:
-        """Activations that autograd keeps for the backward pass."""
+    def _kept(self, *, hidden: bool) -> float:
+        """Activations that autograd keeps for the backward pass, with a layer's hidden states if the loss takes them."""
         shapes, tokens = self.shapes, self.tokens
         if self.checkpointing:
             blocks = float(shapes.layers * tokens * shapes.width * FLOAT)
@@ -208,6 +208,8 @@ class _Step:
         kept += self.groups * tower_bytes(
             shapes, self.rows, self.lora, self.scope, checkpointing=self.checkpointing, on_gpu=self.on_gpu
         )
+        if hidden:  # of each group: the hidden states, their difference to a target, and vanilla's
+            kept += 3 * self.groups * self.scored * shapes.width * FLOAT
         if self.by_person:  # the mask, as booleans and as numbers
             kept += self.groups * tokens * (tokens / self.rows) * (1 + FLOAT)
         return kept

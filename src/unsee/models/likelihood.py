@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from unsee.models.model import VisionLanguageModel
 from unsee.models.packing import Batch
@@ -25,6 +27,7 @@ class Scores:
         targets: the answer tokens, ids of ``log_probs``' columns, (t,); ``None`` where ``log_probs`` is.
         n_in_step: the number of examples of this group in the whole optimizer step, if the step is computed in parts; ``None`` if
             these examples are the whole step.
+        hidden: the output of a block of the decoder where each answer token is predicted, (t, width); ``None`` unless the method needs it.
     """
 
     token_log_probs: Tensor
@@ -33,6 +36,7 @@ class Scores:
     log_probs: Tensor | None = None
     targets: Tensor | None = None
     n_in_step: int | None = None
+    hidden: Tensor | None = None
 
     def sequence_sum(self) -> Tensor:
         """log P(y | x) of each example, (n_examples,)."""
@@ -75,6 +79,7 @@ def score(
     *,
     vocabulary: bool = False,
     n_in_step: int | None = None,
+    block: int | None = None,
 ) -> Scores:
     """Score the answers of a batch; only answer positions reach the output projection.
 
@@ -82,11 +87,33 @@ def score(
         model, batch, pictures: the model, the batch and its pictures.
         vocabulary: whether to keep the log-probabilities of the whole vocabulary.
         n_in_step: the number of examples of the whole step; see :class:`Scores`.
+        block: the decoder's block, counted from 1, whose output is kept; ``None``: of none.
     """
     batch = batch.to(model.device)
-    logits = model.answer_logits(model.hidden_states(batch, pictures), batch)
-    if vocabulary:
-        log_probs = logits.log_softmax(-1)
+    with _outputs(None if block is None else model.blocks[block - 1]) as outputs:
+        logits = model.answer_logits(model.hidden_states(batch, pictures), batch)
+    hidden = outputs[0][batch.target_rows, batch.target_columns].float() if outputs else None
+    log_probs = logits.log_softmax(-1) if vocabulary else None
+    if log_probs is None:
+        token_log_probs = selective_log_softmax(logits, batch.targets)
+    else:
         token_log_probs = log_probs.gather(-1, batch.targets[:, None])[:, 0]
-        return Scores(token_log_probs, batch.example, batch.n_examples, log_probs, batch.targets, n_in_step)
-    return Scores(selective_log_softmax(logits, batch.targets), batch.example, batch.n_examples, n_in_step=n_in_step)
+    targets = batch.targets if vocabulary else None
+    return Scores(token_log_probs, batch.example, batch.n_examples, log_probs, targets, n_in_step, hidden)
+
+
+@contextmanager
+def _outputs(module: nn.Module | None) -> Iterator[list[Tensor]]:
+    """Collect the module's outputs, one for each forward pass inside the context; none without a module.
+
+    The hook is gone before the backward pass, in which gradient checkpointing runs the module again.
+    """
+    outputs: list[Tensor] = []
+    if module is None:
+        yield outputs
+        return
+    hook = module.register_forward_hook(lambda _module, _arguments, output: outputs.append(output))
+    try:
+        yield outputs
+    finally:
+        hook.remove()

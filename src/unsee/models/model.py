@@ -226,6 +226,11 @@ class VisionLanguageModel:
         )
         return cast(Tensor, output.last_hidden_state)
 
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The blocks of the decoder, in order."""
+        return cast(Sequence[nn.Module], self.family.language_model(self.base).layers)
+
     def answer_logits(self, hidden: Tensor, batch: Batch) -> Tensor:
         """Float32 logits at the positions that predict answer tokens, (t, vocabulary); no other position is projected."""
         head = self.base.get_output_embeddings()

@@ -117,8 +117,9 @@ def _describe(declaration: Declaration) -> Description:
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError(ast.unparse(call))
         needs = Needs(**{str(k.arg): ast.literal_eval(k.value) for k in call.keywords})
-    if needs.retain_weight and needs.retain_weight not in declaration.options:
-        raise ValueError(f"retain_weight is {needs.retain_weight!r}, which is no option")
+    for name in ("retain_weight", "hidden"):  # the options that they name
+        if (option := getattr(needs, name)) and option not in declaration.options:
+            raise ValueError(f"{name} is {option!r}, which is no option")
     texts = {"label": declaration.name, **declaration.texts(_TEXTS)}
     description = Description(declaration.name, needs, declaration.options, declaration.source, **texts)
     description.accepts(dict.fromkeys(declaration.options, 0))  # refuses an expression that cannot be read

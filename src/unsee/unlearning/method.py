@@ -8,6 +8,8 @@ A method is one file in the folder ``methods`` with one decorated function::
 The names of its positional parameters say what the loop passes: ``forget`` (scores of the forget examples), ``retain``
 (scores of as many retain examples, with ``Needs(retain_examples=True)``) and ``reference`` (scores of the same forget
 examples under a reference model, or of the retain examples with ``Needs(reference_on="retain")``).
+With ``Needs(alternative=...)`` there are also ``alternative`` (scores of the forget examples with a refusal as the answer)
+and ``reference_alternative`` (the same under vanilla).
 Its keyword-only parameters are its options in config.yaml, with a number's range in the annotation.
 The workflow reads the file without importing it (:mod:`unsee.unlearning.catalogue`), so that everything in the
 decorator, and every default, must be a literal.
@@ -25,6 +27,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -53,6 +56,9 @@ class Needs:
         reference_on: The examples on which the reference is evaluated.
         vocabulary: The examples whose scores hold the log-probabilities of the whole vocabulary, and the answer tokens;
             vanilla's scores of the same examples hold them too.
+        alternative: Whether each forget example is read with a refusal as its answer, see
+            :mod:`unsee.unlearning.refusals`: ``beside`` its true answer, or ``instead`` of it (``forget`` then has no examples).
+        hidden: The option that names a layer, see :func:`block_number`. All scores then hold that layer's hidden states.
         prepare: ``retain`` gives ``prepare`` the retain examples although no step uses them.
         whole_step: Options, and their values, with which the loss is not a mean over examples, so that a step must be
             computed in one part.
@@ -63,6 +69,8 @@ class Needs:
     reference: Literal["none", "vanilla", "retain_only"] = "none"
     reference_on: Literal["forget", "retain"] = "forget"
     vocabulary: Literal["none", "forget", "retain", "both"] = "none"
+    alternative: Literal["none", "beside", "instead"] = "none"
+    hidden: str = ""
     prepare: Literal["none", "retain"] = "none"
     whole_step: Mapping[str, Any] = field(default_factory=dict)
 
@@ -117,6 +125,8 @@ class Context:
         seed: The seed of the run.
         counters: Count the passes of ``prepare`` and ``finish`` here.
         output: The folder of the run.
+        alternatives: By a forget unit's key, the unit with the same questions and pictures and alternative answers, if
+            the method needs them.
     """
 
     vlm: VisionLanguageModel
@@ -126,6 +136,7 @@ class Context:
     seed: int
     counters: Counters
     output: Path
+    alternatives: Mapping[str, Unit] = field(default_factory=dict)
 
 
 class MethodState(Protocol):
@@ -204,6 +215,30 @@ def method(
         return loss
 
     return register
+
+
+def block_number(layer: float, depth: int) -> int:
+    """The block of the decoder that a layer option names, counted from 1.
+
+    Args:
+        layer: Below 1 it is a share of the depth, from 1 on the number of the block.
+        depth: The number of blocks.
+
+    Raises:
+        ValueError: There is no such block.
+    """
+    if (problem := layer_problem(layer, depth)) is not None:
+        raise ValueError(f"layer {problem}")
+    return max(1, round(layer * depth)) if layer < 1 else int(layer)
+
+
+def layer_problem(layer: float, depth: int | None) -> str | None:
+    """Say why a layer option names no block; ``None`` if it names one. Arguments as for :func:`block_number`."""
+    last = math.inf if depth is None else depth
+    if 0 < layer < 1 or (1 <= layer <= last and layer == int(layer)):
+        return None
+    to = "" if depth is None else f" to {depth}"
+    return f"is {layer:g}; expected a share of the depth, above 0 and below 1, or the number of a block, from 1{to}"
 
 
 def get(name: str) -> Method:

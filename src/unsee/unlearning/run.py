@@ -20,13 +20,17 @@ from unsee.models.likelihood import Scores, score
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures, feature_cache
 from unsee.training import outputs
-from unsee.training.batches import Step, batch, units
+from unsee.training.batches import Step, Unit, batch, units
 from unsee.training.loop import Objective, train
 from unsee.training.lora import add_lora
 from unsee.training.progress import Counters
 from unsee.training.settings import TrainingSettings
-from unsee.unlearning.method import Context, Method, MethodState, get
+from unsee.unlearning.method import Context, Method, MethodState, block_number, get
 from unsee.unlearning.reference import cached_scores, concatenate
+from unsee.unlearning.refusals import with_refusals
+
+#: The scores that a loss may take.
+INPUTS = ("forget", "retain", "reference", "alternative", "reference_alternative")
 
 
 def unlearn(
@@ -50,8 +54,7 @@ def unlearn(
         model: The ``model`` section of the configuration.
         benchmark: The folder of canonical tables.
         vanilla: The adapter folder of the vanilla model.
-        reference: The adapter folder of the reference model (the retain-only model, or what the option
-            ``reference_model`` names), for methods that declare one.
+        reference: The adapter folder of the reference model, retain-only or vanilla, for methods that declare one.
         method: The name of the method.
         forget_percent: The ratio.
         settings: Training settings and the method's options.
@@ -78,7 +81,7 @@ def unlearn(
         context.vlm,
         context.pictures,
         needed,
-        make_objective(declared, context.vlm, context.pictures, scores, state, options),
+        make_objective(declared, context.vlm, context.pictures, scores, state, options, context.alternatives),
         training,
         seed=seed,
         description=f"{method} {forget_percent} %",
@@ -138,8 +141,12 @@ def _load(
         vlm.family, vlm.base, vlm.processor, images, variants=training.variants, seed=seed, cache=features
     )
     groups = {group: units(vlm, pictures, members, *tokenisation) for group, members in pairs.items()}
+    alternatives: dict[str, Unit] = {}
+    if method.needs.alternative != "none":
+        refused = units(vlm, pictures, with_refusals(pairs["forget"], seed), *tokenisation)
+        alternatives = {unit.key: unit for unit in refused}
     output.mkdir(parents=True, exist_ok=True)
-    return Context(vlm, pictures, groups, training, seed, counters, output), scores
+    return Context(vlm, pictures, groups, training, seed, counters, output, alternatives), scores
 
 
 def of_modality(pairs: Sequence[Pair], modality: str) -> list[Pair]:
@@ -174,6 +181,7 @@ def make_objective(
     reference_scores: Mapping[str, Scores],
     state: MethodState | None,
     options: Mapping[str, Any],
+    alternatives: Mapping[str, Unit] | None = None,
 ) -> Objective:
     """Return the objective that computes a method's inputs for a part of a step, and then its loss.
 
@@ -184,29 +192,39 @@ def make_objective(
         reference_scores: Scores of each unit by key, if the reference is another model.
         state: The result of the method's ``prepare``, if it has one.
         options: The method's options.
+        alternatives: The units with alternative answers by the forget unit's key, if the method needs them.
     """
     needs = method.needs
+    block = block_number(options[needs.hidden], len(vlm.blocks)) if needs.hidden else None
 
     def objective(part: Step, counters: Counters, n_in_step: Mapping[str, int]) -> Tensor:
         inputs: dict[str, Any] = {"state": state}
         # A step may have examples of one group only.
-        inputs |= dict.fromkeys(("forget", "retain", "reference"), empty_scores(vlm))
-        for group, members in part.items():
+        inputs |= dict.fromkeys(INPUTS, empty_scores(vlm))
+        batches = dict(part)
+        if needs.alternative != "none" and "forget" in part:
+            batches["alternative"] = [(alternatives or {})[unit.key] for unit in part["forget"]]
+            if needs.alternative == "instead":
+                del batches["forget"]
+        for name, members in batches.items():
+            n_examples = n_in_step["forget" if name == "alternative" else name]
             examples = batch(vlm, members).to(vlm.device)
             if state is not None:
-                state.begin(examples, n_in_step[group])
-            vocabulary = needs.has_vocabulary(group)
-            inputs[group] = score(vlm, examples, pictures, vocabulary=vocabulary, n_in_step=n_in_step[group])
+                state.begin(examples, n_examples)
+            vocabulary = needs.has_vocabulary(name)
+            inputs[name] = score(vlm, examples, pictures, vocabulary=vocabulary, n_in_step=n_examples, block=block)
             counters.forward_passes += 1
-        members = part.get(needs.reference_on, [])
+        members = batches.get(needs.reference_on, [])
         if needs.reference == "retain_only" and members:
             inputs["reference"] = concatenate([reference_scores[unit.key] for unit in members])
-        elif needs.reference == "vanilla" and members:
+        elif needs.reference == "vanilla":
             assert isinstance(vlm.model, PeftModel)
-            with torch.no_grad(), vlm.model.disable_adapter():
-                vocabulary = needs.has_vocabulary(needs.reference_on)
-                inputs["reference"] = score(vlm, batch(vlm, members), pictures, vocabulary=vocabulary)
-            counters.forward_passes += 1
+            for name, of in (("reference", needs.reference_on), ("reference_alternative", "alternative")):
+                if name in method.inputs and batches.get(of):
+                    examples = batch(vlm, batches[of])
+                    with torch.no_grad(), vlm.model.disable_adapter():
+                        inputs[name] = score(vlm, examples, pictures, vocabulary=needs.has_vocabulary(of), block=block)
+                    counters.forward_passes += 1
         return method.loss(**{name: inputs[name] for name in method.inputs}, **options)
 
     return objective
@@ -215,4 +233,4 @@ def make_objective(
 def empty_scores(vlm: VisionLanguageModel) -> Scores:
     """Scores of no examples."""
     empty = torch.zeros(0, device=vlm.device)
-    return Scores(empty, empty.long(), 0, empty[:, None], empty.long())
+    return Scores(empty, empty.long(), 0, empty[:, None], empty.long(), hidden=empty[:, None])
