@@ -21,7 +21,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One unlearning row of the table: its name, its method, and all settings of its training."""
+    """One unlearning row of the table: its name, its method, and all settings that the method reads."""
 
     name: str
     method: Description
@@ -36,6 +36,8 @@ def content_of(file: Path) -> dict[str, Any]:
 
 def resolve(config: Mapping[str, Any], methods: Catalogue, files: Sequence[Path] = ()) -> dict[str, Entry]:
     """Lay each entry of ``methods`` over ``unlearning`` and the defaults of its method.
+
+    A method that does not train has its own options only, so that a change of ``unlearning`` does not run it again.
 
     Args:
         config: a configuration that has passed :func:`unsee.jobs.config_checks.check`.
@@ -53,7 +55,8 @@ def resolve(config: Mapping[str, Any], methods: Catalogue, files: Sequence[Path]
         settings = dict(config["methods"][name] or {})
         description = methods[settings.pop("method", name)]
         defaults = {key: option.default for key, option in description.options.items()}
-        entries[name] = Entry(name, description, plain(_overlay(config["unlearning"] | defaults, settings)))
+        below = config["unlearning"] | defaults if description.needs.training else defaults
+        entries[name] = Entry(name, description, plain(_overlay(below, settings)))
     return entries
 
 

@@ -40,16 +40,13 @@ def method_findings(config: Mapping[str, Any], methods: Catalogue) -> Iterator[F
 def _setting_findings(settings: Mapping[str, Any], method: Description, at: Key) -> Iterator[Finding]:
     """Check the settings of one entry, and what the method requires of several options."""
     names = f"the options {', '.join(method.options)}" if method.options else "no options of its own"
-    keys = [*method.options, *config_schema.training()]
-    schema = {
-        "additionalProperties": False,
-        "properties": {**config_schema.training(), **config_schema.options(method)},
-    }
+    properties = {**config_schema.settings(method), **config_schema.options(method)}
+    more = "and the keys of 'unlearning'" if method.needs.training else "and does not train"
     yield from schema_findings(
         settings,
-        schema,
+        {"additionalProperties": False, "properties": properties},
         at,
-        lambda key, _: unknown("option", key, keys, f"{method.name} has {names}, and the keys of 'unlearning'"),
+        lambda key, _: unknown("option", key, list(properties), f"{method.name} has {names}, {more}"),
     )
     for key, option in method.options.items():
         if option.default is REQUIRED and key not in settings:
