@@ -78,6 +78,13 @@ def person_ids(benchmark: Path, forget_percent: int, role: str) -> list[str]:
     return ids
 
 
+def names_of(benchmark: Path, person_ids: Sequence[str]) -> list[str]:
+    """The names of people, in the order of their ids."""
+    table = read_table(benchmark, "people", ["person_id", "name"])
+    names = dict(zip(table["person_id"].to_pylist(), table["name"].to_pylist(), strict=True))
+    return [names[person_id] for person_id in person_ids]
+
+
 def read_pairs(benchmark: Path, person_ids: Sequence[str]) -> list[Pair]:
     """Read the training pairs of people, sorted by pair id.
 

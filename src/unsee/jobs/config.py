@@ -27,7 +27,7 @@ class Entry:
     Attributes:
         name: its name.
         method: its method.
-        settings: all settings of its training; a value may be one for each ratio or ``tuned``, see :mod:`unsee.jobs.values`.
+        settings: all settings that its method reads; a value may be one for each ratio or ``tuned``, see :mod:`unsee.jobs.values`.
         grid: the values that the search of its settings tries, by key.
     """
 
@@ -63,6 +63,8 @@ def content_of(file: Path) -> dict[str, Any]:
 def resolve(config: Mapping[str, Any], methods: Catalogue, files: Sequence[Path] = ()) -> dict[str, Entry]:
     """Lay each entry of ``methods`` over ``unlearning`` and the defaults of its method.
 
+    A method that does not train has its own options only, so that a change of ``unlearning`` does not run it again.
+
     Args:
         config: a configuration that has passed :func:`unsee.jobs.config_checks.check`.
         methods: all methods.
@@ -78,10 +80,16 @@ def resolve(config: Mapping[str, Any], methods: Catalogue, files: Sequence[Path]
             continue
         settings = dict(config["methods"][name] or {})
         description = methods[settings.pop("method", name)]
-        grid = settings.pop("tune", {"learning_rate": config["tuning"]["learning_rates"]})
+        grid = settings.pop("tune", default_grid(config, description))
         defaults = {key: option.default for key, option in description.options.items()}
-        entries[name] = Entry(name, description, plain(_overlay(config["unlearning"] | defaults, settings)), dict(grid))
+        below = config["unlearning"] | defaults if description.needs.training else defaults
+        entries[name] = Entry(name, description, plain(_overlay(below, settings)), dict(grid))
     return entries
+
+
+def default_grid(config: Mapping[str, Any], method: Description) -> dict[str, list[Any]]:
+    """The values that the search tries for a method whose entry has no grid; a method that does not train has one trial."""
+    return {"learning_rate": config["tuning"]["learning_rates"]} if method.needs.training else {}
 
 
 def as_run(entries: Mapping[str, Entry], forget_percents: Sequence[int]) -> list[dict[str, Entry]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from unsee.core.option import REQUIRED
 from unsee.jobs import config_schema
-from unsee.jobs.config import Entry, Key
+from unsee.jobs.config import Entry, Key, default_grid
 from unsee.jobs.config_files import shown, unknown
 from unsee.jobs.config_keys import Finding, schema_findings
 from unsee.jobs.values import at as at_ratio
@@ -55,7 +55,7 @@ def _entry_findings(
     yield from problems
     if problems:
         return
-    tried = trials(grid or {"learning_rate": config["tuning"]["learning_rates"]})
+    tried = trials(grid or default_grid(config, method))
     findings = dict[Finding, None]()
     for percent in percents:
         here = at_ratio(settings, percent)
@@ -107,16 +107,13 @@ def _is_grid(grid: Any) -> bool:
 def _setting_findings(settings: Mapping[str, Any], method: Description, at: Key) -> Iterator[Finding]:
     """Check the settings of one entry, and what the method requires of several options."""
     names = f"the options {', '.join(method.options)}" if method.options else "no options of its own"
-    keys = [*method.options, *config_schema.training()]
-    schema = {
-        "additionalProperties": False,
-        "properties": {**config_schema.training(), **config_schema.options(method)},
-    }
+    properties = {**config_schema.settings(method), **config_schema.options(method)}
+    more = "and the keys of 'unlearning'" if method.needs.training else "and does not train"
     yield from schema_findings(
         settings,
-        schema,
+        {"additionalProperties": False, "properties": properties},
         at,
-        lambda key, _: unknown("option", key, keys, f"{method.name} has {names}, and the keys of 'unlearning'"),
+        lambda key, _: unknown("option", key, list(properties), f"{method.name} has {names}, {more}"),
     )
     for key, option in method.options.items():
         if option.default is REQUIRED and key not in settings:

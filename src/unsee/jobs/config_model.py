@@ -25,7 +25,7 @@ def model_findings(config: Mapping[str, Any], entries: Mapping[str, Entry], root
         return []
     runs: dict[Key, Mapping[str, Any]] = {("finetune",): config["finetune"], ("unlearning",): config["unlearning"]}
     for name, entry in entries.items():
-        if entry.settings["lora"] != config["unlearning"]["lora"]:
+        if entry.settings.get("lora", config["unlearning"]["lora"]) != config["unlearning"]["lora"]:
             runs["methods", name] = entry.settings
     findings: list[Finding] = []
     for key, settings in runs.items():

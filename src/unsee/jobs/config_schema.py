@@ -47,6 +47,11 @@ def job() -> Schema:
     return {**_section(Job(), ""), "properties": properties}
 
 
+def settings(method: Description) -> Schema:
+    """The training settings that the method reads, by key: none if it does not train."""
+    return training() if method.needs.training else {}
+
+
 def options(method: Description) -> Schema:
     """The options of a method, by key."""
     return {name: _value(option, option.expected) for name, option in method.options.items()}
@@ -100,7 +105,7 @@ def exported(catalogue: Catalogue) -> Schema:
         name: {
             "allOf": [{"$ref": "#/$defs/method"}],
             "properties": in_entry(options(method)),
-            "propertyNames": {"enum": [*training(), "method", "tune", *method.options]},
+            "propertyNames": {"enum": [*settings(method), "method", "tune", *method.options]},
         }
         for name, method in catalogue.items()
     }

@@ -117,9 +117,14 @@ class Layout:
         return evaluated_runs(self.runs, percents, prompts_depend_on_ratio=self.protocol != "unsee")
 
     @property
+    def scaled_methods(self) -> list[str]:
+        """The unlearning rows with models between vanilla and theirs: those of the trade-off."""
+        return [name for name, entry in self.entries.items() if entry.method.needs.scaled]
+
+    @property
     def rescaled_runs(self) -> list[Run]:
         """The unlearned models that are evaluated at other scales than 1 too."""
-        return [run for run in self.runs if run.method in self.entries and self.config["trade_off"]["scales"]]
+        return [run for run in self.runs if run.method in self.scaled_methods and self.config["trade_off"]["scales"]]
 
     @property
     def anchor_predictions(self) -> str:

@@ -298,7 +298,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
     },
     "trade_off": lambda plan: {
         "runs": [tuple(run) for run in plan.rescaled_runs],
-        "methods": list(plan.entries),
+        "methods": plan.scaled_methods,
         "styles": plan.styles(),
         "utility": plan.config["trade_off"]["utility"],
         "settings": plan.protocol_settings(stage="scores"),

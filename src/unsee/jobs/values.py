@@ -58,10 +58,11 @@ def tuned_keys(settings: Mapping[str, Any]) -> list[str]:
 def trials(grid: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
     """Every combination of a grid's values in its order, by name, such as ``learning_rate-0.001-beta-0.4``.
 
-    The name is part of file names, so that a trial keeps its file when other values are added to the grid.
+    The name is part of file names, so that a trial keeps its file when other values are added to the grid. The only trial
+    of an empty grid is ``as-set``.
     """
     combinations = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-    return {"-".join(f"{key}-{value}" for key, value in trial.items()): trial for trial in combinations}
+    return {"-".join(f"{key}-{value}" for key, value in trial.items()) or "as-set": trial for trial in combinations}
 
 
 def _at(value: Any, forget_percent: int) -> Any:

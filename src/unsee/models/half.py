@@ -8,7 +8,7 @@ base model's large matrices are stored. Every product is computed in float32, an
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,23 +19,27 @@ PIECE = 2**26
 
 
 class HalfLinear(nn.Linear):
-    """A frozen linear layer: ``x W' + b + (x D') U'`` for float32 rows x.
+    """A frozen linear layer: ``(x G) W' H + b + (x D') U'`` for float32 rows x.
 
     Attributes:
         weight: W, (out, in), in half precision.
         bias: b, (out,), float32, or ``None``.
         down, up: D, (rank, in), and U, (out, rank), float32: the sum of all updates from :meth:`add`; ``None`` before the first.
+        input_gate, output_gate: The diagonals of G, (in,), and H, (out,), float32: the product of all factors from :meth:`gate`;
+            ``None`` before the first.
     """
 
     down: nn.Parameter | None
     up: nn.Parameter | None
+    input_gate: nn.Parameter | None
+    output_gate: nn.Parameter | None
 
     @classmethod
     def convert(cls, layer: nn.Linear) -> None:
         """Convert a linear layer in place: it keeps its stored weight and computes in float32."""
         layer.__class__ = cls
-        layer.register_parameter("down", None)
-        layer.register_parameter("up", None)
+        for name in ("down", "up", "input_gate", "output_gate"):
+            layer.register_parameter(name, None)
 
     @torch.no_grad()
     def add(self, down: Tensor, up: Tensor) -> None:
@@ -52,17 +56,46 @@ class HalfLinear(nn.Linear):
         self.up = nn.Parameter(up.contiguous(), requires_grad=False)
 
     @torch.no_grad()
+    def gate(self, side: Literal["input", "output"], factors: Tensor) -> None:
+        """Multiply the inputs or the outputs; the stored weight does not change.
+
+        Factors multiply what the layer is now: its weight, its bias and the updates so far, but no update that is added later.
+
+        Args:
+            side: Whose factors they are.
+            factors: (in,) or (out,), float32.
+        """
+        old = self.input_gate if side == "input" else self.output_gate
+        product = nn.Parameter(factors.clone() if old is None else old * factors, requires_grad=False)
+        if side == "input":
+            self.input_gate = product
+            if self.down is not None:
+                self.down.mul_(factors)
+            return
+        self.output_gate = product
+        for part in (self.bias, self.up):
+            if part is not None:
+                part.mul_(factors if part.dim() == 1 else factors[:, None])
+
+    @torch.no_grad()
     def widen(self) -> None:
         """Convert to an ordinary float32 layer in place, with all updates in its weight, so that the whole weight can be trained."""
         weight = self.weight.float()
+        if self.input_gate is not None:
+            weight *= self.input_gate
+        if self.output_gate is not None:
+            weight *= self.output_gate[:, None]
         if self.down is not None and self.up is not None:
             weight.addmm_(self.up, self.down)
-        del self.down, self.up
+        del self.down, self.up, self.input_gate, self.output_gate
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.__class__ = nn.Linear  # type: ignore[assignment]
 
     def forward(self, input: Tensor) -> Tensor:
-        out: Tensor = _Product.apply(input, self.weight)  # type: ignore[no-untyped-call]
+        rows = input if self.input_gate is None else input * self.input_gate
+        out: Tensor = _Product.apply(rows, self.weight)  # type: ignore[no-untyped-call]
+        if self.output_gate is not None:
+            out = out * self.output_gate
         if self.bias is not None:
             out = out + self.bias
         if self.down is not None and self.up is not None:

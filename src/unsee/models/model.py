@@ -17,9 +17,10 @@ from transformers import PreTrainedModel
 
 from unsee.core.failures import JobError
 from unsee.core.files import sha256
-from unsee.models import attention, checkpoints
+from unsee.models import attention, checkpoints, stored
 from unsee.models.families import load_family
 from unsee.models.families.base import Family
+from unsee.models.gates import Gates
 from unsee.models.half import HalfLinear, compute_in_float32
 from unsee.models.packing import Batch, Request
 from unsee.models.pictures import Pictures
@@ -33,11 +34,12 @@ class AdapterError(JobError):
 
 @dataclass
 class VisionLanguageModel:
-    """A model with its family and its processor; the model may have an adapter."""
+    """A model with its family and its processor; the model may have an adapter, and a text in front of every question."""
 
     family: Family
     model: PreTrainedModel | PeftModel
     processor: Any
+    instruction: str = ""
 
     @property
     def base(self) -> PreTrainedModel:
@@ -81,17 +83,25 @@ class VisionLanguageModel:
     def prompt(self, question: str, *, with_image: bool) -> str:
         """One user turn in the model's chat template, up to where the answer begins."""
         content: list[dict[str, str]] = [{"type": "image"}] if with_image else []
-        content.append({"type": "text", "text": question})
+        content.append({"type": "text", "text": f"{self.instruction} {question}".lstrip()})
         conversation = [{"role": "user", "content": content}]
-        return self.raw(str(self.processor.apply_chat_template(conversation, add_generation_prompt=True)).rstrip(" "))
+        prompt = str(self.processor.apply_chat_template(conversation, add_generation_prompt=True)).rstrip(" ")
+        return f"{self._begin(prompt)}{prompt}"
 
     def raw(self, text: str) -> str:
         """A complete prompt, with the beginning-of-sequence token in front if the model has one and the prompt lacks it.
 
         Some chat templates write that token (the tiny model's), others leave it to the tokenizer (LLaVA-1.5's).
         """
+        begin, first = self._begin(text), self.tokenizer.bos_token or ""
+        if self.instruction:
+            begin, text = first, f"{self.instruction} {text.removeprefix(first)}"
+        return f"{begin}{text}"
+
+    def _begin(self, prompt: str) -> str:
+        """The beginning-of-sequence token that a prompt lacks, or an empty text."""
         first = self.tokenizer.bos_token
-        return text if not first or text.startswith(first) else f"{first}{text}"
+        return "" if not first or prompt.startswith(first) else str(first)
 
     def request(
         self, prompt: str, answer: str | None, pictures: Pictures | None, image_id: str | None, *, end: bool = True
@@ -240,14 +250,14 @@ class VisionLanguageModel:
 def load(
     spec: dict[str, Any], adapters: Sequence[Path] = (), *, root: Path | None = None, to_gpu: bool = True
 ) -> VisionLanguageModel:
-    """Load a base model and merge adapters into it, in order.
+    """Load a base model and merge the results of runs into it, in order: adapters, gates and instructions.
 
     The model computes in float32, also if ``dtype`` stores its weights in half precision (:mod:`unsee.models.half`).
 
     Args:
         spec: the ``model`` section of the configuration: ``family``, ``path``, ``dtype``; for a published checkpoint also the keys
             that :func:`~unsee.models.checkpoints.folder_of` needs.
-        adapters: PEFT adapter folders, each trained on the base model with the adapters before it.
+        adapters: the folders ``adapter`` of runs, see :mod:`unsee.models.stored`, each made on the base model with those before it.
         root: the folder that a relative ``path`` starts from; the working directory by default.
         to_gpu: whether to move the model to the GPU, if there is one; false if its weights are sharded first.
 
@@ -273,7 +283,8 @@ def load(
     decoder.set_attn_implementation(attention.NAME)
     if to_gpu and torch.cuda.is_available():
         model.to("cuda")
-    return VisionLanguageModel(kind, model, kind.load_processor(str(path)))
+    instruction = " ".join(filter(None, map(stored.instruction_of, adapters)))
+    return VisionLanguageModel(kind, model, kind.load_processor(str(path)), instruction)
 
 
 @torch.no_grad()
@@ -281,20 +292,32 @@ def merge(model: Any, adapter: Path, scale: float = 1.0, *, done: float = 0.0) -
     """Add an adapter's update, times ``scale``, to a model in place; no second copy of the model is made.
 
     The update is added to float32 weights. It is kept beside weights in half precision, which would round it away.
+    Gates multiply instead, by their power of ``scale`` (:mod:`unsee.models.gates`). An instruction changes no weight.
 
     Args:
         model: a transformers model.
-        adapter: a PEFT adapter folder with low-rank matrices, or with whole modules that replace those of the model.
+        adapter: the folder of a run's result: a PEFT adapter with low-rank matrices, or with whole modules that replace those of the
+            model; or another kind of :mod:`unsee.models.stored`.
         scale: the factor of the update; 1 gives the trained adapter.
         done: the factor of this update that the model already has.
 
     Raises:
         FileNotFoundError: the folder has no adapter.
         AdapterError: the digest of the adapter differs from the one in the manifest beside it.
+        ValueError: gates do not fit the model, or the scale of an instruction is not 1.
     """
-    if not (adapter / "adapter_model.safetensors").is_file():
-        raise FileNotFoundError(f"{adapter}: no adapter_model.safetensors; expected a PEFT adapter folder")
+    if not (adapter / stored.WEIGHTS).is_file():
+        raise FileNotFoundError(
+            f"{adapter}: no {stored.WEIGHTS}; expected the folder of a run's adapter, gates or instruction"
+        )
     _check_adapter(adapter)
+    kind = stored.config_of(adapter)["kind"]
+    if kind == "gates":
+        Gates.read(adapter).merge(model, scale - done)
+    elif kind == "instruction" and (scale, done) != (1, 0):
+        raise ValueError(f"{adapter}: an instruction has no part; expected scale 1, not {scale}")
+    if kind != "adapter":
+        return model
     replaced = PeftConfig.from_pretrained(str(adapter)).modules_to_save or []
     for module in map(model.get_submodule, replaced):
         if isinstance(module, HalfLinear):
@@ -322,7 +345,7 @@ def _check_adapter(adapter: Path) -> None:
     if not manifest.is_file():
         return
     expected = json.loads(manifest.read_text(encoding="utf-8"))["adapter_sha256"]
-    digest = sha256(adapter / "adapter_model.safetensors")
+    digest = sha256(adapter / stored.WEIGHTS)
     if digest != expected:
         raise AdapterError(
             f"the adapter {adapter} is damaged: its weights have sha256 {digest[:12]}..., {manifest} says {expected[:12]}...",

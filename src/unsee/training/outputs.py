@@ -1,4 +1,4 @@
-"""Write what a training run leaves: the adapter, one row per step, and the manifest.
+"""Write what a training run leaves: the adapter or another result, one row per step, and the manifest.
 
 The workflow adds what the adapter was made from, and where (:mod:`unsee.jobs.receipts`).
 """
@@ -15,13 +15,14 @@ from unsee.core.files import sha256, write_text
 from unsee.core.resume import CheckpointDir
 from unsee.core.versions import RECORDED, versions
 from unsee.models.model import VisionLanguageModel
+from unsee.models.stored import WEIGHTS, Result
 from unsee.training.lora import save_adapter
 from unsee.training.progress import Progress
 
 
 def write(
     output: Path,
-    model: VisionLanguageModel,
+    result: VisionLanguageModel | Result,
     progress: Progress,
     entries: dict[str, Any],
     checkpoint_dir: CheckpointDir | None,
@@ -30,14 +31,17 @@ def write(
 
     Args:
         output: The folder of the run.
-        model: The model whose adapter is saved.
+        result: The model whose adapter is saved, or a result of another kind.
         progress: The rows and counters of the run.
         entries: Settings, seed and so on, for the manifest.
         checkpoint_dir: The checkpoints of the run.
     """
-    save_adapter(model, output / "adapter")
+    if isinstance(result, VisionLanguageModel):
+        save_adapter(result, output / "adapter")
+    else:
+        result.save(output / "adapter")
     progress.write(output / "metrics.parquet")
-    weights = output / "adapter" / "adapter_model.safetensors"
+    weights = output / "adapter" / WEIGHTS
     manifest = {
         **entries,
         **asdict(progress.counters),

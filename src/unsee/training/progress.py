@@ -10,6 +10,17 @@ import pyarrow.parquet as pq
 
 from unsee.core.files import atomic_write
 
+#: One row per step; a run that does not train has none.
+STEPS = pa.schema(
+    [
+        ("step", pa.int64()),
+        ("epoch", pa.int64()),
+        ("loss", pa.float64()),
+        ("gradient_norm", pa.float64()),
+        ("learning_rate", pa.float64()),
+    ]
+)
+
 
 @dataclass
 class Counters:
@@ -50,4 +61,4 @@ class Progress:
     def write(self, path: Path) -> None:
         """Write the rows as Parquet: ``step``, ``epoch``, ``loss``, ``gradient_norm``, ``learning_rate``."""
         with atomic_write(path) as part:
-            pq.write_table(pa.Table.from_pylist(self.rows), part)
+            pq.write_table(pa.Table.from_pylist(self.rows, STEPS), part)

@@ -21,6 +21,12 @@ with ``mean()``.
 A method that is more than a loss has two more functions in its file. ``prepare(context, *, options...)`` puts an
 adapter on the model and returns a :class:`MethodState`, which the loss receives as ``state``. ``finish(context, state)`` turns
 what was trained into the adapter that is saved.
+
+A method that does not train has neither: with ``Needs(training=False)`` its one function receives the context and returns what
+is stored::
+
+    @method("kvw", Needs(training=False, prepare="retain"))
+    def kvw(context: Context, *, strength: Annotated[float, "> 0"] = 0.02) -> Gates: ...
 """
 
 from __future__ import annotations
@@ -60,6 +66,9 @@ class Needs:
             :mod:`unsee.unlearning.refusals`: ``beside`` its true answer, or ``instead`` of it (``forget`` then has no examples).
         hidden: The option that names a layer, see :func:`block_number`. All scores then hold that layer's hidden states.
         prepare: ``retain`` gives ``prepare`` the retain examples although no step uses them.
+        training: False: the decorated function is no loss. It is called once, with the :class:`Context` as its only positional
+            parameter, and returns what is stored (:class:`unsee.models.stored.Result`). No setting of ``unlearning`` is read.
+        scaled: False: no model lies between vanilla and the result, so that the trade-off leaves the method out.
         whole_step: Options, and their values, with which the loss is not a mean over examples, so that a step must be
             computed in one part.
     """
@@ -72,6 +81,8 @@ class Needs:
     alternative: Literal["none", "beside", "instead"] = "none"
     hidden: str = ""
     prepare: Literal["none", "retain"] = "none"
+    training: bool = True
+    scaled: bool = True
     whole_step: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -115,7 +126,7 @@ class Needs:
 
 @dataclass
 class Context:
-    """What ``prepare`` and ``finish`` receive.
+    """What ``prepare`` and ``finish`` receive, and the function of a method that does not train.
 
     Attributes:
         vlm: The vanilla model.
@@ -127,6 +138,7 @@ class Context:
         output: The folder of the run.
         alternatives: By a forget unit's key, the unit with the same questions and pictures and alternative answers, if
             the method needs them.
+        names: The names of the people to forget, in the order of their ids.
     """
 
     vlm: VisionLanguageModel
@@ -137,6 +149,7 @@ class Context:
     counters: Counters
     output: Path
     alternatives: Mapping[str, Unit] = field(default_factory=dict)
+    names: Sequence[str] = ()
 
 
 class MethodState(Protocol):
@@ -165,12 +178,13 @@ class Method:
     """A registered method.
 
     Attributes:
-        inputs: The names of the loss's positional parameters.
+        loss: The decorated function: a loss, or with ``Needs(training=False)`` the whole method.
+        inputs: The names of its positional parameters.
     """
 
     name: str
     needs: Needs
-    loss: Callable[..., Tensor]
+    loss: Callable[..., Any]
     inputs: tuple[str, ...]
     prepare: Callable[..., MethodState] | None = None
     finish: Callable[[Context, Any], None] | None = None

@@ -13,17 +13,18 @@ from peft import PeftModel
 from torch import Tensor
 
 from unsee.benchmarks.schema import BenchmarkError
-from unsee.benchmarks.tables import Pair, person_ids, read_images, read_pairs
+from unsee.benchmarks.tables import Pair, names_of, person_ids, read_images, read_pairs
 from unsee.core.cache import Cache
 from unsee.core.resume import CheckpointDir
 from unsee.models.likelihood import Scores, score
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures, feature_cache
+from unsee.models.stored import Result
 from unsee.training import outputs
 from unsee.training.batches import Step, Unit, batch, units
 from unsee.training.loop import Objective, train
 from unsee.training.lora import add_lora
-from unsee.training.progress import Counters
+from unsee.training.progress import Counters, Progress
 from unsee.training.settings import TrainingSettings
 from unsee.unlearning.method import Context, Method, MethodState, block_number, get
 from unsee.unlearning.reference import cached_scores, concatenate
@@ -31,6 +32,12 @@ from unsee.unlearning.refusals import with_refusals
 
 #: The scores that a loss may take.
 INPUTS = ("forget", "retain", "reference", "alternative", "reference_alternative")
+
+#: The training settings of a method that does not train: it takes no step and reads each pair by itself.
+UNTRAINED: dict[str, Any] = {
+    **{"learning_rate": 0.0, "epochs": None, "steps": 0, "batch_size": 1},
+    **{"packing": "none", "loss_tokens": "answer", "variants": 0, "shard": False},
+}
 
 
 def unlearn(
@@ -60,7 +67,8 @@ def unlearn(
         settings: Training settings and the method's options.
         seed: Decides the adapter's start, the order of the examples, dropout and the pictures' variants.
         threads: CPU threads.
-        output: The folder of the run; gets ``adapter/`` (on top of vanilla), ``metrics.parquet``, ``manifest.json``.
+        output: The folder of the run; gets ``adapter/`` (on top of vanilla; :mod:`unsee.models.stored`), ``metrics.parquet``,
+            ``manifest.json``.
         cache: The folder that jobs share, see :mod:`unsee.core.cache`.
         checkpoint_dir: The checkpoints of an earlier start of this job, see :mod:`unsee.core.resume`.
 
@@ -68,31 +76,20 @@ def unlearn(
         ValueError: There is no such method, or the reference or the settings do not fit it.
     """
     torch.set_num_threads(threads)
-    training, options = TrainingSettings.split(settings)
     declared = get(method)
+    training, options = TrainingSettings.split(settings | (UNTRAINED if not declared.needs.training else {}))
     declared = replace(declared, needs=declared.needs.with_options(options))
     _check(declared, training, settings, reference)
     context, scores = _load(
         declared, model, benchmark, vanilla, reference, forget_percent, training, seed, output, cache
     )
-    state = _prepare(declared, context, options)
-    needed = context.groups if declared.needs.retain_examples else {"forget": context.groups["forget"]}
-    progress = train(
-        context.vlm,
-        context.pictures,
-        needed,
-        make_objective(declared, context.vlm, context.pictures, scores, state, options, context.alternatives),
-        training,
-        seed=seed,
-        description=f"{method} {forget_percent} %",
-        restrict=None if state is None else state.restrict,
-        checkpoint_dir=checkpoint_dir,
-    )
-    if declared.finish is not None:
-        declared.finish(context, state)
-    progress.counters.add_passes(context.counters)
     entries = {"settings": settings, "seed": seed, "method": method, "forget_percent": forget_percent}
-    outputs.write(output, context.vlm, progress, entries, checkpoint_dir)
+    result: VisionLanguageModel | Result = context.vlm
+    if declared.needs.training:
+        progress = _train(declared, context, scores, options, f"{method} {forget_percent} %", checkpoint_dir)
+    else:
+        result, progress = declared.loss(context, **options), Progress(counters=context.counters)
+    outputs.write(output, result, progress, entries, checkpoint_dir)
 
 
 def _check(method: Method, training: TrainingSettings, settings: Mapping[str, Any], reference: Path | None) -> None:
@@ -120,9 +117,8 @@ def _load(
     cache: Path | None,
 ) -> tuple[Context, dict[str, Scores]]:
     """Load the examples, the scores of a reference model if the method needs one, and the vanilla model."""
-    pairs = {
-        group: read_pairs(benchmark, person_ids(benchmark, forget_percent, group)) for group in method.needs.groups
-    }
+    people = {group: person_ids(benchmark, forget_percent, group) for group in method.needs.groups}
+    pairs = {group: read_pairs(benchmark, members) for group, members in people.items()}
     pairs["forget"] = of_modality(pairs["forget"], training.modality)
     images = read_images(benchmark, {p.image_id for members in pairs.values() for p in members if p.image_id})
     tokenisation = (training.packing, training.loss_tokens)
@@ -146,7 +142,36 @@ def _load(
         refused = units(vlm, pictures, with_refusals(pairs["forget"], seed), *tokenisation)
         alternatives = {unit.key: unit for unit in refused}
     output.mkdir(parents=True, exist_ok=True)
-    return Context(vlm, pictures, groups, training, seed, counters, output, alternatives), scores
+    names = names_of(benchmark, people["forget"])
+    return Context(vlm, pictures, groups, training, seed, counters, output, alternatives, names), scores
+
+
+def _train(
+    method: Method,
+    context: Context,
+    scores: Mapping[str, Scores],
+    options: Mapping[str, Any],
+    description: str,
+    checkpoint_dir: CheckpointDir | None,
+) -> Progress:
+    """Prepare, take all steps, and finish."""
+    state = _prepare(method, context, options)
+    needed = context.groups if method.needs.retain_examples else {"forget": context.groups["forget"]}
+    progress = train(
+        context.vlm,
+        context.pictures,
+        needed,
+        make_objective(method, context.vlm, context.pictures, scores, state, options, context.alternatives),
+        context.settings,
+        seed=context.seed,
+        description=description,
+        restrict=None if state is None else state.restrict,
+        checkpoint_dir=checkpoint_dir,
+    )
+    if method.finish is not None:
+        method.finish(context, state)
+    progress.counters.add_passes(context.counters)
+    return progress
 
 
 def of_modality(pairs: Sequence[Pair], modality: str) -> list[Pair]:
@@ -225,7 +250,8 @@ def make_objective(
                     with torch.no_grad(), vlm.model.disable_adapter():
                         inputs[name] = score(vlm, examples, pictures, vocabulary=needs.has_vocabulary(of), block=block)
                     counters.forward_passes += 1
-        return method.loss(**{name: inputs[name] for name in method.inputs}, **options)
+        loss: Tensor = method.loss(**{name: inputs[name] for name in method.inputs}, **options)
+        return loss
 
     return objective
 

@@ -124,8 +124,9 @@ def training(curves: Mapping[RunKey, pd.DataFrame]) -> Figure:
     A line is the running mean over a twelfth of the steps; single steps are pale behind it.
 
     Args:
-        curves: ``step`` and ``loss`` of each run (metrics.parquet).
+        curves: ``step`` and ``loss`` of each run (metrics.parquet); runs without a step are left out.
     """
+    curves = {run: table for run, table in curves.items() if len(table)}
     methods = in_order([method for _, method, _ in curves])
     percents = sorted({percent for percent, _, _ in curves if percent})
     colours = colours_of(methods)

@@ -43,7 +43,7 @@ _SHARES = np.linspace(0, 1, 101)
 
 
 def trade_off(
-    items: pd.DataFrame, scaled: Mapping[RunKey, pd.DataFrame], share: float, methods: Sequence[str] = ()
+    items: pd.DataFrame, scaled: Mapping[RunKey, pd.DataFrame], share: float, methods: Sequence[str] | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compute each method's curve and rank the methods at equal utility; see :data:`NOTE`.
 
@@ -55,7 +55,7 @@ def trade_off(
         scaled: ``scale``, ``question_id``, ``metric`` and ``value`` of each run that was evaluated at other scales. Only the
             questions asked there count. Without any, all questions count, and a curve is a straight line.
         share: of vanilla's utility, 0 to 1, at which methods are compared.
-        methods: the entries of the configuration, in order.
+        methods: the methods to compare, in order; by default all. A method whose update has no parts is not among them.
 
     Returns:
         The curves (trade_off.csv, with :data:`CURVE_COLUMNS`) and the ranking (ranking.csv, with :data:`RANKING_COLUMNS`), the best
@@ -64,8 +64,10 @@ def trade_off(
     Raises:
         ValueError: a run lacks a question that another run answered, at the same ratio.
     """
+    if methods is not None:
+        items = items[items["method"].isin([*BASELINES, *methods])]
     all_items, places = _with_scaled(items[items["method"] != "base"], scaled)
-    order = [name for name in in_order(items["method"].unique().tolist(), methods) if name not in REFERENCES]
+    order = [name for name in in_order(items["method"].unique().tolist(), methods or ()) if name not in REFERENCES]
     curves, ranking = [], []
     for model, percent, table in one_column_per_method(all_items):
         columns = [*BASELINES, *(name for name in places if name in table)]
