@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from unsee import memory
-from unsee.jobs.config import ConfigError, Entry, Key, content_of, resolve
+from unsee.attacks import catalogue as attack_catalogue
+from unsee.jobs.config import AttackEntry, ConfigError, Entry, Key, content_of, resolve, resolve_attacks
+from unsee.jobs.config_attacks import attack_findings, attack_twin_findings, need_findings
 from unsee.jobs.config_combinations import (
     example_findings,
     length_findings,
@@ -26,18 +28,25 @@ from unsee.jobs.config_model import model_findings
 from unsee.jobs.config_paths import check_folders, name_findings, path_findings
 from unsee.unlearning.catalogue import Catalogue
 
-__all__ = ["check", "check_folders", "check_memory"]
+__all__ = ["check", "check_attacks", "check_folders", "check_memory"]
 
 #: Problems that are listed; the rest is counted.
 LISTED = 10
 
 
-def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequence[Path] = ()) -> None:
+def check(
+    config: Mapping[str, Any],
+    methods: Catalogue,
+    attacks: attack_catalogue.Catalogue,
+    root: Path,
+    files: Sequence[Path] = (),
+) -> None:
     """Check a whole configuration without touching a file.
 
     Args:
         config: all files merged, as the workflow sees it.
         methods: the methods there are.
+        attacks: the attacks there are.
         root: the project folder, where relative paths start.
         files: the files that were merged, the project's own first, later ones win; they are read to say where a wrong key
             is, and what was set at all.
@@ -53,6 +62,7 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
     if not findings:
         findings += method_findings(config, methods)
         findings += only_findings(config)
+        findings += attack_findings(config, attacks)
         findings += people_findings(config)
         findings += unread_findings(config, root, files)
         findings += path_findings(config, root)
@@ -64,6 +74,7 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         entries = resolve(config, methods, files)
         findings += part_findings(entries)
         findings += twin_findings(entries)
+        findings += attack_twin_findings(resolve_attacks(config, attacks, files))
         findings += model_findings(config, entries, root) or memory.findings(config, entries, root)
     findings += size_findings(config, {key for key, _ in findings})
     _refuse(findings, config, files)
@@ -83,6 +94,25 @@ def check_memory(
         ConfigError: the rule's GPU or its host memory cannot hold the job.
     """
     _refuse(memory.findings(config, entries, root, [rule]), config, files)
+
+
+def check_attacks(
+    config: Mapping[str, Any],
+    attacks: Mapping[str, AttackEntry],
+    entries: Mapping[str, Entry],
+    files: Sequence[Path] = (),
+) -> None:
+    """Check what :func:`check` leaves out, since attacks run only when their files are requested.
+
+    Args:
+        config, files: as in :func:`check`, which has passed.
+        attacks: the configuration's attacks.
+        entries: its unlearning methods.
+
+    Raises:
+        ConfigError: benchmark or models lack what an attack needs, or a ratio of ``robustness`` is not of the benchmark.
+    """
+    _refuse(need_findings(config, attacks, entries), config, files)
 
 
 def _refuse(findings: Iterable[tuple[Key, str]], config: Mapping[str, Any], files: Sequence[Path]) -> None:

@@ -43,7 +43,7 @@ def _setting_findings(settings: Mapping[str, Any], method: Description, at: Key)
     keys = [*method.options, *config_schema.training()]
     schema = {
         "additionalProperties": False,
-        "properties": {**config_schema.training(), **config_schema.options(method)},
+        "properties": {**config_schema.training(), **config_schema.options(method.options)},
     }
     yield from schema_findings(
         settings,

@@ -12,9 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from unsee.attacks import catalogue as attack_catalogue
 from unsee.core.option import REQUIRED, Option, Schema
 from unsee.jobs.settings import UNLEARNING_ONLY, Cluster, Config, Job
-from unsee.unlearning.catalogue import Catalogue, Description
+from unsee.unlearning.catalogue import Catalogue
 
 _SECTION = "expected a section, as in the project's config.yaml"
 
@@ -28,7 +29,7 @@ def keys_of(section: Any, name: str = "") -> Iterator[tuple[Field[Any], Any]]:
 
 @cache
 def sections() -> Schema:
-    """The schema of all sections but ``methods`` and ``resources``; no key is required."""
+    """The schema of all sections but ``methods``, ``attacks`` and ``resources``; no key is required."""
     return _section(Config(), "")
 
 
@@ -46,9 +47,9 @@ def job() -> Schema:
     return {**_section(Job(), ""), "properties": properties}
 
 
-def options(method: Description) -> Schema:
-    """The options of a method, by key."""
-    return {name: _value(option, option.expected) for name, option in method.options.items()}
+def options(declared: Mapping[str, Option]) -> Schema:
+    """The options of a method or an attack, by key."""
+    return {name: _value(option, option.expected) for name, option in declared.items()}
 
 
 def rule_names(root: Path) -> list[str]:
@@ -77,12 +78,31 @@ def methods(names: Mapping[str, Schema]) -> Schema:
     }
 
 
-def exported(catalogue: Catalogue) -> Schema:
+def attack_entry() -> Schema:
+    """What every entry of ``attacks`` may be."""
+    return {
+        **entry(),
+        "errorMessage": "expected a section of options ({} for the defaults), or false to leave the attack out",
+    }
+
+
+def attacks(names: Mapping[str, Schema]) -> Schema:
+    """The schema of ``attacks``: these entries, and others that name their attack."""
+    return {
+        "type": "object",
+        "description": "attacks on every model",
+        "properties": dict(names),
+        "additionalProperties": attack_entry(),
+        "errorMessage": "expected a section with one entry for each attack, such as noise: {share: 0.05}",
+    }
+
+
+def exported(catalogue: Catalogue, attack_files: attack_catalogue.Catalogue) -> Schema:
     """The schema for editors: of config.yaml, and of a preset, which may have any part of it."""
     entries = {
         name: {
             "allOf": [{"$ref": "#/$defs/method"}],
-            "properties": options(method),
+            "properties": options(method.options),
             "propertyNames": {"enum": [*training(), "method", *method.options]},
         }
         for name, method in catalogue.items()
@@ -94,15 +114,29 @@ def exported(catalogue: Catalogue) -> Schema:
         "additionalProperties": {"$ref": "#/$defs/job"},
     }
     method = {"description": "the method, if the entry has another name", "enum": list(catalogue)}
+    attack = {"description": "the attack, if the entry has another name", "enum": list(attack_files)}
+    attack_entries = {
+        name: {
+            "allOf": [{"$ref": "#/$defs/attack"}],
+            "properties": options(declared.options),
+            "propertyNames": {"enum": ["attack", *declared.options]},
+        }
+        for name, declared in attack_files.items()
+    }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         **sections(),
         "properties": {
             **sections()["properties"],
             "methods": {**methods(entries), "additionalProperties": other},
+            "attacks": {**attacks(attack_entries), "additionalProperties": {"$ref": "#/$defs/attack"}},
             "resources": resources,
         },
-        "$defs": {"method": {**entry(), "properties": {"method": method, **training()}}, "job": job()},
+        "$defs": {
+            "method": {**entry(), "properties": {"method": method, **training()}},
+            "attack": {**attack_entry(), "properties": {"attack": attack}},
+            "job": job(),
+        },
     }
 
 

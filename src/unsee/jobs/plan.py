@@ -28,8 +28,14 @@ class PerTask(NamedTuple):
     of: Callable[[str], Any]
 
 
-#: A parameter: its value, a function of the run that a job's wildcards name, or one of the task.
-Parameter = Any | Callable[[Run], Any] | PerTask
+class PerAttack(NamedTuple):
+    """A parameter that depends on the attack that a job's wildcards name."""
+
+    of: Callable[[str], Any]
+
+
+#: A parameter: its value, a function of the run that a job's wildcards name, or one of the task or the attack.
+Parameter = Any | Callable[[Run], Any] | PerTask | PerAttack
 Wildcards = Mapping[str, str]
 
 #: Rules whose jobs run the script of another rule.
@@ -72,6 +78,10 @@ class Plan(Layout):
         """The module that scores a task and what it imports of the library, each with the digest of its code."""
         library = self.root / "src/unsee"
         return _code(library / f"evaluation/tasks/{task}.py", library)
+
+    def attack_code(self, attack: str) -> list[str]:
+        """The file of an entry's attack and what it imports of the library, each with the digest of its code."""
+        return _code(self.attacks[attack].attack.source, self.root / "src/unsee")
 
     def protocol_settings(self, task: str | None = None, stage: Stage | None = None) -> dict[str, Any]:
         """The evaluation's protocol and those of its settings that concern a task and a stage; by default all."""
@@ -118,8 +128,8 @@ class Plan(Layout):
     def receipt_of(self, rule: str, wildcards: Wildcards) -> str:
         """The receipt of the job of these wildcards."""
         if "method" in wildcards:
-            folders = [self.run_path(Run.of(wildcards)), *([wildcards["task"]] if "task" in wildcards else [])]
-            return self.receipt(rule, "/".join(folders))
+            last = [wildcards[name] for name in ("task", "attack") if name in wildcards]
+            return self.receipt(rule, "/".join([self.run_path(Run.of(wildcards)), *last]))
         percent = wildcards.get("forget_percent")
         return self.receipt(rule, f"forget{percent}" if percent else "")
 
@@ -185,6 +195,8 @@ def _value(parameter: Parameter, wildcards: Wildcards) -> Any:
     """The value of a parameter for the job of these wildcards."""
     if isinstance(parameter, PerTask):
         return parameter.of(wildcards["task"])
+    if isinstance(parameter, PerAttack):
+        return parameter.of(wildcards["attack"])
     return parameter(Run.of(wildcards)) if callable(parameter) else parameter
 
 
@@ -255,6 +267,14 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "adapters": plan.adapters,
         "scales": sorted(plan.config["trade_off"]["scales"]),
         "others": plan.config["trade_off"]["others"],
+        "settings": plan.protocol_settings(stage="answers") | {"tasks": plan.tasks},
+    },
+    "attack": lambda plan: {
+        "attack_code": PerAttack(plan.attack_code),
+        "model": plan.model.spec,
+        "adapters": plan.adapters,
+        "attack": PerAttack(lambda name: plan.attacks[name].attack.name),
+        "options": PerAttack(lambda name: plan.attacks[name].options),
         "settings": plan.protocol_settings(stage="answers") | {"tasks": plan.tasks},
     },
     "trade_off": lambda plan: {
