@@ -76,6 +76,7 @@ class Weights:
         forgotten: the training pairs of the people to forget.
         others: the training pairs of retained people.
         seed: the same for every model.
+        base: loads the base model, without adapters, as a second model on the CPU.
     """
 
     vlm: VisionLanguageModel
@@ -83,6 +84,7 @@ class Weights:
     forgotten: Sequence[Pair]
     others: Sequence[Pair]
     seed: int
+    base: Callable[[], VisionLanguageModel]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,8 @@ def attack_model(
     features = feature_cache(cache, vlm.family, adapters)
     states: Iterable[State] = [State()]
     if declared.kind == "weights":
-        states = declared.apply(_weights(vlm, benchmark, forget_percent, features, seed), **options)
+        weights = _weights(vlm, benchmark, forget_percent, features, seed, lambda: load(model, to_gpu=False))
+        states = declared.apply(weights, **options)
     rows: dict[State, list[dict[str, Any]]] = {}
     for state in states:
         if state in rows:
@@ -81,12 +82,19 @@ def attack_model(
         pq.write_table(pa.Table.from_pylist([row for some in rows.values() for row in some], ATTACKED), part)
 
 
-def _weights(vlm: VisionLanguageModel, benchmark: Path, forget_percent: int, features: Cache, seed: int) -> Weights:
+def _weights(
+    vlm: VisionLanguageModel,
+    benchmark: Path,
+    forget_percent: int,
+    features: Cache,
+    seed: int,
+    base: Callable[[], VisionLanguageModel],
+) -> Weights:
     """What an attack on weights receives."""
     forgotten, others = (read_pairs(benchmark, person_ids(benchmark, forget_percent, r)) for r in ("forget", "retain"))
     images = read_images(benchmark, {pair.image_id for pair in [*forgotten, *others] if pair.image_id})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=features)
-    return Weights(vlm, pictures, forgotten, others, seed)
+    return Weights(vlm, pictures, forgotten, others, seed, base)
 
 
 def _answers(
