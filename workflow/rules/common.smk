@@ -32,7 +32,7 @@ with snakemake_internals.refusal(configuration.ConfigError, DeclarationError):
     config_checks.check_folders(workflow.basedir, os.getcwd())
     METHODS = catalogue.read(ROOT / "src/unsee/unlearning/methods")
     ATTACKS = attack_catalogue.read(ROOT / "src/unsee/attacks/methods")
-    config_checks.check(config, METHODS, ATTACKS, ROOT, CONFIG_FILES)
+    config_checks.check(config, METHODS, ROOT, CONFIG_FILES, attacks=ATTACKS)
 
 plan = Plan(
     config,

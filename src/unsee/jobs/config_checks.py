@@ -37,23 +37,25 @@ LISTED = 10
 def check(
     config: Mapping[str, Any],
     methods: Catalogue,
-    attacks: attack_catalogue.Catalogue,
     root: Path,
     files: Sequence[Path] = (),
+    *,
+    attacks: attack_catalogue.Catalogue | None = None,
 ) -> None:
     """Check a whole configuration without touching a file.
 
     Args:
         config: all files merged, as the workflow sees it.
         methods: the methods there are.
-        attacks: the attacks there are.
         root: the project folder, where relative paths start.
         files: the files that were merged, the project's own first, later ones win; they are read to say where a wrong key
             is, and what was set at all.
+        attacks: the attacks there are; by default those of the library.
 
     Raises:
         ConfigError: something is wrong.
     """
+    attacks = attack_catalogue.read() if attacks is None else attacks
     unreadable = list(alias_findings(files)) or list(file_findings(files)) or list(shape_findings(config))
     if unreadable:  # the other checks would not end
         raise ConfigError("\n".join(unreadable[:LISTED]))
