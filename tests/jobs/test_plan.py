@@ -343,10 +343,9 @@ def test_every_model_of_the_ratios_is_attacked_in_the_same_way() -> None:
 
 def test_the_code_of_one_attack_is_a_parameter_of_its_jobs_only() -> None:
     params = plan().params("attack")
-    noise = params["attack_code"](WILDCARDS | {"attack": "noise"})
-    assert [line.split()[0] for line in noise if "methods/" in line] == []
-    assert len([line for line in noise if line.startswith("noise.py ")]) == 1
-    assert not [line for line in params["code"]({}) if "attacks/methods/" in line]
+    wildcards = WILDCARDS | {"attack": "noise"}
+    assert len([line for line in params["attack_code"](wildcards) if line.startswith("noise.py ")]) == 1
+    assert not [line for name in ("code", "attack_code") for line in params[name](wildcards) if "methods/" in line]
 
 
 @pytest.mark.parametrize(

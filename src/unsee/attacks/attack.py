@@ -157,7 +157,8 @@ def get(name: str) -> Attack:
         ValueError: there is no such file, or it does not register that name.
     """
     try:
-        importlib.import_module(f"unsee.attacks.methods.{name}")
+        if name not in REGISTRY:
+            importlib.import_module(f"unsee.attacks.methods.{name}")
         return REGISTRY[name]
     except (ModuleNotFoundError, KeyError) as error:
         raise ValueError(f"no attack {name!r}: expected a file attacks/methods/{name}.py that registers it") from error
