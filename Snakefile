@@ -53,5 +53,6 @@ rule all:
 include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/robustness.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/tuning.smk"

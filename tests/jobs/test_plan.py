@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import error_page
+from unsee.attacks import catalogue as attack_catalogue
 from unsee.benchmarks import synthetic
 from unsee.evaluation import anchor
 from unsee.evaluation.settings import TASKS
-from unsee.jobs.config import ConfigError, resolve
+from unsee.jobs.config import ConfigError, resolve, resolve_attacks
+from unsee.jobs.config_attacks import need_findings
 from unsee.jobs.job_hash import job_hash
 from unsee.jobs.plan import PARAMETERS, Plan
 from unsee.jobs.requests import ANCHOR_PROTOCOL, check_model_name, check_request, has_summary
@@ -31,7 +34,8 @@ def plan(*, root: Path = ROOT, **sections: Any) -> Plan:
     config = copy.deepcopy(CONFIG)
     for name, values in sections.items():
         config[name] = config[name] | values if isinstance(values, dict) else values
-    return Plan(config, resolve(config, catalogue.read()), root)
+    attacks = resolve_attacks(config, attack_catalogue.read())
+    return Plan(config, resolve(config, catalogue.read()), root, (), attacks)
 
 
 def adapter(run: str) -> list[str]:
@@ -188,16 +192,19 @@ def test_a_base_model_that_is_built_is_an_output() -> None:
 
 # Parameters and hashes
 
+ATTACKED = ("attack noise", "attack prune")
+
 
 def hashes(of: Plan) -> dict[str, str]:
-    """The hash of one job of every rule, and for each task of ``evaluate``."""
-    names = {rule: rule for rule in PARAMETERS if rule != "evaluate"}
+    """The hash of one job of every rule, for each task of ``evaluate``, and for some of ``attack``."""
+    names = {rule: rule for rule in PARAMETERS if rule not in ("evaluate", "attack")}
     hashes = {name: of.job_hash(rule, WILDCARDS) for name, rule in names.items()}
+    hashes |= {f"attack {name}": of.job_hash("attack", WILDCARDS | {"attack": name}) for name in ("noise", "prune")}
     return hashes | {f"evaluate {task}": of.job_hash("evaluate", WILDCARDS | {"task": task}) for task in TASKS}
 
 
 def test_the_hash_is_of_exactly_the_parameters() -> None:
-    default, wildcards = plan(), WILDCARDS | {"task": "cloze"}
+    default, wildcards = plan(), WILDCARDS | {"task": "cloze", "attack": "noise"}
     for rule in PARAMETERS:
         values = {name: value(wildcards) for name, value in default.params(rule).items()}
         assert values.pop("job_hash") == job_hash(rule, wildcards, values), rule
@@ -213,11 +220,17 @@ def test_the_hash_is_of_exactly_the_parameters() -> None:
         ({"finetune": CONFIG["finetune"] | {"epochs": 1}}, {"finetune", "train_reference"}),
         ({"methods": {"ga": {"learning_rate": 0.1}}}, {"unlearn"}),
         ({"methods": {"npo": {"beta": 0.1}}}, set()),
-        ({"evaluation": {"classification": "letter"}}, {"predict", "rescale", "evaluate classification", "trade_off"}),
+        (
+            {"evaluation": {"classification": "letter"}},
+            {"predict", "rescale", *ATTACKED, "evaluate classification", "trade_off"},
+        ),
         ({"evaluation": {"rouge_stemmer": False}}, {"evaluate generation", "trade_off"}),
         ({"evaluation": {"cloze_rule": "contains"}}, {"evaluate cloze", "trade_off"}),
-        ({"evaluation": {"tasks": ["cloze"]}}, {"predict", "rescale"}),
-        ({"evaluation": {"max_new_tokens": 3}}, {"predict", "rescale"}),
+        ({"evaluation": {"tasks": ["cloze"]}}, {"predict", "rescale", *ATTACKED}),
+        ({"evaluation": {"max_new_tokens": 3}}, {"predict", "rescale", *ATTACKED}),
+        ({"attacks": {"noise": {"share": 0.5}}}, {"attack noise"}),
+        ({"attacks": {"noise_large": {"attack": "noise", "share": 0.5}}}, set()),
+        ({"robustness": {"utility": 0.5}}, set()),
         ({"evaluation": {"batch_size": 3}}, set()),
         ({"anchor": {"forget": 0.1}}, {"anchor_check"}),
         ({"checkpoint": {"minutes": 1}, "cluster": {"partition": "gpu"}}, set()),
@@ -237,7 +250,7 @@ def test_a_label_colour_or_marker_changes_the_jobs_that_draw(looks: dict[str, st
     entries = dict(before.entries)
     ga = entries["ga"]
     entries["ga"] = dataclasses.replace(ga, method=dataclasses.replace(ga.method, **looks))
-    after = Plan(before.config, entries, ROOT)
+    after = Plan(before.config, entries, ROOT, (), before.attacks)
     assert {job for job, value in hashes(before).items() if value != hashes(after)[job]} == {
         "summary",
         "trade_off",
@@ -319,3 +332,73 @@ def test_another_models_name_is_refused() -> None:
     check_model_name(plan(), WILDCARDS)
     with pytest.raises(ConfigError, match="results/models/other: model.name is 'tiny-llava'"):
         check_model_name(plan(), WILDCARDS | {"model": "other"})
+
+
+def test_every_model_of_the_ratios_is_attacked_in_the_same_way() -> None:
+    attacked = plan(only=["ga"], seeds=[0, 7])
+    models = [(10, method, seed) for method in ("vanilla", "retain", "ga") for seed in (0, 7)]
+    assert attacked.attacked_runs == models
+    file = "results/models/tiny-llava/forget10/vanilla/seed0/attacks/noise.parquet"
+    assert file in attacked.attack_files(attacked.attacked_runs)
+    vanilla, ga = ({**run.wildcards("tiny-llava"), "attack": "noise"} for run in (attacked.attacked_runs[0], GA))
+    params = attacked.params("attack")
+    assert {name for name in params if params[name](vanilla) != params[name](ga)} == {"adapters", "job_hash"}
+    assert params["adapters"](vanilla) == ["results/models/tiny-llava/forget0/vanilla/seed0/adapter"]
+    assert attacked.receipt_of("attack", ga) == "results/jobs/attack/tiny-llava/forget10/ga/seed0/noise.json"
+    every = plan(robustness={"forget_percents": None})
+    assert [run.forget_percent for run in every.attacked_runs if run.method == "vanilla"] == [5, 10, 15]
+
+
+def test_the_code_of_one_attack_is_a_parameter_of_its_jobs_only() -> None:
+    params = plan().params("attack")
+    wildcards = WILDCARDS | {"attack": "noise"}
+    assert len([line for line in params["attack_code"](wildcards) if line.startswith("noise.py ")]) == 1
+    assert not [line for name in ("code", "attack_code") for line in params[name](wildcards) if "methods/" in line]
+
+
+@pytest.mark.parametrize(
+    ("name", "sections", "message"),
+    [
+        (
+            "attacks with a published protocol",
+            {"evaluation": {"protocol": "mmunlearner"}},
+            "config.yaml: evaluation.protocol is 'mmunlearner', and attacks change the questions of unsee; "
+            "expected evaluation.protocol: unsee, or results/table3.csv as the target",
+        ),
+        (
+            "attacks at a ratio that is not of the benchmark",
+            {"benchmark": {"forget_percents": [5]}},
+            "config.yaml: robustness.forget_percents[0] is 10; expected one of benchmark.forget_percents, [5], or null for all",
+        ),
+        (
+            "the original projector put back where none was trained",
+            {"attacks": {"projector": {}}},
+            "config.yaml: attacks.projector puts back the vision tower and the projector, and no model has trained them "
+            "(lora.scope is language in finetune and in all methods); expected false here, or another lora.scope there",
+        ),
+    ],
+)
+def test_an_attack_without_a_meaning_is_refused(name: str, sections: dict[str, Any], message: str) -> None:
+    error_page.check(name, "planning", message)
+    with pytest.raises(ConfigError) as caught:
+        check_request(plan(**sections), "attack")
+    assert str(caught.value) == message
+
+
+def test_a_trained_tower_can_be_put_back() -> None:
+    language = CONFIG["unlearning"]["lora"]
+    check_request(plan(attacks={"projector": {}}, unlearning={"lora": language | {"scope": "both"}}), "attack")
+
+
+def test_needs_are_met_by_tasks_and_benchmark() -> None:
+    attacks = {"orders": ("options",), "photo": ("other_pictures",)}
+    toys = {name: attack_catalogue.Description(name, "question", needs, {}, Path()) for name, needs in attacks.items()}
+    entries = resolve_attacks({"attacks": dict.fromkeys(toys)}, toys)
+    assert not list(need_findings(CONFIG, entries, {}))
+    cloze = CONFIG | {"evaluation": CONFIG["evaluation"] | {"tasks": ["cloze"]}}
+    assert list(need_findings(cloze, entries, {})) == [
+        (
+            ("attacks", "orders"),
+            "asks questions with options, and evaluation.tasks is ['cloze']; expected false here, or classification there",
+        )
+    ]

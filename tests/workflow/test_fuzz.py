@@ -18,13 +18,14 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from unsee.attacks import catalogue as attack_catalogue
 from unsee.jobs import receipts
 from unsee.jobs.config import ConfigError, resolve
 from unsee.jobs.config_checks import check
 from unsee.unlearning.catalogue import read
 
 ROOT = Path(__file__).parents[2]
-METHODS = read()
+METHODS, ATTACKS = read(), attack_catalogue.read()
 CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
 CONFIG["model"]["path"] = str(ROOT / CONFIG["model"]["path"])
 SETTINGS = settings(
@@ -102,7 +103,7 @@ def test_a_damaged_configuration_is_refused_or_can_be_resolved(changes: list[tup
     for change in changes:
         apply(config, *change)
     try:
-        check(config, METHODS, ROOT)
+        check(config, METHODS, ROOT, attacks=ATTACKS)
     except ConfigError as error:
         text = str(error)
         assert text and len(text.splitlines()) <= 60 and len(text) < 8000
@@ -114,7 +115,7 @@ def test_a_damaged_configuration_is_refused_or_can_be_resolved(changes: list[tup
 @given(st.dictionaries(st.one_of(st.sampled_from(list(CONFIG)), KEYS), VALUES, max_size=20))
 def test_anything_in_place_of_a_configuration_is_refused(config: dict[Any, Any]) -> None:
     with pytest.raises(ConfigError) as caught:
-        check(config, METHODS, ROOT)
+        check(config, METHODS, ROOT, attacks=ATTACKS)
     assert len(str(caught.value).splitlines()) <= 60
 
 
@@ -131,7 +132,7 @@ def test_what_stands_in_a_file_is_said_of_the_file(tmp_path: Path, changes: list
     base.write_text((ROOT / "config.yaml").read_text())
     over.write_text(more)
     try:
-        check(config, METHODS, ROOT, [base, over])
+        check(config, METHODS, ROOT, [base, over], attacks=ATTACKS)
     except ConfigError as error:
         assert len(str(error).splitlines()) <= 60
 

@@ -8,12 +8,14 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from unsee.jobs import config as configuration
 from unsee.core import gpus
+from unsee.core.declarations import DeclarationError
 from unsee.jobs import config_checks, preflight, requests, snakemake_internals
 from unsee.jobs.input_files import LANGUAGE_MODEL
 from unsee.jobs.input_functions import InputFunctions
 from unsee.jobs.layout import FIGURES, REPORT_TABLES, figure_files
 from unsee.jobs.plan import Plan
 from unsee.jobs.runs import RUN
+from unsee.attacks import catalogue as attack_catalogue
 from unsee.jobs.tuning import TuningPlan
 from unsee.unlearning import catalogue
 
@@ -21,16 +23,18 @@ snakemake_internals.quote_interpreter()
 ROOT = Path(os.path.relpath(workflow.basedir))
 CONFIG_FILES = snakemake_internals.config_files(workflow)
 configuration.read_nested(config, snakemake_internals.config_of_command_line(workflow))
-with snakemake_internals.refusal(configuration.ConfigError, catalogue.CatalogueError):
+with snakemake_internals.refusal(configuration.ConfigError, DeclarationError):
     config_checks.check_folders(workflow.basedir, os.getcwd())
     METHODS = catalogue.read(ROOT / "src/unsee/unlearning/methods")
-    config_checks.check(config, METHODS, ROOT, CONFIG_FILES)
+    ATTACKS = attack_catalogue.read(ROOT / "src/unsee/attacks/methods")
+    config_checks.check(config, METHODS, ROOT, CONFIG_FILES, attacks=ATTACKS)
 
 entries = configuration.resolve(config, METHODS, CONFIG_FILES)
 # The same rules for people who are not reported, on whom the methods' settings are tried.
 tuning_plan = TuningPlan.of(config, entries, ROOT, CONFIG_FILES)
 tuning_inputs = InputFunctions(workflow, tuning_plan)
-plan = Plan(config, entries, ROOT, CONFIG_FILES, tuning_plan)
+attacks = configuration.resolve_attacks(config, ATTACKS, CONFIG_FILES)
+plan = Plan(config, entries, ROOT, CONFIG_FILES, attacks, tuning_plan)
 inputs = InputFunctions(workflow, plan)
 
 TABLES = plan.benchmark.tables

@@ -21,13 +21,14 @@ changes:
         @attack("noise", label="noise")
         def noise(weights: Weights, *, share: Annotated[float, "> 0"] = 0.05) -> Iterator[State]: ...
 
-A second parameter ``random`` receives a generator of random numbers, whose seed depends on the run and on the picture or the
-question, but not on the model: every model is attacked alike. A second parameter ``people`` of an attack on questions
-receives the benchmark's :class:`People`.
+A parameter ``random`` of an attack on pictures or questions receives a ``random.Random``, whose seed depends on the run's seed and on
+the picture or the question, but not on the model: every model is attacked alike. A parameter ``people`` of an attack on questions
+receives the benchmark's :class:`People`. An attack on questions may put another picture of the benchmark into a question, and options
+into another order. Of a question that it does not concern it makes no questions, ``[]``, and then the question is not asked.
 
-Keyword-only parameters are the attack's options in config.yaml, with a number's range in the annotation. The workflow reads the
-file without importing it (:mod:`unsee.attacks.catalogue`), so that everything in the decorator, and every default, must be a
-literal.
+Keyword-only parameters are the attack's options in config.yaml, with a number's range in the annotation; the default of a list is a
+tuple. The workflow reads the file without importing it (:mod:`unsee.attacks.catalogue`), so that everything in the decorator, and
+every default, must be a literal.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ if TYPE_CHECKING:
 
 #: What an attack changes, which is the name of its first parameter.
 Kind = Literal["weights", "picture", "question"]
-#: What the benchmark or the model must have for an attack to mean anything; the plan refuses the attack without it.
+#: What the benchmark or the model must have for an attack to mean anything; the plan refuses the attack without it
+#: (:mod:`unsee.jobs.config_attacks`): questions with options, several pictures of a person, a vision tower or projector that was trained.
 Need = Literal["options", "other_pictures", "trained_projector"]
 
 
@@ -68,11 +70,13 @@ class Weights:
     """What an attack on weights receives.
 
     Attributes:
-        vlm: the model, merged: it has no adapter. The attack changes it in place, and may put adapters on it.
+        vlm: the model, merged: it has no adapter. The attack changes it in place, and may put adapters on it. It must be in
+            evaluation mode whenever the attack yields.
         pictures: the pictures of the training pairs.
         forgotten: the training pairs of the people to forget.
         others: the training pairs of retained people.
         seed: the same for every model.
+        base: loads the base model, without adapters, as a second model on the CPU.
     """
 
     vlm: VisionLanguageModel
@@ -80,6 +84,7 @@ class Weights:
     forgotten: Sequence[Pair]
     others: Sequence[Pair]
     seed: int
+    base: Callable[[], VisionLanguageModel]
 
 
 @dataclass(frozen=True)
@@ -108,12 +113,18 @@ class Attack:
     inputs: tuple[str, ...]
     apply: Callable[..., Any]
 
+    @property
+    def kind(self) -> Kind:
+        """What it changes."""
+        kind: Kind = self.inputs[0]  # type: ignore[assignment]
+        return kind
+
 
 REGISTRY: dict[str, Attack] = {}
 
 
 def attack(
-    name: str, *, label: str = "", needs: Sequence[Need] = (), paper: str = ""
+    name: str, *, label: str = "", needs: Sequence[Need] = (), paper: str = "", trains: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the decorated function.
 
@@ -122,11 +133,12 @@ def attack(
         label: its name in tables and figures; ``name`` by default.
         needs: what benchmark and model must have.
         paper: the address of the paper.
+        trains: whether it trains the model, which takes more memory than asking it.
 
     Raises:
         ValueError: the name is taken.
     """
-    del label, needs, paper  # the catalogue reads them from the source
+    del label, needs, paper, trains  # the catalogue reads them from the source
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         if name in REGISTRY:
@@ -145,7 +157,8 @@ def get(name: str) -> Attack:
         ValueError: there is no such file, or it does not register that name.
     """
     try:
-        importlib.import_module(f"unsee.attacks.methods.{name}")
+        if name not in REGISTRY:
+            importlib.import_module(f"unsee.attacks.methods.{name}")
         return REGISTRY[name]
     except (ModuleNotFoundError, KeyError) as error:
         raise ValueError(f"no attack {name!r}: expected a file attacks/methods/{name}.py that registers it") from error

@@ -114,6 +114,8 @@ def _declaration(path: Path, function: ast.FunctionDef, call: ast.Call, position
     options = {}
     for parameter, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
         annotation = ast.unparse(parameter.annotation) if parameter.annotation else ""
-        options[parameter.arg] = Option(annotation, ast.literal_eval(default) if default else REQUIRED)
+        value = ast.literal_eval(default) if default else REQUIRED
+        # A default that is a list would be shared between calls, so files write a tuple.
+        options[parameter.arg] = Option(annotation, list(value) if isinstance(value, tuple) else value)
     inputs = tuple(parameter.arg for parameter in (*function.args.posonlyargs, *function.args.args))
     return Declaration(ast.literal_eval(arguments["name"]), path, arguments, inputs, options)

@@ -102,7 +102,8 @@ def _parse(node: ast.expr, limits: list[tuple[str, float]]) -> tuple[Schema, str
         *first, last = map(str, choices)
         whole = {"type": "integer"} if {type(choice) for choice in choices} == {int} else {}
         return {**whole, "enum": choices}, f"one of {', '.join(first)} or {last}" if first else last
-    if isinstance(node, ast.Subscript) and _name(node.value) == "list" and (item := _parse(node.slice, limits)):
+    is_list = isinstance(node, ast.Subscript) and _name(node.value) in ("list", "Sequence")
+    if is_list and (item := _parse(node.slice, limits)):  # type: ignore[attr-defined]
         of = item[1].removeprefix("a ").replace("number", "numbers", 1).replace("text", "texts", 1)
         items = {**item[0], "errorMessage": f"expected {item[1]}"}
         return {"type": "array", "uniqueItems": True, "items": items}, f"a list of different {of}"

@@ -1,4 +1,4 @@
-"""Reading the configuration: values of the command line, and the entries of ``methods`` with all their settings."""
+"""Reading the configuration: values of the command line, and the entries of ``methods`` and ``attacks`` with all their settings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from unsee.attacks import catalogue as attack_catalogue
 from unsee.jobs import values
 from unsee.unlearning.catalogue import Catalogue, Description
 
@@ -54,6 +55,15 @@ class Entry:
         }
 
 
+@dataclass(frozen=True)
+class AttackEntry:
+    """One attack on every model: its name, what its file declares, and all its options."""
+
+    name: str
+    attack: attack_catalogue.Description
+    options: dict[str, Any]
+
+
 def content_of(file: Path) -> dict[str, Any]:
     """The sections of a file; none for an empty file."""
     content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
@@ -73,9 +83,8 @@ def resolve(config: Mapping[str, Any], methods: Catalogue, files: Sequence[Path]
     Returns:
         The unlearning rows of the table by name.
     """
-    names = [name for file in files for name in content_of(file).get("methods") or {}]
     entries = {}
-    for name in dict.fromkeys([*(name for name in names if name in config["methods"]), *config["methods"]]):
+    for name in _names(config, "methods", files):
         if not is_row(config, name):
             continue
         settings = dict(config["methods"][name] or {})
@@ -112,6 +121,35 @@ def _variants(entry: Entry, forget_percents: Sequence[int]) -> Iterable[Entry]:
     ratios = [(entry.at(percent), entry.trials(percent).values()) for percent in forget_percents]
     runs = [run for at_ratio, trials in ratios for run in (trials if entry.is_tuned else [at_ratio])]
     return {repr(run.settings): run for run in runs}.values()
+
+
+def resolve_attacks(
+    config: Mapping[str, Any], attacks: attack_catalogue.Catalogue, files: Sequence[Path] = ()
+) -> dict[str, AttackEntry]:
+    """Lay each entry of ``attacks`` over the defaults of its attack.
+
+    Args:
+        config, files: as for :func:`resolve`.
+        attacks: all attacks.
+
+    Returns:
+        The entries that are not ``false``, by name.
+    """
+    entries = {}
+    for name in _names(config, "attacks", files):
+        if config["attacks"][name] is False:
+            continue
+        options = dict(config["attacks"][name] or {})
+        description = attacks[options.pop("attack", name)]
+        defaults = {key: option.default for key, option in description.options.items()}
+        entries[name] = AttackEntry(name, description, plain(defaults | options))
+    return entries
+
+
+def _names(config: Mapping[str, Any], section: str, files: Sequence[Path]) -> list[str]:
+    """The entries of a section in the order of the files."""
+    names = [name for file in files for name in content_of(file).get(section) or {}]
+    return list(dict.fromkeys([*(name for name in names if name in config[section]), *config[section]]))
 
 
 def resources_of(config: Mapping[str, Any], rule: str) -> dict[str, Any]:

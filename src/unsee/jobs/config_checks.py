@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from unsee import memory
-from unsee.jobs.config import ConfigError, Entry, Key, as_run, content_of, resolve
+from unsee.attacks import catalogue as attack_catalogue
+from unsee.jobs.config import AttackEntry, ConfigError, Entry, Key, as_run, content_of, resolve, resolve_attacks
+from unsee.jobs.config_attacks import attack_findings, attack_twin_findings, need_findings
 from unsee.jobs.config_combinations import (
     example_findings,
     length_findings,
@@ -26,13 +28,20 @@ from unsee.jobs.config_model import model_findings
 from unsee.jobs.config_paths import check_folders, name_findings, path_findings
 from unsee.unlearning.catalogue import Catalogue
 
-__all__ = ["check", "check_folders", "check_memory"]
+__all__ = ["check", "check_attacks", "check_folders", "check_memory"]
 
 #: Problems that are listed; the rest is counted.
 LISTED = 10
 
 
-def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequence[Path] = ()) -> None:
+def check(
+    config: Mapping[str, Any],
+    methods: Catalogue,
+    root: Path,
+    files: Sequence[Path] = (),
+    *,
+    attacks: attack_catalogue.Catalogue | None = None,
+) -> None:
     """Check a whole configuration without touching a file.
 
     Args:
@@ -41,10 +50,12 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         root: the project folder, where relative paths start.
         files: the files that were merged, the project's own first, later ones win; they are read to say where a wrong key
             is, and what was set at all.
+        attacks: the attacks there are; by default those of the library.
 
     Raises:
         ConfigError: something is wrong.
     """
+    attacks = attack_catalogue.read() if attacks is None else attacks
     unreadable = list(alias_findings(files)) or list(file_findings(files)) or list(shape_findings(config))
     if unreadable:  # the other checks would not end
         raise ConfigError("\n".join(unreadable[:LISTED]))
@@ -53,6 +64,7 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
     if not findings:
         findings += method_findings(config, methods)
         findings += only_findings(config)
+        findings += attack_findings(config, attacks)
         findings += people_findings(config)
         findings += unread_findings(config, root, files)
         findings += path_findings(config, root)
@@ -66,6 +78,7 @@ def check(config: Mapping[str, Any], methods: Catalogue, root: Path, files: Sequ
         findings += [finding for run in as_run(entries, percents) for finding in part_findings(run)]
         findings += [f for run in as_run(entries, percents) for f in layer_findings(config, run, root)]
         findings += twin_findings(entries, percents)
+        findings += attack_twin_findings(resolve_attacks(config, attacks, files))
         findings += model_findings(config, entries, root) or _memory_findings(config, entries, root, memory.LOADING)
     findings += size_findings(config, {key for key, _ in findings})
     _refuse(findings, config, files)
@@ -93,6 +106,25 @@ def _memory_findings(
     """What does not fit, with the settings of every ratio and trial."""
     runs = as_run(entries, config["benchmark"]["forget_percents"]) or [{}]
     return [finding for run in runs for finding in memory.findings(config, run, root, rules)]
+
+
+def check_attacks(
+    config: Mapping[str, Any],
+    attacks: Mapping[str, AttackEntry],
+    entries: Mapping[str, Entry],
+    files: Sequence[Path] = (),
+) -> None:
+    """Check what :func:`check` leaves out, since attacks run only when their files are requested.
+
+    Args:
+        config, files: as in :func:`check`, which has passed.
+        attacks: the configuration's attacks.
+        entries: its unlearning methods.
+
+    Raises:
+        ConfigError: benchmark or models lack what an attack needs, or a ratio of ``robustness`` is not of the benchmark.
+    """
+    _refuse(need_findings(config, attacks, entries), config, files)
 
 
 def _refuse(findings: Iterable[tuple[Key, str]], config: Mapping[str, Any], files: Sequence[Path]) -> None:

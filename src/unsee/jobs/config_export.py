@@ -1,6 +1,6 @@
 """Write config.yaml and its JSON schema: ``python -m unsee.jobs.config_export``, in the project's folder.
 
-The sections ``methods`` and ``resources`` of config.yaml stay as they are, and so do the lines above the first section.
+The sections ``methods``, ``attacks`` and ``resources`` of config.yaml stay as they are, and so do the lines above the first section.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from unsee.attacks import catalogue as attack_catalogue
 from unsee.jobs import config_schema
 from unsee.jobs.settings import Config
 from unsee.unlearning import catalogue
@@ -45,17 +46,18 @@ def config_text(text: str) -> str:
     }
     order = list(written)
     order.insert(order.index("unlearning") + 1, "methods")
+    order.insert(order.index("robustness") + 1, "attacks")
     return "\n\n".join([kept[""], *((written | kept_by_hand(kept))[name] for name in [*order, "resources"])]) + "\n"
 
 
 def kept_by_hand(blocks: dict[str, str]) -> dict[str, str]:
     """The sections of config.yaml that are not written from declarations."""
-    return {name: blocks[name] for name in ("methods", "resources")}
+    return {name: blocks[name] for name in ("methods", "attacks", "resources")}
 
 
 def schema_text() -> str:
     """The JSON schema, as YAML."""
-    schema = config_schema.exported(catalogue.read())
+    schema = config_schema.exported(catalogue.read(), attack_catalogue.read())
     text = yaml.dump(schema, Dumper=_Plain, default_flow_style=None, sort_keys=False, width=10_000, allow_unicode=True)
     return (
         f"# The keys of config.yaml and of presets, for editors. Written by python -m unsee.jobs.config_export.\n{text}"

@@ -19,7 +19,7 @@ Unknown = Callable[[str, Sequence[str]], str]
 
 
 def key_findings(config: Mapping[str, Any], root: Path) -> Iterator[Finding]:
-    """Check every key but those of the entries of ``methods``.
+    """Check every key but those of the entries of ``methods`` and ``attacks``.
 
     Args:
         config: a configuration of any content.
@@ -33,7 +33,8 @@ def key_findings(config: Mapping[str, Any], root: Path) -> Iterator[Finding]:
         "properties": dict.fromkeys(["default", *rules], job),
         "errorMessage": "expected a section with an entry for the jobs of a rule",
     }
-    properties = {**sections["properties"], "methods": config_schema.methods({}), "resources": resources}
+    entries = {"methods": config_schema.methods({}), "attacks": config_schema.attacks({})}
+    properties = {**sections["properties"], **entries, "resources": resources}
     findings = list(schema_findings(config, {**sections, "properties": properties, "required": list(properties)}))
     yield from findings or _resource_findings(config["resources"])
 

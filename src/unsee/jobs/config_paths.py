@@ -32,6 +32,7 @@ def name_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     """Check names that become folders; Snakemake takes a name that ends in twenty repetitions for an endless loop."""
     names: dict[Key, str] = {("model", "name"): config["model"]["name"]}
     names |= {("methods", name): name for name in config["methods"] if is_row(config, name)}
+    names |= {("attacks", name): name for name, values in config["attacks"].items() if values is not False}
     for key, name in names.items():
         if len(name) > 100:
             yield key, f"has a name of {len(name)} letters; expected at most 100, for the names of folders"

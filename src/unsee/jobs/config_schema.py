@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from unsee.attacks import catalogue as attack_catalogue
 from unsee.core.option import REQUIRED, Option, Schema
 from unsee.jobs.settings import UNLEARNING_ONLY, Cluster, Config, Job
 from unsee.jobs.values import TUNED
@@ -29,7 +30,7 @@ def keys_of(section: Any, name: str = "") -> Iterator[tuple[Field[Any], Any]]:
 
 @cache
 def sections() -> Schema:
-    """The schema of all sections but ``methods`` and ``resources``; no key is required."""
+    """The schema of all sections but ``methods``, ``attacks`` and ``resources``; no key is required."""
     return _section(Config(), "")
 
 
@@ -52,9 +53,9 @@ def settings(method: Description) -> Schema:
     return training() if method.needs.training else {}
 
 
-def options(method: Description) -> Schema:
-    """The options of a method, by key."""
-    return {name: _value(option, option.expected) for name, option in method.options.items()}
+def options(declared: Mapping[str, Option]) -> Schema:
+    """The options of a method or an attack, by key."""
+    return {name: _value(option, option.expected) for name, option in declared.items()}
 
 
 def in_entry(keys: Mapping[str, Schema]) -> Schema:
@@ -99,12 +100,31 @@ def methods(names: Mapping[str, Schema]) -> Schema:
     }
 
 
-def exported(catalogue: Catalogue) -> Schema:
+def attack_entry() -> Schema:
+    """What every entry of ``attacks`` may be."""
+    return {
+        **entry(),
+        "errorMessage": "expected a section of options ({} for the defaults), or false to leave the attack out",
+    }
+
+
+def attacks(names: Mapping[str, Schema]) -> Schema:
+    """The schema of ``attacks``: these entries, and others that name their attack."""
+    return {
+        "type": "object",
+        "description": "attacks on every model",
+        "properties": dict(names),
+        "additionalProperties": attack_entry(),
+        "errorMessage": "expected a section with one entry for each attack, such as noise: {share: 0.05}",
+    }
+
+
+def exported(catalogue: Catalogue, attack_files: attack_catalogue.Catalogue) -> Schema:
     """The schema for editors: of config.yaml, and of a preset, which may have any part of it."""
     entries = {
         name: {
             "allOf": [{"$ref": "#/$defs/method"}],
-            "properties": in_entry(options(method)),
+            "properties": in_entry(options(method.options)),
             "propertyNames": {"enum": [*settings(method), "method", "tune", *method.options]},
         }
         for name, method in catalogue.items()
@@ -123,15 +143,29 @@ def exported(catalogue: Catalogue) -> Schema:
             "additionalProperties": {"type": "array", "minItems": 1, "uniqueItems": True},
         },
     }
+    attack = {"description": "the attack, if the entry has another name", "enum": list(attack_files)}
+    attack_entries = {
+        name: {
+            "allOf": [{"$ref": "#/$defs/attack"}],
+            "properties": options(declared.options),
+            "propertyNames": {"enum": ["attack", *declared.options]},
+        }
+        for name, declared in attack_files.items()
+    }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         **sections(),
         "properties": {
             **sections()["properties"],
             "methods": {**methods(entries), "additionalProperties": other},
+            "attacks": {**attacks(attack_entries), "additionalProperties": {"$ref": "#/$defs/attack"}},
             "resources": resources,
         },
-        "$defs": {"method": {**entry(), "properties": {**keys, **in_entry(training())}}, "job": job()},
+        "$defs": {
+            "method": {**entry(), "properties": {**keys, **in_entry(training())}},
+            "attack": {**attack_entry(), "properties": {"attack": attack}},
+            "job": job(),
+        },
     }
 
 

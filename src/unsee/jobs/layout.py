@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
 from unsee.evaluation.settings import TASKS
-from unsee.jobs.config import Entry
+from unsee.jobs.config import AttackEntry, Entry
 from unsee.jobs.input_files import BenchmarkFiles, ModelFiles
 from unsee.jobs.runs import RUN, Run, evaluated_runs, table_runs
 
@@ -37,6 +38,7 @@ class Layout:
         entries: its unlearning rows by name, see :func:`unsee.jobs.config.resolve`.
         root: the project's folder as seen from the working directory.
         config_files: the files that were merged, the project's own first.
+        attacks: its attacks by name, see :func:`unsee.jobs.config.resolve_attacks`.
     """
 
     #: The folder of everything but the jobs' logs and receipts.
@@ -46,6 +48,7 @@ class Layout:
     entries: Mapping[str, Entry]
     root: Path
     config_files: Sequence[Path] = ()
+    attacks: Mapping[str, AttackEntry] = field(default_factory=dict)
 
     @property
     def protocol(self) -> str:
@@ -127,6 +130,17 @@ class Layout:
         return [run for run in self.runs if run.method in self.scaled_methods and self.config["trade_off"]["scales"]]
 
     @property
+    def attacked_runs(self) -> list[Run]:
+        """The models that are attacked: every unlearned and retain-only model of the ratios, and vanilla at each ratio."""
+        percents = self.config["robustness"]["forget_percents"] or self.benchmark.forget_percents
+        methods = ["vanilla", "retain", *self.entries]
+        return [Run(*run) for run in product(percents, methods, self.config["seeds"])]
+
+    def attack_files(self, runs: Iterable[Run]) -> list[str]:
+        """The answers of these runs under each attack."""
+        return self.files(runs, *(f"attacks/{name}.parquet" for name in self.attacks))
+
+    @property
     def anchor_predictions(self) -> str:
         """The answers of the base model whose score is compared with a known figure."""
         run = Run(self.config["anchor"]["forget_percent"], "base", self.config["seeds"][0])
@@ -136,6 +150,16 @@ class Layout:
     def method_pattern(self) -> str:
         """A regular expression of the names of the unlearning rows."""
         return "|".join(self.entries) or "no method"
+
+    @property
+    def attacked_pattern(self) -> str:
+        """A regular expression of the names of the models that are attacked."""
+        return "|".join(["vanilla", "retain", *self.entries])
+
+    @property
+    def attack_pattern(self) -> str:
+        """A regular expression of the names of the attacks."""
+        return "|".join(self.attacks) or "no attack"
 
     # What a run needs of other runs
 

@@ -36,8 +36,14 @@ class PerTrial(NamedTuple):
     of: Callable[[Run, str], Any]
 
 
-#: A parameter: its value, a function of the run that a job's wildcards name, one of the task, or one of the trial.
-Parameter = Any | Callable[[Run], Any] | PerTask | PerTrial
+class PerAttack(NamedTuple):
+    """A parameter that depends on the attack that a job's wildcards name."""
+
+    of: Callable[[str], Any]
+
+
+#: A parameter: its value, a function of the run that a job's wildcards name, one of the task, of the trial or of the attack.
+Parameter = Any | Callable[[Run], Any] | PerTask | PerTrial | PerAttack
 Wildcards = Mapping[str, str]
 
 #: Rules whose jobs run the script of another rule.
@@ -102,6 +108,10 @@ class Plan(Layout):
         library = self.root / "src/unsee"
         return _code(library / f"evaluation/tasks/{task}.py", library)
 
+    def attack_code(self, attack: str) -> list[str]:
+        """The file of an entry's attack and what it imports of the library, each with the digest of its code."""
+        return _code(self.attacks[attack].attack.source, self.root / "src/unsee")
+
     def protocol_settings(self, task: str | None = None, stage: Stage | None = None) -> dict[str, Any]:
         """The evaluation's protocol and those of its settings that concern a task and a stage; by default all."""
         keys = settings_of(self.protocol, task, stage)
@@ -153,7 +163,7 @@ class Plan(Layout):
         if "method" in wildcards:
             folders = [
                 self.run_path(Run.of(wildcards)),
-                *(wildcards[key] for key in ("task", "trial") if key in wildcards),
+                *(wildcards[key] for key in ("task", "trial", "attack") if key in wildcards),
             ]
             return self.receipt(rule, "/".join(folders))
         percent = wildcards.get("forget_percent")
@@ -224,6 +234,8 @@ def _value(parameter: Parameter, wildcards: Wildcards) -> Any:
         return parameter.of(wildcards["task"])
     if isinstance(parameter, PerTrial):
         return parameter.of(Run.of(wildcards), wildcards["trial"])
+    if isinstance(parameter, PerAttack):
+        return parameter.of(wildcards["attack"])
     return parameter(Run.of(wildcards)) if callable(parameter) else parameter
 
 
@@ -294,6 +306,14 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "adapters": plan.adapters,
         "scales": sorted(plan.config["trade_off"]["scales"]),
         "others": plan.config["trade_off"]["others"],
+        "settings": plan.protocol_settings(stage="answers") | {"tasks": plan.tasks},
+    },
+    "attack": lambda plan: {
+        "attack_code": PerAttack(plan.attack_code),
+        "model": plan.model.spec,
+        "adapters": plan.adapters,
+        "attack": PerAttack(lambda name: plan.attacks[name].attack.name),
+        "options": PerAttack(lambda name: plan.attacks[name].options),
         "settings": plan.protocol_settings(stage="answers") | {"tasks": plan.tasks},
     },
     "trade_off": lambda plan: {

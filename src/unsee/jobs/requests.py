@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from unsee import memory
 from unsee.evaluation.settings import TASKS
 from unsee.jobs import config_checks
 from unsee.jobs.config import ConfigError
@@ -13,6 +14,9 @@ from unsee.jobs.layout import ANCHOR_TASK, Layout
 NEED_LIKELIHOODS = ("summary", "trade_off", "tuning")
 #: The people of each group that there are portraits of.
 PORTRAITS = {"fictitious": 500, "celebrity": 153}
+#: Rules that ask attacked models, and the protocol of their questions.
+ATTACKS = ("attack",)
+ATTACK_PROTOCOL = "unsee"
 #: The protocol that the known figures of the section ``anchor`` were measured by.
 ANCHOR_PROTOCOL = "mllmu-official"
 
@@ -37,8 +41,19 @@ def check_request(layout: Layout, rule: str) -> None:
         _check_anchor(layout)
     if rule == "tuning":
         _check_tuning(layout)
-    if rule == "rescale":
+    if rule in ATTACKS:
+        _check_attacks(layout)
+    if rule in memory.ON_REQUEST:
         config_checks.check_memory(rule, layout.config, layout.entries, layout.root, layout.config_files)
+
+
+def _check_attacks(layout: Layout) -> None:
+    if layout.protocol != ATTACK_PROTOCOL:
+        raise ConfigError(
+            f"config.yaml: evaluation.protocol is '{layout.protocol}', and attacks change the questions of {ATTACK_PROTOCOL}; "
+            f"expected evaluation.protocol: {ATTACK_PROTOCOL}, or results/table3.csv as the target"
+        )
+    config_checks.check_attacks(layout.config, layout.attacks, layout.entries, layout.config_files)
 
 
 def has_summary(layout: Layout) -> bool:

@@ -1,7 +1,7 @@
 """Every key of config.yaml: its type and range, its default, and the comment behind it.
 
 A class is a section, a field is a key. ``python -m unsee.jobs.config_export`` writes config.yaml and its schema from here; only the
-sections ``methods`` and ``resources``, whose entries are no fixed keys, are written by hand in config.yaml.
+sections ``methods``, ``attacks`` and ``resources``, whose entries are no fixed keys, are written by hand in config.yaml.
 """
 
 from __future__ import annotations
@@ -178,6 +178,19 @@ class TradeOff:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Robustness:
+    forget_percents: Annotated[list[int] | None, ">= 1, <= 99"] = key(
+        [10],
+        "attack the models of these forget ratios, among those of benchmark; null: of all",
+        expected="a list of different whole numbers from 1 to 99, at least one, or null for all",
+        minItems=1,
+    )
+    utility: Annotated[float, "> 0, <= 1"] = key(
+        0.8, "share of vanilla's utility below which a model counts as destroyed and is not ranked"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     minutes: Annotated[float | None, ">= 0"] = key(
         10, "minutes of training between two checkpoints; null: by steps only"
@@ -214,7 +227,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The sections of config.yaml in their order, but ``methods`` and ``resources``; a comment is the section's heading."""
+    """The sections of config.yaml in their order, but ``methods``, ``attacks`` and ``resources``; a comment is the section's heading."""
 
     benchmark: Benchmark = key(Benchmark(), "the people to learn and to forget")
     model: Model = key(Model(), "the base model, which learns and forgets")
@@ -251,6 +264,7 @@ class Config:
         "cluster_t", "confidence interval of scores, clustered by person: cluster_t or bootstrap_t"
     )
     trade_off: TradeOff = key(TradeOff(), "only for the report and results/trade_off.csv: methods at equal utility")
+    robustness: Robustness = key(Robustness(), "only for results/robustness.csv: models under the attacks below")
     checkpoint: Checkpoint = key(
         Checkpoint(), "how often a training job saves its state, to resume if killed; changes no result"
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Rules that load the base model in every run, and rules that load it when their files are requested.
 LOADING = ("finetune", "train_reference", "unlearn", "predict")
-ON_REQUEST = ("rescale", "tune")
+ON_REQUEST = ("rescale", "tune", "attack")
 
 
 def needs_of(

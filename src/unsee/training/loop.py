@@ -71,6 +71,36 @@ def train(
         DivergedError: The loss or gradient is not finite, or the first gradient is zero.
         ValueError: ``shard`` is true and the method masks weights.
     """
+    *_, progress = train_stepwise(
+        model,
+        pictures,
+        groups,
+        objective,
+        settings,
+        seed=seed,
+        description=description,
+        restrict=restrict,
+        checkpoint_dir=checkpoint_dir,
+    )
+    return progress
+
+
+def train_stepwise(
+    model: VisionLanguageModel,
+    pictures: Pictures,
+    groups: Mapping[str, Sequence[Unit]],
+    objective: Objective,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    description: str,
+    restrict: Callable[[Step], Sequence[Tensor] | None] | None = None,
+    checkpoint_dir: CheckpointDir | None = None,
+) -> Iterator[Progress]:
+    """The same step by step: yields the progress before the first step, and after each.
+
+    The model is in training mode meanwhile, and must be whenever the next step is taken; at the end it is in evaluation mode.
+    """
     weights = _place(model, settings, masked=restrict is not None)
     n_steps = sum(1 for _ in plan(groups, settings, seed))
     run = _Run(weights, objective, settings, n_steps, restrict)
@@ -85,18 +115,19 @@ def train(
     remaining = islice(plan(groups, settings, seed), done, None)
     bar = tqdm(remaining, initial=done, total=n_steps, desc=description, unit="step", mininterval=5)
     started = time.monotonic()
+    yield run.progress
     with gradient_checkpointing(model) if settings.gradient_checkpointing else nullcontext():
         for epoch, step in bar:
             pictures.vary_by_epoch(epoch)
             loss = run.take_step(epoch, step)
             checkpoints.step_done()
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            yield run.progress
     model.model.eval()
     counters = run.progress.counters
     counters.forward_passes = round(processes.total(counters.forward_passes))
     counters.backward_passes = round(processes.total(counters.backward_passes))
     log.info("%s: %d steps in %.1f s", description, n_steps - done, time.monotonic() - started)
-    return run.progress
 
 
 def _place(model: VisionLanguageModel, settings: TrainingSettings, *, masked: bool) -> dict[str, nn.Parameter]:
