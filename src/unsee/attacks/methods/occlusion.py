@@ -15,7 +15,7 @@ from unsee.attacks.attack import attack
 
 
 @attack("occlusion", label="occlusion", paper="https://arxiv.org/abs/1708.04552")
-def occlusion(picture: Image.Image, random: Random, *, share: Annotated[float, "> 0, < 1"] = 0.18) -> Image.Image:
+def occlusion(picture: Image.Image, random: Random, *, share: Annotated[float, "> 0, < 1"] = 0.1) -> Image.Image:
     """Paint a grey rectangle of the picture's proportions somewhere within the picture.
 
     Args:
