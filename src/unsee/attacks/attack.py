@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -49,8 +49,9 @@ if TYPE_CHECKING:
 #: What an attack changes, which is the name of its first parameter.
 Kind = Literal["weights", "picture", "question"]
 #: What the benchmark or the model must have for an attack to mean anything; the plan refuses the attack without it
-#: (:mod:`unsee.jobs.config_attacks`): questions with options, several pictures of a person, a vision tower or projector that was trained.
-Need = Literal["options", "other_pictures", "trained_projector"]
+#: (:mod:`unsee.jobs.config_attacks`): options that the prompt shows, another picture of a person, a second wording of a question, a
+#: vision tower or projector that was trained.
+Need = Literal["options", "other_pictures", "other_wordings", "trained_projector"]
 
 
 class State(NamedTuple):
@@ -92,12 +93,16 @@ class People:
     """What an attack on questions may know of the benchmark.
 
     Attributes:
+        names: the name of each person, by person id.
         questions: the questions about each person, all sets and modalities, by person id.
-        image_ids: the pictures of each person, by person id.
+        image_ids: the pictures of each person, by person id; those that no model was trained on come first.
+        forgotten: the ids of the people to forget, about whom the model is asked.
     """
 
+    names: Mapping[str, str]
     questions: Mapping[str, Sequence[Question]]
     image_ids: Mapping[str, Sequence[str]]
+    forgotten: Set[str]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -50,7 +50,7 @@ def attacked_questions(
         ValueError: the attack concerns no question, or it has changed the text of an option.
     """
     forgotten = set(person_ids(benchmark, forget_percent, "forget"))
-    people = {"people": _people(benchmark)} if "people" in attack.inputs else {}
+    people = {"people": _people(benchmark, forgotten)} if "people" in attack.inputs else {}
     versions: dict[int, list[Changed]] = defaultdict(list)
     for original in read_questions(benchmark, [forget_percent]):
         if original["person_id"] not in forgotten or task_of(original["task"]) not in tasks:
@@ -97,14 +97,17 @@ def _random(attack: Attack, seed: int, name: str) -> dict[str, Random]:
     return {"random": Random(f"{seed}:{attack.name}:{name}")} if "random" in attack.inputs else {}
 
 
-def _people(benchmark: Path) -> People:
+def _people(benchmark: Path, forgotten: Set[str]) -> People:
+    names = {row["person_id"]: row["name"] for row in read_table(benchmark, "people").to_pylist()}
     questions: dict[str, list[Question]] = defaultdict(list)
     for question in read_table(benchmark, "questions").sort_by("question_id").to_pylist():
         questions[question["person_id"]].append(question)
+    trained = set(read_table(benchmark, "training_pairs", ["image_id"])["image_id"].to_pylist())
     image_ids: dict[str, list[str]] = defaultdict(list)
-    for row in read_table(benchmark, "images", ["image_id", "person_id"]).sort_by("image_id").to_pylist():
+    rows = read_table(benchmark, "images", ["image_id", "person_id"]).to_pylist()
+    for row in sorted(rows, key=lambda row: (row["image_id"] in trained, row["image_id"])):
         image_ids[row["person_id"]].append(row["image_id"])
-    return People(questions, image_ids)
+    return People(names, questions, image_ids, forgotten)
 
 
 def _check_options(attack: Attack, question: Question, original: Question) -> None:

@@ -32,8 +32,8 @@ class _Recorder:
     def __init__(self, written_turns: bool) -> None:
         self.written_turns = written_turns
 
-    def prompt(self, question: str, *, with_image: bool) -> str:
-        return f"turn {with_image} {question}"
+    def prompt(self, question: str, *, with_image: bool, answer_prefix: str = "") -> str:
+        return f"turn {with_image} {question} {answer_prefix}"
 
     def raw(self, text: str) -> str:
         return f"raw {text}"

@@ -1,7 +1,7 @@
 """The interface of a protocol: which questions are asked, in which words, and how answers are read. Torch is not imported.
 
 A question is a row of the questions table. A protocol may replace its picture, and add ``examples``: questions that the prompt shows
-with their answers.
+with their answers. A question may have an ``answer_prefix``: words with which its answer begins, and which the model continues.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class ChatModel(typing.Protocol):
         """Whether published evaluations write its turns by hand, ``USER: ... ASSISTANT:``, instead of by the chat template."""
         ...
 
-    def prompt(self, question: str, *, with_image: bool) -> str:
-        """One user turn in the chat template."""
+    def prompt(self, question: str, *, with_image: bool, answer_prefix: str = "") -> str:
+        """One user turn in the chat template, and the first words of the answer."""
         ...
 
     def raw(self, text: str) -> str:

@@ -14,8 +14,9 @@ from unsee.jobs.config import AttackEntry, Entry, Key
 from unsee.jobs.config_files import shown, unknown
 from unsee.jobs.config_keys import Finding, schema_findings
 
-#: The benchmarks with more than one picture of each person to forget.
-WITH_OTHER_PICTURES = ("synthetic", "mllmu", "clear")
+#: The benchmarks that ask about each person to forget twice: in a profile and in a test set, with another picture in other words.
+#: CLEAR has several pictures of a person too, but its questions are about what one of them shows.
+WITH_TEST_SET = ("synthetic", "mllmu")
 
 
 def attack_findings(config: Mapping[str, Any], attacks: Catalogue) -> Iterator[Finding]:
@@ -85,12 +86,22 @@ def need_findings(
 
 def _lack(need: Need, config: Mapping[str, Any], methods: Mapping[str, Entry]) -> str | None:
     """Why a need is not met, and what to do; ``None`` if it is."""
-    if need == "options" and "classification" not in config["evaluation"]["tasks"]:
-        tasks = config["evaluation"]["tasks"]
+    name, tasks, scoring = (
+        config["benchmark"]["name"],
+        config["evaluation"]["tasks"],
+        config["evaluation"]["classification"],
+    )
+    if need == "options" and "classification" not in tasks:
         return f"asks questions with options, and evaluation.tasks is {tasks}; expected false here, or classification there"
-    if need == "other_pictures" and config["benchmark"]["name"] not in WITH_OTHER_PICTURES:
-        name = config["benchmark"]["name"]
-        return f"shows other pictures of a person, and benchmark.name is {name}, which has one of each; expected false"
+    if need == "options" and scoring != "letter":
+        return (
+            f"changes the options that the prompt shows, and evaluation.classification is {scoring}, which shows none; "
+            "expected false here, or letter there"
+        )
+    if need == "other_pictures" and name not in WITH_TEST_SET:
+        return f"shows another photo, and benchmark.name is {name}, whose questions are about one photo; expected false"
+    if need == "other_wordings" and name not in WITH_TEST_SET:
+        return f"asks in other words, and benchmark.name is {name}, which asks each question in one wording; expected false"
     if need == "trained_projector":
         sections = [config["finetune"], *(entry.settings for entry in methods.values())]
         if all(settings["lora"]["scope"] == "language" for settings in sections):

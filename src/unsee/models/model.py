@@ -80,13 +80,18 @@ class VisionLanguageModel:
         """See :class:`~unsee.models.families.base.Family`."""
         return self.family.written_turns
 
-    def prompt(self, question: str, *, with_image: bool) -> str:
-        """One user turn in the model's chat template, up to where the answer begins."""
+    def prompt(self, question: str, *, with_image: bool, answer_prefix: str = "") -> str:
+        """One user turn in the model's chat template, up to where the answer begins or, with a prefix, goes on."""
         content: list[dict[str, str]] = [{"type": "image"}] if with_image else []
-        content.append({"type": "text", "text": f"{self.instruction} {question}".lstrip()})
+        content.append({"type": "text", "text": f"{self.instruction} {question}" if self.instruction else question})
         conversation = [{"role": "user", "content": content}]
         prompt = str(self.processor.apply_chat_template(conversation, add_generation_prompt=True)).rstrip(" ")
-        return f"{self._begin(prompt)}{prompt}"
+        prompt = f"{self._begin(prompt)}{prompt}"
+        return f"{prompt}{self._seam(prompt)}{answer_prefix}" if answer_prefix else prompt
+
+    def _seam(self, prompt: str) -> str:
+        """The text between a prompt and its answer: the family's, and a space behind the first words of an answer."""
+        return self.family.seam or ("" if prompt[-1:].isspace() else " ")
 
     def raw(self, text: str) -> str:
         """A complete prompt, with the beginning-of-sequence token in front if the model has one and the prompt lacks it.
@@ -130,7 +135,8 @@ class VisionLanguageModel:
         Raises:
             ValueError: the numbers of placeholders and pictures differ.
         """
-        texts = [prompt] + [f"{prompt}{self.family.seam}{answer}" for answer in answers if answer is not None]
+        seam = self._seam(prompt)
+        texts = [prompt] + [f"{prompt}{seam}{answer}" for answer in answers if answer is not None]
         alone, *wholes = self._tokens(texts)
         remaining = iter(wholes)
         counts, sizes = [], []

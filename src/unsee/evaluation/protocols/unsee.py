@@ -40,7 +40,8 @@ class Unsee:
 
     def prompt(self, question: Question, chat_model: ChatModel) -> str:
         words = prompts.render(question["task"], question["question"], question["options"], self._classification)
-        return chat_model.prompt(words, with_image=question["image_id"] is not None)
+        with_image, prefix = question["image_id"] is not None, question.get("answer_prefix", "")
+        return chat_model.prompt(words, with_image=with_image, answer_prefix=prefix)
 
     def candidates(self, question: Question) -> list[str | None]:
         if question["task"] == "classification" and self._classification == "letter":
