@@ -36,6 +36,7 @@ localrules:
     summary,
     report,
     trade_off,
+    robustness,
 
 
 rule all:

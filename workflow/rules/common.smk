@@ -18,7 +18,7 @@ from unsee.jobs.input_files import (
     TABLES,
 )
 from unsee.jobs.input_functions import InputFunctions
-from unsee.jobs.layout import FIGURES, REPORT_TABLES, figure_files
+from unsee.jobs.layout import FIGURES, ROBUSTNESS_FIGURES, figure_files
 from unsee.jobs.plan import Plan
 from unsee.jobs.runs import RUN
 from unsee.attacks import catalogue as attack_catalogue

@@ -16,9 +16,8 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from unsee.results.page.drawing import STYLE, grid, legend
-from unsee.results.statistics.robustness import COMBINED
 from unsee.results.styles import attack_label, colours_of, label_of, markers_of
-from unsee.results.tables.robustness import attack_states, combined, two_decimals
+from unsee.results.tables.robustness import attack_states, combined, of_combined, two_decimals
 
 #: Purple (below 0) to orange (above), which colour-blind people can tell apart.
 _COLOURS = colormaps["PuOr_r"]
@@ -36,7 +35,7 @@ def heat_map(table: pd.DataFrame) -> Figure:
     Args:
         table: of one model, see :func:`unsee.results.statistics.robustness.robustness`.
     """
-    rows = combined(table.fillna({"variant": ""}))
+    rows = combined(table)
     rows = rows[rows["method"] != "retain"]
     percents = sorted(rows["forget_percent"].unique())
     methods, states = list(rows["method"].unique()), attack_states(rows)
@@ -113,10 +112,8 @@ def relearning(table: pd.DataFrame) -> Figure:
     Args:
         table: of one model, see :func:`unsee.results.statistics.robustness.robustness`.
     """
-    rows = table.fillna({"variant": ""})
-    rows = rows[rows["metric"] == COMBINED[-1]]
-    trains = rows.groupby("attack")["step"].transform("max") > 0
-    rows = rows[trains]
+    rows = of_combined(table)
+    rows = rows[rows.groupby("attack")["step"].transform("max") > 0]
     methods = list(rows["method"].unique())
     panels = [(percent, *state) for percent in sorted(rows["forget_percent"].unique()) for state in attack_states(rows)]
     with rc_context(STYLE):

@@ -14,12 +14,12 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from unsee.results.columns import METRICS, column_of
+from unsee.results.columns import METRICS, SCORE, column_of
 from unsee.results.page import findings
-from unsee.results.page.captions import FIGURES
+from unsee.results.page.captions import FIGURES, ROBUSTNESS_FIGURES
 from unsee.results.statistics import trade_off
-from unsee.results.styles import colours_of, label_of
-from unsee.results.tables import knowledge, summary, table3
+from unsee.results.styles import attack_label, colours_of, label_of
+from unsee.results.tables import knowledge, robustness, summary, table3
 
 _DATA = files("unsee") / "data" / "report"
 #: The tables that the page shows in full.
@@ -27,7 +27,10 @@ _SHOWN = ("summary", "table3", "knowledge", "scores", "differences", "costs", "r
 
 
 #: What the columns of each table mean.
-_NOTES = {"summary": summary.NOTE, "ranking": trade_off.NOTE, "table3": table3.NOTE, "knowledge": knowledge.NOTE}
+_NOTES = {
+    **{"summary": summary.NOTE, "ranking": trade_off.NOTE, "table3": table3.NOTE, "knowledge": knowledge.NOTE},
+    "robustness": robustness.NOTE,
+}
 
 
 def render(
@@ -39,6 +42,8 @@ def render(
     figures: Mapping[str, Path],
     configuration: str,
     manifests: Mapping[str, Mapping[str, Any]],
+    attacked: pd.DataFrame | None = None,
+    attack_figures: Mapping[str, Path] | None = None,
 ) -> str:
     """The page as HTML.
 
@@ -51,12 +56,16 @@ def render(
         figures: an SVG file by name; those in :data:`unsee.results.page.captions.FIGURES` are shown.
         configuration: the resolved configuration, as YAML.
         manifests: manifest.json of each run, by the run's name.
+        attacked: the table of :func:`unsee.results.statistics.robustness.robustness`; None: no section on attacks.
+        attack_figures: an SVG file for each of :data:`unsee.results.page.captions.ROBUSTNESS_FIGURES`, for that section.
     """
     models = list(tables["summary"]["model"].unique())
     methods = list(tables["summary"]["method"].unique())
     colours = colours_of(methods)
+    shown = {name: tables[name] for name in _SHOWN}
+    shown |= {} if attacked is None else {"robustness": _attack_rows(attacked)}
     data = {
-        "tables": {name: _table(_without_single_model(tables[name], models)) for name in _SHOWN},
+        "tables": {name: _table(_without_single_model(table, models)) for name, table in shown.items()},
         "explorer": explorer,
         "labels": {name: label_of(name) for name in methods},
         "colours": colours,
@@ -73,6 +82,7 @@ def render(
         colours=colours,
         utility=f"{100 * utility:g} %",
         knowledge=[_note(line) for line in knowledge.sentences(tables["knowledge"])],
+        **_attack_section(attacked, attack_figures or {}),
         findings=[findings.as_they_stand(part) for _, part in tables["summary"].groupby("forget_percent", sort=False)],
         notes={name: _note(note) for name, note in _NOTES.items()},
         figures=[(name, *FIGURES[name], _image(figures[name])) for name in FIGURES if name in figures],
@@ -86,6 +96,20 @@ def render(
         script=Markup(_read("report.js")),
         data=_json(data),
     )
+
+
+def _attack_rows(attacked: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the combined score at the last step of each attack, with the attacks' labels."""
+    rows = robustness.combined(attacked).drop(columns=[*SCORE, "last"])
+    return rows.assign(attack=[attack_label(name) for name in rows["attack"]])
+
+
+def _attack_section(attacked: pd.DataFrame | None, figures: Mapping[str, Path]) -> dict[str, Any]:
+    """Sentences and figures of the section on attacks; empty without one."""
+    if attacked is None:
+        return {"attacks": [], "attack_figures": []}
+    drawn = [(name, *words, _image(figures[name])) for name, words in ROBUSTNESS_FIGURES.items()]
+    return {"attacks": robustness.sentences(attacked), "attack_figures": drawn}
 
 
 def _without_single_model(table: pd.DataFrame, models: list[str]) -> pd.DataFrame:
@@ -127,7 +151,8 @@ def _table(table: pd.DataFrame) -> dict[str, Any]:
         kind = column.kind
         if kind == "number" and not pd.api.types.is_numeric_dtype(table[name]):
             kind = "key"
-        decimals = ("metric" if column.decimals is None else column.decimals) if _has_fractions(table[name]) else None
+        of_metric: str | int = "metric" if "metric" in names else 2
+        decimals = (of_metric if column.decimals is None else column.decimals) if _has_fractions(table[name]) else None
         low, high = ("low", "high") if name in ("value", "difference") else (f"{name}_low", f"{name}_high")
         columns.append(
             {

@@ -10,7 +10,8 @@ import pandas as pd
 from unsee.core.files import write_text
 from unsee.results.page import figures_robustness
 from unsee.results.page.drawing import save
-from unsee.results.statistics.robustness import AttackedRun, robustness
+from unsee.results.statistics.attacked import AttackedRun
+from unsee.results.statistics.robustness import robustness
 from unsee.results.tables import robustness_latex
 from unsee.results.tables.files import write_csv
 from unsee.results.tables.robustness import to_markdown

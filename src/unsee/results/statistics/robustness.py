@@ -6,22 +6,18 @@ harms every model. So a method's gain is compared with the retain-only model's g
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from unsee.benchmarks.schema import MODALITIES, SETS
-from unsee.evaluation.scoring import score_predictions
 from unsee.results.columns import FORGOTTEN, SCORE, in_order, is_metric, metric_of, table_metrics
+from unsee.results.statistics.attacked import STATE, AttackedRun, State, states_of
 from unsee.results.statistics.differences import LEVEL, holm, one_column_per_method
 from unsee.results.statistics.intervals import Interval, clustered_interval
 
-#: The columns that name a state of the attacked models.
-STATE = ("attack", "variant", "step", "last")
 COLUMNS = [
     *("model", "forget_percent", "method", *STATE, *SCORE, "before", "after", "gain", "gain_low", "gain_high"),
     *("excess", "excess_low", "excess_high", "p", "p_holm", "detectable", "verdict"),
@@ -35,48 +31,6 @@ CONTROLS = ("vanilla", "retain")
 #: What a verdict is made of besides p-values: whether vanilla is clear of the retain-only model without the attack, whether a model
 #: is under it, and the excess, above 0 for a model that knows more.
 _FINDINGS = ("_something", "_ahead", "_rise")
-
-
-class AttackedRun(NamedTuple):
-    """One model under one attack.
-
-    Attributes:
-        percent: the forget ratio whose forgotten people were asked about.
-        method: the model: ``vanilla``, ``retain`` or an entry of ``methods``.
-        seed: of its training.
-        attack: the entry of ``attacks``.
-    """
-
-    percent: int
-    method: str
-    seed: int
-    attack: str
-
-
-def score_attacked(
-    answers: pd.DataFrame, questions: pd.DataFrame, settings: Mapping[str, Any] | None = None
-) -> pd.DataFrame:
-    """Score the answers of one attacked model.
-
-    Args:
-        answers: with the columns of :data:`unsee.attacks.answers.ATTACKED`.
-        questions: the questions table.
-        settings: as for :func:`unsee.evaluation.scoring.score_predictions`.
-
-    Returns:
-        ``variant``, ``step``, ``question_id``, ``metric`` and ``value``: the mean over the versions of a question.
-
-    Raises:
-        ValueError: there are no answers, or one cannot be scored.
-    """
-    if answers.empty:
-        raise ValueError("the attack has no answers; expected at least one, delete the file and run again")
-    parts = []
-    for (variant, step, _), part in answers.groupby(["variant", "step", "version"]):
-        answered = questions[questions["question_id"].isin(part["question_id"])]
-        parts.append(score_predictions(part, answered, settings).assign(variant=str(variant), step=int(str(step))))
-    versions = pd.concat(parts).groupby(["variant", "step", "question_id", "metric"], sort=True)
-    return versions["value"].mean().reset_index()
 
 
 def robustness(
@@ -93,7 +47,8 @@ def robustness(
 
     Args:
         items: one row for each run, question and metric, not attacked, see :func:`unsee.results.tables.scores.gather`.
-        attacked: the scores of each attacked model, see :func:`score_attacked`. Each has all models and seeds of its ratio.
+        attacked: the scores of each attacked model, see
+            :func:`unsee.results.statistics.attacked.score_attacked`. Each has all models and seeds of its ratio.
         summary: ``method``, ``forget_percent`` and ``utility`` of each model, see :func:`unsee.results.tables.summary.summary`.
         share: of vanilla's utility, 0 to 1, below which a method is destroyed.
         methods: the entries of the configuration's ``methods``, in order.
@@ -117,7 +72,7 @@ def robustness(
         kept = _utility_kept(summary, model, percent)
         names = {run.attack for run in of_ratio}
         for attack in [*(name for name in attacks if name in names), *sorted(names.difference(attacks))]:
-            for state in _states(attack, before, of_ratio, order):
+            for state in states_of(attack, before, of_ratio, order):
                 keys = {"model": model, "forget_percent": percent, **state.keys}
                 rows += [
                     keys | row | {"utility_kept": kept[str(row["method"])]}
@@ -157,29 +112,13 @@ def influence(values: np.ndarray, cells: np.ndarray, tasks: np.ndarray) -> np.nd
 
 
 @dataclass(frozen=True)
-class _State:
-    """The models of a ratio in one state of an attack: one row for each question, metric and seed.
-
-    Attributes:
-        keys: the columns of :data:`STATE`.
-        questions: the questions that the attack concerns, with ``person``, a number.
-        before, after: the values of each model without and under the attack, 0 to 1.
-    """
-
-    keys: dict[str, object]
-    questions: pd.DataFrame
-    before: pd.DataFrame
-    after: pd.DataFrame
-
-
-@dataclass(frozen=True)
 class _Cell:
     """One score in one state.
 
     Attributes:
         score: the columns of :data:`SCORE`.
         sign: 1 if a model that knows more has a higher value, -1 if a lower one.
-        questions: as in :class:`_State`.
+        questions: as in :class:`State`.
         before, after: by model, in the metric's unit; for the combined score see :func:`influence`.
     """
 
@@ -201,52 +140,7 @@ def _utility_kept(summary: pd.DataFrame, model: str, percent: int) -> dict[str, 
     return {str(name): value / of_vanilla if of_vanilla > 0 else float("nan") for name, value in utility.items()}
 
 
-def _states(
-    attack: str, before: pd.DataFrame, attacked: Mapping[AttackedRun, pd.DataFrame], order: Sequence[str]
-) -> Iterator[_State]:
-    """The states of an attack at one ratio, in the order of variants and steps."""
-    runs = [run for run in attacked if run.attack == attack]
-    parts = [attacked[run].assign(method=run.method, seed=run.seed) for run in runs]
-    keys = ["variant", "step", "question_id", "metric", "seed"]
-    after = pd.concat(parts).astype({"metric": str}).pivot(index=keys, columns="method", values="value")
-    after = after.reindex(columns=list(order)).reset_index()
-    after = after[after["metric"].isin(before["metric"].astype(str).unique())]
-    _refuse(after[after.isna().any(axis=1)], attack, order)
-    plain = before.astype({"metric": str, "question_id": str})
-    paired = plain.merge(after, on=["question_id", "metric", "seed"], how="right", suffixes=("", " after"))
-    unpaired = paired[paired["person"].isna()]
-    if len(unpaired):
-        row = unpaired.iloc[0]
-        raise ValueError(
-            f"attack {attack!r}: question {row['question_id']!r} with seed {row['seed']} is not about a forgotten person in "
-            "scores.parquet; expected a question of the sets forget or test, delete the attack's files and run again"
-        )
-    steps = after.groupby("variant")["step"].max()
-    states = sorted(
-        paired.groupby(["variant", "step"]), key=lambda state: (_natural_order(str(state[0][0])), state[0][1])
-    )
-    for (variant, step), part in states:
-        # The bytes of the table do not depend on the order in which runs or questions come.
-        part = part.sort_values([*SCORE, "question_id", "seed"], kind="stable", ignore_index=True)
-        last = part["step"].iloc[0] == steps.loc[str(variant)]
-        values = {"attack": attack, "variant": str(variant), "step": int(str(step)), "last": bool(last)}
-        attacked_values = part[[f"{name} after" for name in order]].set_axis(list(order), axis=1)
-        yield _State(values, part[[*SCORE, "person", "question_id", "seed"]], part[list(order)], attacked_values)
-
-
-def _refuse(missing: pd.DataFrame, attack: str, order: Sequence[str]) -> None:
-    if missing.empty:
-        return
-    row = missing.iloc[0]
-    method = next(name for name in order if pd.isna(row[name]))
-    state = f"{row['variant']!r}, step {row['step']}"
-    raise ValueError(
-        f"attack {attack!r} ({state}): {method}, seed {row['seed']} has no {row['metric']} of {row['question_id']!r}, which other "
-        "models have; expected every model to answer the same questions, delete its file and run again"
-    )
-
-
-def _cells(state: _State) -> Iterator[_Cell]:
+def _cells(state: State) -> Iterator[_Cell]:
     """The combined score and then every score of a state."""
     groups = {
         tuple(map(str, score)): part.index.to_numpy()
@@ -346,9 +240,3 @@ def _with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
         "unclear",
     )
     return table
-
-
-def _natural_order(text: str) -> list[tuple[float, str]]:
-    """A sorting key by which ``5 %`` stands before ``25 %``, and numbers before words."""
-    parts = re.findall(r"\d+(?:\.\d+)?|\D+", text)
-    return [(float(part), "") if part[0].isdigit() else (np.inf, part) for part in parts]

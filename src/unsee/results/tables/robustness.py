@@ -41,7 +41,14 @@ def combined(table: pd.DataFrame) -> pd.DataFrame:
     Args:
         table: the table of :func:`unsee.results.statistics.robustness.robustness`.
     """
-    return table[(table["metric"] == COMBINED[-1]) & table["last"].astype(bool)]
+    rows = of_combined(table)
+    return rows[rows["last"].astype(bool)]
+
+
+def of_combined(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the combined score; a variant that was read from an empty cell of a file is an empty text."""
+    rows = table[table["metric"] == COMBINED[-1]]
+    return rows.assign(variant=rows["variant"].astype(object).where(rows["variant"].notna(), ""))
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
@@ -50,7 +57,7 @@ def sentences(table: pd.DataFrame) -> list[str]:
     Args:
         table: the table of :func:`unsee.results.statistics.robustness.robustness`.
     """
-    rows = combined(table.fillna({"variant": ""}))
+    rows = combined(table)
     return [line for percent, part in rows.groupby("forget_percent", sort=True) for line in _of_ratio(percent, part)]
 
 
@@ -60,7 +67,7 @@ def to_markdown(table: pd.DataFrame) -> str:
     Args:
         table: the table of :func:`unsee.results.statistics.robustness.robustness`.
     """
-    rows = combined(table.fillna({"variant": ""}))
+    rows = combined(table)
     parts = ["".join(f"- {line}\n" for line in sentences(table))]
     for percent, part in rows.groupby("forget_percent", sort=True):
         models = pd.DataFrame(list(_models(part)))

@@ -41,7 +41,7 @@ def to_latex(table: pd.DataFrame, share: float) -> str:
         table: the table of :func:`unsee.results.statistics.robustness.robustness`.
         share: of vanilla's utility, 0 to 1, below which a method is destroyed.
     """
-    rows = combined(table.fillna({"variant": ""}))
+    rows = combined(table)
     rows = rows[rows["method"] != "retain"]
     methods = list(rows["method"].unique())
     ratios = [(percent, part) for percent, part in rows.groupby("forget_percent", sort=True)]
