@@ -42,30 +42,24 @@ def render(
     figures: Mapping[str, Path],
     configuration: str,
     manifests: Mapping[str, Mapping[str, Any]],
-    attacked: pd.DataFrame | None = None,
-    attack_figures: Mapping[str, Path] | None = None,
 ) -> str:
     """The page as HTML.
 
     Args:
         tables: ``summary``, ``table3``, ``knowledge``, ``differences``, ``costs``, ``ranking``, the benchmark's ``statistics``, and as
-            ``scores`` the table of :func:`unsee.results.tables.scores.over_seeds`.
+            ``scores`` the table of :func:`unsee.results.tables.scores.over_seeds`. With ``robustness`` the page has a section on attacks.
         utility: the share of vanilla's utility at which the ranking compares methods.
         explorer: the data of :func:`unsee.results.page.explorer.explorer`.
         person: the data of :func:`unsee.results.page.people.one_person`.
-        figures: an SVG file by name; those in :data:`unsee.results.page.captions.FIGURES` are shown.
+        figures: an SVG file by name; those of :mod:`unsee.results.page.captions` are shown.
         configuration: the resolved configuration, as YAML.
         manifests: manifest.json of each run, by the run's name.
-        attacked: the table of :func:`unsee.results.statistics.robustness.robustness`; None: no section on attacks.
-        attack_figures: an SVG file for each of :data:`unsee.results.page.captions.ROBUSTNESS_FIGURES`, for that section.
     """
     models = list(tables["summary"]["model"].unique())
     methods = list(tables["summary"]["method"].unique())
     colours = colours_of(methods)
-    shown = {name: tables[name] for name in _SHOWN}
-    shown |= {} if attacked is None else {"robustness": _attack_rows(attacked)}
     data = {
-        "tables": {name: _table(_without_single_model(table, models)) for name, table in shown.items()},
+        "tables": {name: _table(_without_single_model(table, models)) for name, table in _shown(tables).items()},
         "explorer": explorer,
         "labels": {name: label_of(name) for name in methods},
         "colours": colours,
@@ -82,10 +76,11 @@ def render(
         colours=colours,
         utility=f"{100 * utility:g} %",
         knowledge=[_note(line) for line in knowledge.sentences(tables["knowledge"])],
-        **_attack_section(attacked, attack_figures or {}),
+        attacks=robustness.sentences(tables["robustness"]) if "robustness" in tables else [],
+        attack_figures=_figures(ROBUSTNESS_FIGURES, figures),
         findings=[findings.as_they_stand(part) for _, part in tables["summary"].groupby("forget_percent", sort=False)],
         notes={name: _note(note) for name, note in _NOTES.items()},
-        figures=[(name, *FIGURES[name], _image(figures[name])) for name in FIGURES if name in figures],
+        figures=_figures(FIGURES, figures),
         statistics=list(tables["statistics"].itertuples(index=False, name=None)),
         configuration=configuration,
         versions=_versions(manifests),
@@ -98,18 +93,18 @@ def render(
     )
 
 
-def _attack_rows(attacked: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the combined score at the last step of each attack, with the attacks' labels."""
-    rows = robustness.combined(attacked).drop(columns=[*SCORE, "last"])
-    return rows.assign(attack=[attack_label(name) for name in rows["attack"]])
+def _shown(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables that the page shows: of the robustness table the combined score at the last step of each attack."""
+    shown = {name: tables[name] for name in _SHOWN}
+    if "robustness" in tables:
+        rows = robustness.combined(tables["robustness"]).drop(columns=[*SCORE, "last"])
+        shown["robustness"] = rows.assign(attack=[attack_label(name) for name in rows["attack"]])
+    return shown
 
 
-def _attack_section(attacked: pd.DataFrame | None, figures: Mapping[str, Path]) -> dict[str, Any]:
-    """Sentences and figures of the section on attacks; empty without one."""
-    if attacked is None:
-        return {"attacks": [], "attack_figures": []}
-    drawn = [(name, *words, _image(figures[name])) for name, words in ROBUSTNESS_FIGURES.items()]
-    return {"attacks": robustness.sentences(attacked), "attack_figures": drawn}
+def _figures(captions: Mapping[str, tuple[str, str]], files: Mapping[str, Path]) -> list[tuple[str, str, str, str]]:
+    """Name, heading, words and picture of the figures that there are."""
+    return [(name, *words, _image(files[name])) for name, words in captions.items() if name in files]
 
 
 def _without_single_model(table: pd.DataFrame, models: list[str]) -> pd.DataFrame:

@@ -63,18 +63,18 @@ def write_report(
     }
     for name, figure in drawn.items():
         save(figure, folder / "figures", name)
+    svg_names = ["equal_utility", *drawn, *(ROBUSTNESS_FIGURES if "robustness" in tables else ())]
+    shown = ("summary", "table3", "knowledge", "differences", "costs", "ranking", "robustness")
     page = report.render(
         tables={
-            **{name: tables[name] for name in ("summary", "table3", "knowledge", "differences", "costs", "ranking")},
+            **{name: tables[name] for name in shown if name in tables},
             "scores": tables["scores_over_seeds"],
             "statistics": tables["dataset_statistics"],
         },
         utility=utility,
         explorer=explorer(benchmark, predictions, item_scores),
         person=one_person(benchmark, predictions, item_scores, tables["ranking"]),
-        figures={name: folder / "figures" / f"{name}.svg" for name in ("equal_utility", *drawn)},
-        attacked=tables.get("robustness"),
-        attack_figures={name: folder / "figures" / f"{name}.svg" for name in ROBUSTNESS_FIGURES},
+        figures={name: folder / "figures" / f"{name}.svg" for name in svg_names},
         configuration=configuration,
         manifests={f"forget{run[0]}/{run[1]}/seed{run[2]}": manifest for run, manifest in manifests.items()},
     )
