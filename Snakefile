@@ -40,6 +40,7 @@ localrules:
     tuning_evaluate,
     select_settings,
     tuning,
+    robustness,
 
 
 rule all:

@@ -12,7 +12,7 @@ from unsee.core.declarations import DeclarationError
 from unsee.jobs import config_checks, preflight, requests, snakemake_internals
 from unsee.jobs.input_files import LANGUAGE_MODEL
 from unsee.jobs.input_functions import InputFunctions
-from unsee.jobs.layout import FIGURES, REPORT_TABLES, figure_files
+from unsee.jobs.layout import FIGURES, ROBUSTNESS_FIGURES, figure_files
 from unsee.jobs.plan import Plan
 from unsee.jobs.runs import RUN
 from unsee.attacks import catalogue as attack_catalogue

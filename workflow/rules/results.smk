@@ -115,9 +115,10 @@ rule report:
     input:
         tables=TABLES,
         splits=plan.benchmark.splits,
-        csv=REPORT_TABLES,
+        csv=plan.report_tables,
         answers="results/scores.parquet",
         equal_utility="results/figures/equal_utility.svg",
+        robustness=plan.robustness_figures,
         metrics=plan.files(plan.trained_runs, "metrics.parquet"),
         manifests=plan.files(plan.trained_runs, "manifest.json"),
         predictions=plan.files(plan.runs, *plan.predictions),

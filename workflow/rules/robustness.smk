@@ -27,3 +27,31 @@ rule attack:
         **plan.params("attack"),
     script:
         "../scripts/attack.py"
+
+
+# What attacks bring back, beyond what they give the retain-only model.
+rule robustness:
+    input:
+        questions=QUESTIONS,
+        answers=inputs.on_request("robustness", "results/scores.parquet"),
+        summary="results/summary.csv",
+        attacked=plan.attack_files(plan.attacked_runs),
+        damaged=inputs.rerun_if_damaged("robustness"),
+    output:
+        csv="results/robustness.csv",
+        markdown="results/robustness.md",
+        latex="results/robustness.tex",
+        figures=figure_files(ROBUSTNESS_FIGURES),
+    log:
+        "results/jobs/robustness.log",
+    benchmark:
+        "results/jobs/robustness.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: plan.threads_of("robustness")
+    resources:
+        **plan.resources_of("robustness"),
+    params:
+        **plan.params("robustness"),
+    script:
+        "../scripts/robustness.py"

@@ -26,6 +26,8 @@ REPORT_TABLES = [
 ]
 #: The task of the answers that are compared with a known figure.
 ANCHOR_TASK = "generation"
+#: The figures of models under attack.
+ROBUSTNESS_FIGURES = ("robustness", "relearning")
 ADAPTER = ("adapter/adapter_config.json", "adapter/adapter_model.safetensors")
 
 
@@ -225,6 +227,17 @@ class Layout:
         """Snakemake's measurement of every training job."""
         return [f"results/jobs/{run.training_rule}/{self.run_path(run)}.tsv" for run in self.trained_runs]
 
+    @property
+    def report_tables(self) -> list[str]:
+        """The tables that the report shows; with the robustness table if the configuration says so."""
+        return [*REPORT_TABLES, *(["results/robustness.csv"] if self.config["robustness"]["report"] else [])]
+
+    @property
+    def robustness_figures(self) -> list[str]:
+        """The figures of models under attack that the report shows, if the configuration says so."""
+        names = ROBUSTNESS_FIGURES if self.config["robustness"]["report"] else ()
+        return [f"results/figures/{name}.svg" for name in names]
+
     @cached_property
     def parts(self) -> list[str]:
         """Every file that the scores rest on, from the benchmark to the scores of single answers."""
@@ -239,7 +252,11 @@ class Layout:
             "tables": ["results/scores.csv", "results/scores.parquet", *self.training_times],
             "summary": ["results/scores.csv", "results/scores.parquet"],
             "trade_off": ["results/scores.parquet"],
-            "report": ["results/scores.parquet", *REPORT_TABLES],
+            "robustness": [
+                *("results/scores.parquet", "results/summary.csv"),
+                *self.attack_files(self.attacked_runs),
+            ],
+            "report": ["results/scores.parquet", *self.report_tables],
         }
         return [*self.parts, *more[rule]] if rule in more else []
 

@@ -323,6 +323,14 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "utility": plan.config["trade_off"]["utility"],
         "settings": plan.protocol_settings(stage="scores"),
     },
+    "robustness": lambda plan: {
+        "runs": [tuple(run) for run in plan.attacked_runs],
+        "methods": list(plan.entries),
+        "attacks": {name: entry.attack.label for name, entry in plan.attacks.items()},
+        "styles": plan.styles(),
+        "utility": plan.config["robustness"]["utility"],
+        "settings": plan.protocol_settings(stage="scores"),
+    },
     "scores": lambda plan: {
         "receipts": plan.receipts,
         "model": plan.model.name,

@@ -11,11 +11,11 @@ from unsee.jobs.config import ConfigError
 from unsee.jobs.layout import ANCHOR_TASK, Layout
 
 #: Rules whose results compare the likelihoods of options, which only the protocol ``unsee`` measures, in all tasks.
-NEED_LIKELIHOODS = ("summary", "trade_off", "tuning")
+NEED_LIKELIHOODS = ("summary", "trade_off", "tuning", "robustness")
 #: The people of each group that there are portraits of.
 PORTRAITS = {"fictitious": 500, "celebrity": 153}
 #: Rules that ask attacked models, and the protocol of their questions.
-ATTACKS = ("attack",)
+ATTACKS = ("attack", "robustness")
 ATTACK_PROTOCOL = "unsee"
 #: The protocol that the known figures of the section ``anchor`` were measured by.
 ANCHOR_PROTOCOL = "mllmu-official"
@@ -52,6 +52,11 @@ def _check_attacks(layout: Layout) -> None:
         raise ConfigError(
             f"config.yaml: evaluation.protocol is '{layout.protocol}', and attacks change the questions of {ATTACK_PROTOCOL}; "
             f"expected evaluation.protocol: {ATTACK_PROTOCOL}, or results/table3.csv as the target"
+        )
+    if not layout.attacks:
+        raise ConfigError(
+            "config.yaml: attacks has no entry that is not false, so that no model is attacked; expected at least one, such as "
+            "noise: {}, or results/table3.csv as the target"
         )
     config_checks.check_attacks(layout.config, layout.attacks, layout.entries, layout.config_files)
 

@@ -188,6 +188,7 @@ class Robustness:
     utility: Annotated[float, "> 0, <= 1"] = key(
         0.8, "share of vanilla's utility below which a model counts as destroyed and is not ranked"
     )
+    report: bool = key(False, "true: results/report.html has a section on attacks, and waits for them")
 
 
 @dataclass(frozen=True, kw_only=True)

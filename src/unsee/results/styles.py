@@ -1,6 +1,6 @@
-"""The labels, colours and markers of models, the same in every table and figure.
+"""The labels, colours and markers of models, and the labels of attacks, the same in every table and figure.
 
-A method declares them in its file, see :mod:`unsee.unlearning.method`.
+A method declares them in its file (:mod:`unsee.unlearning.method`), an attack its label (:mod:`unsee.attacks.attack`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from unsee.attacks import catalogue as attack_catalogue
 from unsee.results.columns import REFERENCE_LABELS
 from unsee.unlearning import catalogue
 
@@ -34,6 +35,12 @@ def label_of(method: str) -> str:
     return styles[method].label if method in styles else method
 
 
+def attack_label(attack: str, variant: str = "") -> str:
+    """The label of an attack's file, with its variant; an entry of the configuration with another name keeps that name."""
+    label = _attack_labels().get(attack, attack)
+    return f"{label}, {variant}" if variant else label
+
+
 def colours_of(methods: Sequence[str]) -> dict[str, str]:
     """A colour for each method: the same in every figure and run; entries with other names take spare colours, in order."""
     colours = {name: style.colour for name, style in _styles().items() if name in methods}
@@ -48,6 +55,16 @@ def markers_of(methods: Sequence[str]) -> dict[str, str]:
     spare = [marker for marker in catalogue.MARKERS if marker not in markers.values()] or catalogue.MARKERS
     others = [name for name in methods if name not in markers]
     return markers | {name: spare[i % len(spare)] for i, name in enumerate(others)}
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Names as a list in words: ``a, b and c``; empty without names."""
+    return "".join(names) if len(names) < 2 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+@cache
+def _attack_labels() -> dict[str, str]:
+    return {name: declared.label for name, declared in attack_catalogue.read().items()}
 
 
 @cache

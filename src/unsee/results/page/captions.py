@@ -38,3 +38,16 @@ FIGURES = {
         "Time and memory of training one model: means over ratios, with lines from the least to the most.",
     ),
 }
+#: The figures of the section on attacks, which the page has if the configuration says so.
+ROBUSTNESS_FIGURES = {
+    "robustness": (
+        "What attacks bring back",
+        "Each cell is a method's gain from an attack minus the retain-only model's gain, with its 95 % interval; 0 means that nothing was "
+        "hidden. Framed cells are clear of 0 after Holm's correction; in bold ones the method recovers. Hatched methods are destroyed.",
+    ),
+    "relearning": (
+        "Training again",
+        "The score of the forgotten people's questions over steps of training. A filled marker says that the method recovers there; "
+        "the dashed lines are vanilla and the retain-only model under the same training, dotted methods are destroyed.",
+    ),
+}

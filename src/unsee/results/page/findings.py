@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 
 from unsee.results.columns import REFERENCES
 from unsee.results.statistics.differences import LEVEL
-from unsee.results.styles import label_of
+from unsee.results.styles import in_words, label_of
 from unsee.results.tables.summary import compared_scores
 
 
@@ -83,8 +83,3 @@ def as_they_stand(part: pd.DataFrame) -> str:
             "guesses."
         )
     return text
-
-
-def in_words(names: Sequence[str]) -> str:
-    """Names as a list in words: ``a, b and c``; empty without names."""
-    return "".join(names) if len(names) < 2 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -14,12 +14,12 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from unsee.results.columns import METRICS, column_of
+from unsee.results.columns import METRICS, SCORE, column_of
 from unsee.results.page import findings
-from unsee.results.page.captions import FIGURES
+from unsee.results.page.captions import FIGURES, ROBUSTNESS_FIGURES
 from unsee.results.statistics import trade_off
-from unsee.results.styles import colours_of, label_of
-from unsee.results.tables import knowledge, modalities, summary, table3
+from unsee.results.styles import attack_label, colours_of, label_of
+from unsee.results.tables import knowledge, modalities, robustness, summary, table3
 
 _DATA = files("unsee") / "data" / "report"
 #: The tables that the page shows in full.
@@ -33,6 +33,7 @@ _NOTES = {
     "table3": table3.NOTE,
     "knowledge": knowledge.NOTE,
     "modalities": modalities.NOTE,
+    "robustness": robustness.NOTE,
 }
 
 
@@ -50,11 +51,12 @@ def render(
 
     Args:
         tables: ``summary``, ``table3``, ``knowledge``, ``differences``, ``modalities``, ``costs``, ``ranking``, the benchmark's
-            ``statistics``, and as ``scores`` the table of :func:`unsee.results.tables.scores.over_seeds`.
+            ``statistics``, and as ``scores`` the table of :func:`unsee.results.tables.scores.over_seeds`. With
+            ``robustness`` the page has a section on attacks.
         utility: the share of vanilla's utility at which the ranking compares methods.
         explorer: the data of :func:`unsee.results.page.explorer.explorer`.
         person: the data of :func:`unsee.results.page.people.one_person`.
-        figures: an SVG file by name; those in :data:`unsee.results.page.captions.FIGURES` are shown.
+        figures: an SVG file by name; those of :mod:`unsee.results.page.captions` are shown.
         configuration: the resolved configuration, as YAML.
         manifests: manifest.json of each run, by the run's name.
     """
@@ -62,7 +64,7 @@ def render(
     methods = list(tables["summary"]["method"].unique())
     colours = colours_of(methods)
     data = {
-        "tables": {name: _table(_without_single_model(tables[name], models)) for name in _SHOWN},
+        "tables": {name: _table(_without_single_model(table, models)) for name, table in _shown(tables).items()},
         "explorer": explorer,
         "labels": {name: label_of(name) for name in methods},
         "colours": colours,
@@ -79,9 +81,11 @@ def render(
         colours=colours,
         utility=f"{100 * utility:g} %",
         knowledge=[_note(line) for line in knowledge.sentences(tables["knowledge"])],
+        attacks=robustness.sentences(tables["robustness"]) if "robustness" in tables else [],
+        attack_figures=_figures(ROBUSTNESS_FIGURES, figures),
         findings=[findings.as_they_stand(part) for _, part in tables["summary"].groupby("forget_percent", sort=False)],
         notes={name: _note(note) for name, note in _NOTES.items()},
-        figures=[(name, *FIGURES[name], _image(figures[name])) for name in FIGURES if name in figures],
+        figures=_figures(FIGURES, figures),
         statistics=list(tables["statistics"].itertuples(index=False, name=None)),
         configuration=configuration,
         versions=_versions(manifests),
@@ -95,6 +99,20 @@ def render(
         script=Markup(_read("report.js")),
         data=_json(data),
     )
+
+
+def _shown(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables that the page shows: of the robustness table the combined score at the last step of each attack."""
+    shown = {name: tables[name] for name in _SHOWN}
+    if "robustness" in tables:
+        rows = robustness.combined(tables["robustness"]).drop(columns=[*SCORE, "last"])
+        shown["robustness"] = rows.assign(attack=[attack_label(name) for name in rows["attack"]])
+    return shown
+
+
+def _figures(captions: Mapping[str, tuple[str, str]], files: Mapping[str, Path]) -> list[tuple[str, str, str, str]]:
+    """Name, heading, words and picture of the figures that there are."""
+    return [(name, *words, _image(files[name])) for name, words in captions.items() if name in files]
 
 
 def _without_single_model(table: pd.DataFrame, models: list[str]) -> pd.DataFrame:
@@ -136,7 +154,8 @@ def _table(table: pd.DataFrame) -> dict[str, Any]:
         kind = column.kind
         if kind == "number" and not pd.api.types.is_numeric_dtype(table[name]):
             kind = "key"
-        decimals = ("metric" if column.decimals is None else column.decimals) if _has_fractions(table[name]) else None
+        of_metric: str | int = "metric" if "metric" in names else 2
+        decimals = (of_metric if column.decimals is None else column.decimals) if _has_fractions(table[name]) else None
         low, high = ("low", "high") if name in ("value", "difference") else (f"{name}_low", f"{name}_high")
         columns.append(
             {

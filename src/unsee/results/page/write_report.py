@@ -11,6 +11,7 @@ import pandas as pd
 from unsee.core.files import write_text
 from unsee.results.columns import RunKey
 from unsee.results.page import figures, figures_trade_off, report
+from unsee.results.page.captions import ROBUSTNESS_FIGURES
 from unsee.results.page.drawing import save
 from unsee.results.page.explorer import explorer
 from unsee.results.page.people import forgotten_people, one_person
@@ -38,7 +39,8 @@ def write_report(
             :func:`unsee.results.page.write_trade_off.write_trade_off`.
         benchmark: ``people``, ``images``, ``questions`` and ``splits``.
         tables: ``scores``, ``scores_over_seeds``, ``summary``, ``table3``, ``knowledge``, ``differences``, ``modalities``, ``costs``,
-            ``dataset_statistics`` and ``ranking``, as they are in ``{name}.csv``.
+            ``dataset_statistics`` and ``ranking``, as they are in ``{name}.csv``. With ``robustness`` the page has a section on
+            attacks; its figures are there already, see :func:`unsee.results.page.write_robustness.write_robustness`.
         answers: scores.parquet.
         metrics, manifests: metrics.parquet and manifest.json of each run that was trained here.
         predictions, item_scores: the answers of each run to all tasks, and their scores.
@@ -61,19 +63,18 @@ def write_report(
     }
     for name, figure in drawn.items():
         save(figure, folder / "figures", name)
+    svg_names = ["equal_utility", *drawn, *(ROBUSTNESS_FIGURES if "robustness" in tables else ())]
+    shown = ("summary", "table3", "knowledge", "differences", "modalities", "costs", "ranking", "robustness")
     page = report.render(
         tables={
-            **{
-                name: tables[name]
-                for name in ("summary", "table3", "knowledge", "differences", "modalities", "costs", "ranking")
-            },
+            **{name: tables[name] for name in shown if name in tables},
             "scores": tables["scores_over_seeds"],
             "statistics": tables["dataset_statistics"],
         },
         utility=utility,
         explorer=explorer(benchmark, predictions, item_scores),
         person=one_person(benchmark, predictions, item_scores, tables["ranking"]),
-        figures={name: folder / "figures" / f"{name}.svg" for name in ("equal_utility", *drawn)},
+        figures={name: folder / "figures" / f"{name}.svg" for name in svg_names},
         configuration=configuration,
         manifests={f"forget{run[0]}/{run[1]}/seed{run[2]}": manifest for run, manifest in manifests.items()},
     )

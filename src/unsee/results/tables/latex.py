@@ -18,7 +18,6 @@ Cell = tuple[str, int, str, str, str]
 
 _MARKED = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "over": r"%s$^\dagger$", "": "%s"}
 _HEADINGS = {"model": "Model", "forget_percent": "Ratio", "modality": "Modality", "method": "Method"}
-#: Statements are written <% %> and values << >>, because braces and percent signs belong to LaTeX.
 _TEMPLATE = r"""% Needs booktabs and multirow. Accuracies in percent, ROUGE-L 0 to 1, means over seeds. Arrows: where better is.
 % Bold: better than every other method; underlined: than every other but the best; by paired tests clustered by
 % person, Holm-corrected, at 5 %. Dagger: below the retain-only model by the same test (over-unlearned), and no
@@ -83,6 +82,18 @@ def to_latex(table: pd.DataFrame, marks: Mapping[Cell, str]) -> str:
     one_model = table["model"].nunique() == 1
     keys = [name for name in TABLE_ROW if name != "model" or not one_model]
     metrics = table_metrics()
+    return render(
+        _TEMPLATE,
+        alignment="l" * len(keys) + "r" * len(metrics) * len(SETS),
+        sets=[""] * len(keys) + [_set_heading(group, metrics) for group in SETS],
+        headings=[_HEADINGS[name] for name in keys]
+        + [_metric_heading(group, metric) for group in SETS for metric in metrics],
+        rows=list(_rows(table, keys, marks)),
+    )
+
+
+def render(template: str, **values: object) -> str:
+    """Fill a template in: statements are written <% %> and values << >>, because braces and percent signs belong to LaTeX."""
     environment = Environment(
         block_start_string="<%",
         block_end_string="%>",
@@ -94,13 +105,7 @@ def to_latex(table: pd.DataFrame, marks: Mapping[Cell, str]) -> str:
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    return environment.from_string(_TEMPLATE).render(
-        alignment="l" * len(keys) + "r" * len(metrics) * len(SETS),
-        sets=[""] * len(keys) + [_set_heading(group, metrics) for group in SETS],
-        headings=[_HEADINGS[name] for name in keys]
-        + [_metric_heading(group, metric) for group in SETS for metric in metrics],
-        rows=list(_rows(table, keys, marks)),
-    )
+    return environment.from_string(template).render(values)
 
 
 _ESCAPED = str.maketrans(

@@ -1,0 +1,41 @@
+"""Write the comparison of attacked models: table, Markdown, LaTeX and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from unsee.core.files import write_text
+from unsee.results.page import figures_robustness
+from unsee.results.page.drawing import save
+from unsee.results.statistics.attacked import AttackedRun
+from unsee.results.statistics.robustness import robustness
+from unsee.results.tables import robustness_latex
+from unsee.results.tables.files import write_csv
+from unsee.results.tables.robustness import to_markdown
+
+
+def write_robustness(
+    folder: Path,
+    *,
+    items: pd.DataFrame,
+    attacked: Mapping[AttackedRun, pd.DataFrame],
+    summary: pd.DataFrame,
+    share: float,
+    methods: Sequence[str],
+    attacks: Sequence[str],
+) -> None:
+    """Write robustness.csv, robustness.md, robustness.tex and the figures robustness and relearning.
+
+    Args:
+        folder: where they are written; figures go to ``figures`` in it.
+        items, attacked, summary, share, methods, attacks: as for :func:`unsee.results.statistics.robustness.robustness`.
+    """
+    table = robustness(items, attacked, summary, share, methods=methods, attacks=attacks)
+    write_csv(table, folder / "robustness.csv")
+    write_text(folder / "robustness.md", to_markdown(table))
+    write_text(folder / "robustness.tex", robustness_latex.to_latex(table, share))
+    save(figures_robustness.heat_map(table), folder / "figures", "robustness")
+    save(figures_robustness.relearning(table), folder / "figures", "relearning")

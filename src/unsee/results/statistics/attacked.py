@@ -1,0 +1,126 @@
+"""The scores of attacked models, beside those of the same models and questions without an attack."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from unsee.evaluation.scoring import score_predictions
+from unsee.results.columns import SCORE
+
+#: The columns that name a state of the attacked models.
+STATE = ("attack", "variant", "step", "last")
+
+
+class AttackedRun(NamedTuple):
+    """One model under one attack.
+
+    Attributes:
+        percent: the forget ratio whose forgotten people were asked about.
+        method: the model: ``vanilla``, ``retain`` or an entry of ``methods``.
+        seed: of its training.
+        attack: the entry of ``attacks``.
+    """
+
+    percent: int
+    method: str
+    seed: int
+    attack: str
+
+
+def score_attacked(
+    answers: pd.DataFrame, questions: pd.DataFrame, settings: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """Score the answers of one attacked model.
+
+    Args:
+        answers: with the columns of :data:`unsee.attacks.answers.ATTACKED`.
+        questions: the questions table.
+        settings: as for :func:`unsee.evaluation.scoring.score_predictions`.
+
+    Returns:
+        ``variant``, ``step``, ``question_id``, ``metric`` and ``value``: the mean over the versions of a question.
+
+    Raises:
+        ValueError: there are no answers, or one cannot be scored.
+    """
+    if answers.empty:
+        raise ValueError("the attack has no answers; expected at least one, delete the file and run again")
+    parts = []
+    for (variant, step, _), part in answers.groupby(["variant", "step", "version"]):
+        answered = questions[questions["question_id"].isin(part["question_id"])]
+        parts.append(score_predictions(part, answered, settings).assign(variant=str(variant), step=int(str(step))))
+    versions = pd.concat(parts).groupby(["variant", "step", "question_id", "metric"], sort=True)
+    return versions["value"].mean().reset_index()
+
+
+@dataclass(frozen=True)
+class State:
+    """The models of a ratio in one state of an attack: one row for each question, metric and seed.
+
+    Attributes:
+        keys: the columns of :data:`STATE`.
+        questions: the questions that the attack concerns, with ``person``, a number.
+        before, after: the values of each model without and under the attack, 0 to 1.
+    """
+
+    keys: dict[str, object]
+    questions: pd.DataFrame
+    before: pd.DataFrame
+    after: pd.DataFrame
+
+
+def states_of(
+    attack: str, before: pd.DataFrame, attacked: Mapping[AttackedRun, pd.DataFrame], order: Sequence[str]
+) -> Iterator[State]:
+    """The states of an attack at one ratio, in the order of variants and steps."""
+    runs = [run for run in attacked if run.attack == attack]
+    parts = [attacked[run].assign(method=run.method, seed=run.seed) for run in runs]
+    keys = ["variant", "step", "question_id", "metric", "seed"]
+    after = pd.concat(parts).astype({"metric": str}).pivot(index=keys, columns="method", values="value")
+    after = after.reindex(columns=list(order)).reset_index()
+    after = after[after["metric"].isin(before["metric"].astype(str).unique())]
+    _refuse(after[after.isna().any(axis=1)], attack, order)
+    plain = before.astype({"metric": str, "question_id": str})
+    paired = plain.merge(after, on=["question_id", "metric", "seed"], how="right", suffixes=("", " after"))
+    unpaired = paired[paired["person"].isna()]
+    if len(unpaired):
+        row = unpaired.iloc[0]
+        raise ValueError(
+            f"attack {attack!r}: question {row['question_id']!r} with seed {row['seed']} is not about a forgotten person in "
+            "scores.parquet; expected a question of the sets forget or test, delete the attack's files and run again"
+        )
+    steps = after.groupby("variant")["step"].max()
+    states = sorted(
+        paired.groupby(["variant", "step"]), key=lambda state: (_natural_order(str(state[0][0])), state[0][1])
+    )
+    for (variant, step), part in states:
+        # The bytes of the table do not depend on the order in which runs or questions come.
+        part = part.sort_values([*SCORE, "question_id", "seed"], kind="stable", ignore_index=True)
+        last = part["step"].iloc[0] == steps.loc[str(variant)]
+        values = {"attack": attack, "variant": str(variant), "step": int(str(step)), "last": bool(last)}
+        attacked_values = part[[f"{name} after" for name in order]].set_axis(list(order), axis=1)
+        yield State(values, part[[*SCORE, "person", "question_id", "seed"]], part[list(order)], attacked_values)
+
+
+def _refuse(missing: pd.DataFrame, attack: str, order: Sequence[str]) -> None:
+    if missing.empty:
+        return
+    row = missing.iloc[0]
+    method = next(name for name in order if pd.isna(row[name]))
+    state = f"{row['variant']!r}, step {row['step']}"
+    raise ValueError(
+        f"attack {attack!r} ({state}): {method}, seed {row['seed']} has no {row['metric']} of {row['question_id']!r}, which other "
+        "models have; expected every model to answer the same questions, delete its file and run again"
+    )
+
+
+def _natural_order(text: str) -> list[tuple[float, str]]:
+    """A sorting key by which ``5 %`` stands before ``25 %``, and numbers before words."""
+    parts = re.findall(r"\d+(?:\.\d+)?|\D+", text)
+    return [(float(part), "") if part[0].isdigit() else (np.inf, part) for part in parts]
