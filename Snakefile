@@ -36,6 +36,7 @@ localrules:
     summary,
     report,
     trade_off,
+    membership,
 
 
 rule all:
@@ -49,4 +50,5 @@ rule all:
 include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/robustness.smk"
 include: "workflow/rules/results.smk"

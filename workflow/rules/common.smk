@@ -14,6 +14,7 @@ from unsee.jobs.input_files import (
     QUESTIONS,
     RAW,
     SPLIT_TABLES,
+    STRANGERS,
     TABLES,
 )
 from unsee.jobs.input_functions import InputFunctions

@@ -29,6 +29,8 @@ TABLES = [f"{FOLDER}/{table}.parquet" for table in ("people", "images", "questio
 QUESTIONS = f"{FOLDER}/questions.parquet"
 #: The tables that tell whether a split can be evaluated.
 SPLIT_TABLES = [f"{FOLDER}/{table}.parquet" for table in ("people", "questions", "training_pairs")]
+#: The tables of people whom no model met.
+STRANGERS = [f"{FOLDER}/strangers/{table}.parquet" for table in ("people", "images", "training_pairs")]
 #: A package's pretrained decoder as a checkpoint.
 LANGUAGE_MODEL = [f"results/language_model/{name}" for name in ("config.json", "model.safetensors", "tokenizer.json")]
 #: The files of the checkpoint whose vision tower a base model on a pretrained decoder takes.

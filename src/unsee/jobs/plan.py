@@ -257,6 +257,21 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "others": plan.config["trade_off"]["others"],
         "settings": plan.protocol_settings(stage="answers") | {"tasks": plan.tasks},
     },
+    "write_strangers": lambda plan: {
+        "settings": {key: plan.config["benchmark"][key] for key in ("people", "seed")} | {"strangers": plan.strangers},
+    },
+    "score_pairs": lambda plan: {
+        "model": plan.model.spec,
+        "adapters": plan.adapters,
+        "forget_percents": plan.percents_of_members,
+        "k_percent": plan.config["membership"]["k_percent"],
+    },
+    "membership": lambda plan: {
+        "model": plan.model.name,
+        "runs": [tuple(run) for run in plan.membership_runs],
+        "methods": list(plan.entries),
+        "forget_percents": plan.membership_percents,
+    },
     "trade_off": lambda plan: {
         "runs": [tuple(run) for run in plan.rescaled_runs],
         "methods": list(plan.entries),

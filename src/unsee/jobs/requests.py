@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from unsee import memory
 from unsee.evaluation.settings import TASKS
 from unsee.jobs import config_checks
 from unsee.jobs.config import ConfigError
@@ -11,6 +12,10 @@ from unsee.jobs.layout import ANCHOR_TASK, Layout
 
 #: Rules whose results compare the likelihoods of options, which only the protocol ``unsee`` measures, in all tasks.
 NEED_LIKELIHOODS = ("summary", "trade_off")
+#: Rules that compare forgotten people with strangers.
+MEMBERSHIP = ("write_strangers", "score_pairs", "membership")
+#: The portraits that the synthetic benchmark's people and the strangers share.
+PORTRAITS = 500
 #: The protocol that the known figures of the section ``anchor`` were measured by.
 ANCHOR_PROTOCOL = "mllmu-official"
 
@@ -33,7 +38,9 @@ def check_request(layout: Layout, rule: str) -> None:
         )
     if rule == "anchor_check":
         _check_anchor(layout)
-    if rule == "rescale":
+    if rule in MEMBERSHIP:
+        _check_membership(layout)
+    if rule in memory.ON_REQUEST:
         config_checks.check_memory(rule, layout.config, layout.entries, layout.root, layout.config_files)
 
 
@@ -56,6 +63,31 @@ def _check_anchor(layout: Layout) -> None:
     if percent not in percents:
         raise ConfigError(
             f"config.yaml: anchor.forget_percent is {percent}; expected one of benchmark.forget_percents, {percents}"
+        )
+
+
+def _check_membership(layout: Layout) -> None:
+    benchmark, section = layout.config["benchmark"], layout.config["membership"]
+    if benchmark["name"] != "synthetic":
+        raise ConfigError(
+            f"config.yaml: benchmark.name is '{benchmark['name']}', and membership needs people of the same kind whom no model "
+            "met, which a published benchmark does not have; expected synthetic, or results/table3.csv as the target"
+        )
+    for i, percent in enumerate(section["forget_percents"] or []):
+        if percent not in benchmark["forget_percents"]:
+            raise ConfigError(
+                f"config.yaml: membership.forget_percents[{i}] is {percent}; expected one of benchmark.forget_percents, "
+                f"{benchmark['forget_percents']}, or null for all"
+            )
+    left = PORTRAITS - benchmark["people"]
+    if layout.strangers > left:
+        raise ConfigError(
+            f"config.yaml: benchmark.people is {benchmark['people']} of {PORTRAITS} people with portraits, which leaves {left}, "
+            f"and membership compares with {layout.strangers} strangers; expected membership.strangers of at most {left}, or "
+            "fewer people"
+            if left >= 2
+            else f"config.yaml: benchmark.people is {benchmark['people']} of {PORTRAITS} people with portraits, which leaves {left} "
+            f"for strangers; expected at most {PORTRAITS - layout.strangers} people for results/membership.csv"
         )
 
 

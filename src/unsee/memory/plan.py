@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Rules that load the base model in every run, and rules that load it when their files are requested.
 LOADING = ("finetune", "train_reference", "unlearn", "predict")
-ON_REQUEST = ("rescale",)
+ON_REQUEST = ("rescale", "score_pairs")
 
 
 def needs_of(
@@ -56,6 +56,7 @@ def needs_of(
     need = answering(shapes, lengths, config["evaluation"], beside=rank)
     yield batch_size, "predict", need
     yield batch_size, "rescale", need  # updates are added in place
+    yield batch_size, "score_pairs", answering(shapes, lengths, config["evaluation"] | {"batch_size": 1}, beside=rank)
 
 
 def _inputs_a_person(lengths: Lengths, which: str) -> int:
