@@ -41,6 +41,7 @@ localrules:
     select_settings,
     tuning,
     robustness,
+    membership,
 
 
 rule all:

@@ -10,7 +10,7 @@ from unsee.jobs import config as configuration
 from unsee.core import gpus
 from unsee.core.declarations import DeclarationError
 from unsee.jobs import config_checks, preflight, requests, snakemake_internals
-from unsee.jobs.input_files import LANGUAGE_MODEL
+from unsee.jobs.input_files import LANGUAGE_MODEL, STRANGERS
 from unsee.jobs.input_functions import InputFunctions
 from unsee.jobs.layout import FIGURES, ROBUSTNESS_FIGURES, figure_files
 from unsee.jobs.plan import Plan

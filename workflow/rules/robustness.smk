@@ -1,4 +1,4 @@
-# On request: does it stay forgotten? Models under attack.
+# On request: does it stay forgotten? Models under attack, and the traces of their training.
 
 
 # One rule for every attack: what an attack changes and takes is read from its source file.
@@ -55,3 +55,73 @@ rule robustness:
         **plan.params("robustness"),
     script:
         "../scripts/robustness.py"
+
+
+# People whom no model met, to compare the forgotten people with.
+rule write_strangers:
+    input:
+        portraits=inputs.on_request("write_strangers", plan.portraits),
+        damaged=inputs.rerun_if_damaged("write_strangers"),
+    output:
+        STRANGERS,
+    log:
+        "results/jobs/write_strangers.log",
+    benchmark:
+        "results/jobs/write_strangers.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: plan.threads_of("write_strangers")
+    resources:
+        **plan.resources_of("write_strangers"),
+    params:
+        **plan.params("write_strangers"),
+    script:
+        "../scripts/write_strangers.py"
+
+
+rule score_pairs:
+    input:
+        tables=inputs.on_request("score_pairs", TABLES),
+        strangers=STRANGERS,
+        splits=inputs.per_run(plan.splits_of_members),
+        model=plan.model.files,
+        adapters=inputs.per_run(plan.adapter_files),
+        damaged=inputs.rerun_if_damaged("score_pairs"),
+    output:
+        f"results/models/{RUN}/membership.parquet",
+    log:
+        f"results/jobs/score_pairs/{RUN}.log",
+    benchmark:
+        f"results/jobs/score_pairs/{RUN}.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: plan.threads_of("score_pairs")
+    resources:
+        **plan.resources_of("score_pairs"),
+    params:
+        **plan.params("score_pairs"),
+    script:
+        "../scripts/score_pairs.py"
+
+
+rule membership:
+    input:
+        splits=inputs.on_request("membership", plan.membership_splits),
+        scores=plan.files(plan.membership_runs, "membership.parquet"),
+        damaged=inputs.rerun_if_damaged("membership"),
+    output:
+        csv="results/membership.csv",
+        markdown="results/membership.md",
+    log:
+        "results/jobs/membership.log",
+    benchmark:
+        "results/jobs/membership.tsv"
+    conda:
+        "../../envs/unsee.yaml"
+    threads: plan.threads_of("membership")
+    resources:
+        **plan.resources_of("membership"),
+    params:
+        **plan.params("membership"),
+    script:
+        "../scripts/membership.py"

@@ -20,6 +20,8 @@ RAW = (
     "Test_Set/train-00001-of-00002",
     "Retain_Set/train-00000-of-00001",
 )
+#: The tables of people whom no model met.
+STRANGERS = [f"results/benchmark/strangers/{table}.parquet" for table in ("people", "images", "training_pairs")]
 #: A package's pretrained decoder as a checkpoint.
 LANGUAGE_MODEL = [f"results/language_model/{name}" for name in ("config.json", "model.safetensors", "tokenizer.json")]
 #: The files of the checkpoint whose vision tower a base model on a pretrained decoder takes.

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from unsee.evaluation.settings import TASKS
 from unsee.jobs.config import AttackEntry, Entry
-from unsee.jobs.input_files import BenchmarkFiles, ModelFiles
+from unsee.jobs.input_files import STRANGERS, BenchmarkFiles, ModelFiles
 from unsee.jobs.runs import RUN, Run, evaluated_runs, table_runs
 
 #: The figures of the report, see :mod:`unsee.results.page.write_report`.
@@ -24,6 +24,8 @@ REPORT_TABLES = [
         *("costs", "dataset_statistics", "ranking"),
     )
 ]
+#: Strangers for each forgotten person, and the fewest. More strangers narrow the intervals little: the forgotten people are few.
+STRANGERS_PER_PERSON, FEWEST_STRANGERS = 3, 20
 #: The task of the answers that are compared with a known figure.
 ANCHOR_TASK = "generation"
 #: The figures of models under attack.
@@ -143,6 +145,30 @@ class Layout:
         return self.files(runs, *(f"attacks/{name}.parquet" for name in self.attacks))
 
     @property
+    def membership_percents(self) -> list[int]:
+        """The ratios whose forgotten people are compared with strangers."""
+        return sorted(self.config["membership"]["forget_percents"] or self.benchmark.forget_percents)
+
+    @property
+    def membership_runs(self) -> list[Run]:
+        """The runs that score training pairs."""
+        return [run for run in self.runs if run.forget_percent in (0, *self.membership_percents)]
+
+    @property
+    def membership_splits(self) -> list[str]:
+        """The splits of these ratios."""
+        return self.benchmark.split_files(self.membership_percents)
+
+    @property
+    def strangers(self) -> int:
+        """How many strangers the forgotten people are compared with: as many at every ratio."""
+        if self.config["membership"]["strangers"]:
+            return int(self.config["membership"]["strangers"])
+        people = int(self.config["benchmark"]["people"])
+        forgotten = max(round(people * percent / 100) for percent in self.membership_percents)
+        return max(FEWEST_STRANGERS, STRANGERS_PER_PERSON * forgotten)
+
+    @property
     def anchor_predictions(self) -> str:
         """The answers of the base model whose score is compared with a known figure."""
         run = Run(self.config["anchor"]["forget_percent"], "base", self.config["seeds"][0])
@@ -176,6 +202,14 @@ class Layout:
     def evaluation_splits(self, run: Run) -> list[str]:
         """The splits of these ratios."""
         return self.benchmark.split_files(self.evaluated_percents(run))
+
+    def percents_of_members(self, run: Run) -> list[int]:
+        """The ratios whose forgotten people's training pairs a run scores: its own, or all of them for base and vanilla."""
+        return [run.forget_percent] if run.forget_percent else self.membership_percents
+
+    def splits_of_members(self, run: Run) -> list[str]:
+        """The splits of these ratios."""
+        return self.benchmark.split_files(self.percents_of_members(run))
 
     def adapter(self, run: Run) -> str:
         """The folder of a run's adapter."""
@@ -258,7 +292,15 @@ class Layout:
             ],
             "report": ["results/scores.parquet", *self.report_tables],
         }
+        if rule == "membership":
+            return [*self.pairs_to_score, *(file for run in self.membership_runs for file in self.adapter_files(run))]
         return [*self.parts, *more[rule]] if rule in more else []
+
+    @property
+    def pairs_to_score(self) -> list[str]:
+        """The training pairs of forgotten people and of strangers, and who is forgotten."""
+        files = [*self.benchmark.tables, *STRANGERS, *self.membership_splits]
+        return [*files, *self.files(self.membership_runs, "membership.parquet")]
 
 
 def figure_files(names: Iterable[str]) -> list[str]:

@@ -5,11 +5,11 @@ The rules (``workflow/rules/*.smk``) name what is computed here. Nothing here im
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -20,31 +20,10 @@ from unsee.jobs import receipts
 from unsee.jobs.config import plain, resources_of
 from unsee.jobs.job_hash import job_hash
 from unsee.jobs.layout import Layout
+from unsee.jobs.parameter import Parameter, PerAttack, PerTask, Wildcards, value_for
+from unsee.jobs.resources import by_executor
 from unsee.jobs.runs import Run
 from unsee.jobs.values import for_ratios
-
-
-class PerTask(NamedTuple):
-    """A parameter that depends on the task that a job's wildcards name."""
-
-    of: Callable[[str], Any]
-
-
-class PerTrial(NamedTuple):
-    """A parameter that depends on the run and on the trial of its settings that a job's wildcards name."""
-
-    of: Callable[[Run, str], Any]
-
-
-class PerAttack(NamedTuple):
-    """A parameter that depends on the attack that a job's wildcards name."""
-
-    of: Callable[[str], Any]
-
-
-#: A parameter: its value, a function of the run that a job's wildcards name, one of the task, of the trial or of the attack.
-Parameter = Any | Callable[[Run], Any] | PerTask | PerTrial | PerAttack
-Wildcards = Mapping[str, str]
 
 #: Rules whose jobs run the script of another rule.
 SCRIPTS = {"train_reference": "finetune"}
@@ -85,7 +64,7 @@ class Plan(Layout):
         """The parameters of the job of these wildcards."""
         script = self.root / f"workflow/scripts/{SCRIPTS.get(rule, rule)}.py"
         parameters = {"code": _code(script, self.root / "src/unsee")} | self.parameters(rule)
-        return {name: _value(parameter, wildcards) for name, parameter in parameters.items()}
+        return {name: value_for(parameter, wildcards) for name, parameter in parameters.items()}
 
     def parameters(self, rule: str) -> dict[str, Parameter]:
         """What the jobs of a rule are made of, besides their code and their inputs."""
@@ -200,43 +179,14 @@ class Plan(Layout):
         return int(resources_of(self.config, rule)["threads"])
 
     def resources_of(self, rule: str) -> dict[str, Any]:
-        """The other resources of a rule's jobs, by the names that Snakemake and its executors for Slurm and LSF know.
-
-        The time grows with every attempt: a job that was stopped for taking too long gets more. A value of null is left
-        out.
-        """
-        entry = {**self.config["cluster"], **resources_of(self.config, rule)}
-        gpu, model, minutes = entry["gpu"], entry["gpu_model"], entry["runtime"]
-        resources = {
-            "mem_mb": entry["mem_mb"],
-            "gpu": gpu,
-            "runtime": lambda wildcards, attempt: minutes * attempt,
-            "gpu_model": model if gpu else None,
-            "slurm_partition": entry["partition"],
-            "slurm_account": entry["account"],
-            "qos": entry["qos"],
-            "lsf_queue": entry["partition"],
-            "lsf_project": entry["account"],
-            "lsf_extra": f"-gpu num={gpu}{f':gmodel={model}' if model else ''}" if gpu else None,
-        }
-        return {name: value for name, value in resources.items() if value is not None}
+        """The other resources of a rule's jobs, see :func:`unsee.jobs.resources.by_executor`."""
+        return by_executor({**self.config["cluster"], **resources_of(self.config, rule)})
 
 
 @cache
 def _code(script: Path, library: Path) -> list[str]:
     """A script and what it imports of the library, each with the digest of its code; computed once a plan."""
     return digests(script, library)
-
-
-def _value(parameter: Parameter, wildcards: Wildcards) -> Any:
-    """The value of a parameter for the job of these wildcards."""
-    if isinstance(parameter, PerTask):
-        return parameter.of(wildcards["task"])
-    if isinstance(parameter, PerTrial):
-        return parameter.of(Run.of(wildcards), wildcards["trial"])
-    if isinstance(parameter, PerAttack):
-        return parameter.of(wildcards["attack"])
-    return parameter(Run.of(wildcards)) if callable(parameter) else parameter
 
 
 def _mapping(wildcards: Any) -> dict[str, str]:
@@ -315,6 +265,21 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "attack": PerAttack(lambda name: plan.attacks[name].attack.name),
         "options": PerAttack(lambda name: plan.attacks[name].options),
         "settings": plan.protocol_settings(stage="answers") | {"tasks": plan.tasks},
+    },
+    "write_strangers": lambda plan: {
+        "settings": {key: plan.config["benchmark"][key] for key in ("people", "seed")} | {"strangers": plan.strangers},
+    },
+    "score_pairs": lambda plan: {
+        "model": plan.model.spec,
+        "adapters": plan.adapters,
+        "forget_percents": plan.percents_of_members,
+        "k_percent": plan.config["membership"]["k_percent"],
+    },
+    "membership": lambda plan: {
+        "model": plan.model.name,
+        "runs": [tuple(run) for run in plan.membership_runs],
+        "methods": list(plan.entries),
+        "forget_percents": plan.membership_percents,
     },
     "trade_off": lambda plan: {
         "runs": [tuple(run) for run in plan.rescaled_runs],

@@ -17,6 +17,8 @@ PORTRAITS = {"fictitious": 500, "celebrity": 153}
 #: Rules that ask attacked models, and the protocol of their questions.
 ATTACKS = ("attack", "robustness")
 ATTACK_PROTOCOL = "unsee"
+#: Rules that compare forgotten people with strangers.
+MEMBERSHIP = ("write_strangers", "score_pairs", "membership")
 #: The protocol that the known figures of the section ``anchor`` were measured by.
 ANCHOR_PROTOCOL = "mllmu-official"
 
@@ -43,6 +45,8 @@ def check_request(layout: Layout, rule: str) -> None:
         _check_tuning(layout)
     if rule in ATTACKS:
         _check_attacks(layout)
+    if rule in MEMBERSHIP:
+        _check_membership(layout)
     if rule in memory.ON_REQUEST:
         config_checks.check_memory(rule, layout.config, layout.entries, layout.root, layout.config_files)
 
@@ -102,6 +106,32 @@ def _check_tuning(layout: Layout) -> None:
                 f"expected at most {n // 2}, or values in methods in place of `tuned`"
             )
     config_checks.check_memory("tune", layout.config, layout.entries, layout.root, layout.config_files)
+
+
+def _check_membership(layout: Layout) -> None:
+    benchmark, section = layout.config["benchmark"], layout.config["membership"]
+    if benchmark["name"] != "synthetic":
+        raise ConfigError(
+            f"config.yaml: benchmark.name is '{benchmark['name']}', and membership needs people of the same kind whom no model "
+            "met, which a published benchmark does not have; expected synthetic, or results/table3.csv as the target"
+        )
+    for i, percent in enumerate(section["forget_percents"] or []):
+        if percent not in benchmark["forget_percents"]:
+            raise ConfigError(
+                f"config.yaml: membership.forget_percents[{i}] is {percent}; expected one of benchmark.forget_percents, "
+                f"{benchmark['forget_percents']}, or null for all"
+            )
+    portraits = PORTRAITS["fictitious"]
+    left = portraits - benchmark["people"]
+    if layout.strangers > left:
+        raise ConfigError(
+            f"config.yaml: benchmark.people is {benchmark['people']} of {portraits} people with portraits, which leaves {left}, "
+            f"and membership compares with {layout.strangers} strangers; expected membership.strangers of at most {left}, or "
+            "fewer people"
+            if left >= 2
+            else f"config.yaml: benchmark.people is {benchmark['people']} of {portraits} people with portraits, which leaves {left} "
+            f"for strangers; expected at most {portraits - layout.strangers} people for results/membership.csv"
+        )
 
 
 def check_model_name(layout: Layout, wildcards: Mapping[str, str]) -> None:

@@ -192,6 +192,24 @@ class Robustness:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Membership:
+    forget_percents: Annotated[list[int] | None, ">= 1, <= 99"] = key(
+        [10],
+        "score the models of these forget ratios, among those of benchmark; null: of all",
+        expected="a list of different whole numbers from 1 to 99, at least one, or null for all",
+        minItems=1,
+    )
+    strangers: Annotated[int | None, ">= 2, <= 492"] = key(
+        None,
+        "people whom no model met, to compare with; null: three for each forgotten person, at least 20",
+        expected="a whole number from 2, or null",
+    )
+    k_percent: Annotated[int, ">= 1, <= 100"] = key(
+        20, "share of an answer's tokens that Min-K % and Min-K %++ take, in percent"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     minutes: Annotated[float | None, ">= 0"] = key(
         10, "minutes of training between two checkpoints; null: by steps only"
@@ -266,6 +284,9 @@ class Config:
     )
     trade_off: TradeOff = key(TradeOff(), "only for the report and results/trade_off.csv: methods at equal utility")
     robustness: Robustness = key(Robustness(), "only for results/robustness.csv: models under the attacks below")
+    membership: Membership = key(
+        Membership(), "only for results/membership.csv: can training pairs be told from strangers' (docs/membership.md)"
+    )
     checkpoint: Checkpoint = key(
         Checkpoint(), "how often a training job saves its state, to resume if killed; changes no result"
     )

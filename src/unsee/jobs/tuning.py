@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from unsee.jobs.config import Entry
-from unsee.jobs.plan import Parameter, PerTrial, Plan
+from unsee.jobs.parameter import Parameter, PerTrial
+from unsee.jobs.plan import Plan
 from unsee.jobs.runs import Run
 
 

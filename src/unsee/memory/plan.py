@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Rules that load the base model in every run, and rules that load it when their files are requested.
 LOADING = ("finetune", "train_reference", "unlearn", "predict")
-ON_REQUEST = ("rescale", "tune", "attack")
+ON_REQUEST = ("rescale", "tune", "attack", "score_pairs")
 
 
 def needs_of(
@@ -58,6 +58,7 @@ def needs_of(
     yield batch_size, "predict", need
     yield batch_size, "rescale", need  # updates are added in place
     yield batch_size, "tune", need  # after training
+    yield batch_size, "score_pairs", answering(shapes, lengths, config["evaluation"] | {"batch_size": 1}, beside=rank)
 
 
 def _inputs_a_person(lengths: Lengths, which: str) -> int:
