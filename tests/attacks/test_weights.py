@@ -24,6 +24,20 @@ from unsee.models.pictures import Pictures
 from unsee.training.lora import add_lora, save_adapter
 from unsee.training.settings import LoraSettings
 
+#: The four-bit codes of a matrix, one digit each, and its eight-bit codes.
+BITSANDBYTES_NF4 = (
+    "036778c147779d15777ae26778bf36778c046779d157779e25777ae26778bf36778c046779d15777ae25778af36778b0"
+    "36778c147779d15777ae26778bf36778c046779d157779e25778ae26778bf36778c147779d15777ae25778bf36778b04"
+    "6779c147779d15777ae26778bf36778c046779d157779e25778ae36778b03677"
+)
+BITSANDBYTES_INT8 = (
+    "81d4f700010e3b98dffb0002144bace8fd00041d5ebdefff00072773ccf500000b338ad8f900011041a0e2fc00031752"
+    "b3ebfe00052065c3f1ff00082b7cd1f600010d3892dcfa00021347a7e6fd00031a59b9edfe0006246ec8f3ff000a2f84"
+    "d5f800010f3d9be0fb0002154daee9fd00041e60bff0ff00072876cdf500000b348dd9f900011143a2e3fc00031854b5"
+    "ecfe00052168c5f2ff00092c7fd2f700010d3a95ddfa00021449a9e7fd00041b5bbbeeff00062570caf4ff000a3187d7"
+    "f800010f3f9de1fc00021650b0eafe00041f63c1f1ff00082979cff600010c3690dbfa00011245a5e5fc00031957b7ec"
+    "fe0006236bc6f3ff00092e81d4f70001"
+)
 MATRIX = torch.tensor([[0.5, -2.0, 0.01, 1.27], [0.0, 0.1, -0.3, 0.2]])
 
 
@@ -83,6 +97,17 @@ def test_four_bits_are_the_nearest_level_of_the_block(block: int) -> None:
     assert nf4.rounded(MATRIX, block).flatten().tolist() == pytest.approx(expected, rel=1e-6)
 
 
+def test_rounding_is_that_of_bitsandbytes() -> None:
+    """Recorded from bitsandbytes 0.50.2 on a CPU: quantize_4bit(blocksize=64, quant_type="nf4") and int8_vectorwise_quant."""
+    matrix = (torch.arange(256) * 37 % 251 - 125).view(2, 128).float() ** 3 / 2e7
+    largest = torch.tensor([0.09765625, 0.09533119946718216, 0.09765625, 0.09765625])
+    codes = [int(digit, 16) for digit in BITSANDBYTES_NF4]
+    expected = torch.tensor(nf4.LEVELS)[torch.tensor(codes)].view(4, 64) * largest[:, None]
+    assert torch.equal(nf4.rounded(matrix, 64), expected.view(2, 128))
+    steps = torch.frombuffer(bytearray.fromhex(BITSANDBYTES_INT8), dtype=torch.int8).view(2, 128)
+    assert torch.allclose(int8.rounded(matrix), steps * (0.09765625 / 127), rtol=1e-6, atol=0)
+
+
 def test_pruning_keeps_the_largest_weights() -> None:
     kept = torch.tensor([[True, True, False, True], [False, False, True, False]])
     assert torch.equal(prune.pruned(MATRIX, 0.5), MATRIX * kept)
@@ -123,7 +148,7 @@ def test_an_attack_changes_the_matrices_of_its_part_and_nothing_else(
         if key in names and rounded:
             assert torch.equal(weight, rounded(before[key])), key
         elif key in names:
-            assert (weight - before[key]).norm().item() == pytest.approx(0.05 * before[key].norm().item(), rel=1e-4)
+            assert (weight - before[key]).norm().item() == pytest.approx(0.1 * before[key].norm().item(), rel=1e-4)
 
 
 def test_noise_is_the_same_for_every_model(model_spec: dict[str, Any], mini_benchmark: Path) -> None:

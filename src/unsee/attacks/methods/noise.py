@@ -20,7 +20,7 @@ from unsee.attacks.matrices import matrices
 def noise(
     weights: Weights,
     *,
-    share: Annotated[float, "> 0"] = 0.05,
+    share: Annotated[float, "> 0"] = 0.1,
     part: Literal["language", "vision", "both"] = "both",
 ) -> Iterator[State]:
     """Add noise to the weights.

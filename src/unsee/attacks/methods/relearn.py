@@ -32,8 +32,8 @@ def relearn(
     *,
     data: Literal["forgotten", "others"] = "forgotten",
     shares: Annotated[Sequence[float], "> 0, <= 1"] = (0.01, 0.05, 0.25, 1.0),
-    steps: Annotated[Sequence[int], ">= 0"] = (5, 20, 60),
-    learning_rate: Annotated[float, "> 0"] = 0.001,
+    steps: Annotated[Sequence[int], ">= 0"] = (10, 40),
+    learning_rate: Annotated[float, "> 0"] = 0.003,
     batch_size: Annotated[int, ">= 1"] = 4,
 ) -> Iterator[State]:
     """Train an adapter on the decoder, anew for each share: mean negative log-likelihood of the answer tokens.
