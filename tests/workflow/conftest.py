@@ -121,7 +121,7 @@ class Finished:
             given = dict(re.findall(r"(\w+)=([\w.-]+)", "".join(re.findall(r"wildcards: (.*)", body))))
             run = f"forget{given['forget_percent']}" if given else ""
             run += f"/{given['method']}/seed{given['seed']}" if "method" in given else ""
-            run += f"/{given['task']}" if "task" in given else ""
+            run += "".join(f"/{given[name]}" for name in ("task", "attack") if name in given)
             found.add(f"{rule} {run}".strip())
         return found - {"all"}
 

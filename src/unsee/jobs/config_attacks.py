@@ -104,7 +104,7 @@ def _lack(need: Need, config: Mapping[str, Any], methods: Mapping[str, Entry]) -
         return f"asks in other words, and benchmark.name is {name}, which asks each question in one wording; expected false"
     if need == "trained_projector":
         sections = [config["finetune"], *(entry.settings for entry in methods.values())]
-        if all(settings["lora"]["scope"] == "language" for settings in sections):
+        if all(settings.get("lora", {}).get("scope", "language") == "language" for settings in sections):
             return (
                 "puts back the vision tower and the projector, and no model has trained them (lora.scope is language in "
                 "finetune and in all methods); expected false here, or another lora.scope there"
