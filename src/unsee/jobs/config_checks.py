@@ -112,19 +112,23 @@ def check_attacks(
     config: Mapping[str, Any],
     attacks: Mapping[str, AttackEntry],
     entries: Mapping[str, Entry],
+    root: Path,
     files: Sequence[Path] = (),
 ) -> None:
     """Check what :func:`check` leaves out, since attacks run only when their files are requested.
 
     Args:
-        config, files: as in :func:`check`, which has passed.
+        config, root, files: as in :func:`check`, which has passed.
         attacks: the configuration's attacks.
         entries: its unlearning methods.
 
     Raises:
-        ConfigError: benchmark or models lack what an attack needs, or a ratio of ``robustness`` is not of the benchmark.
+        ConfigError: benchmark or models lack what an attack needs, a ratio of ``robustness`` is not of the benchmark, or the
+            GPU cannot hold a job.
     """
-    _refuse(need_findings(config, attacks, entries), config, files)
+    findings = [*need_findings(config, attacks, entries)]
+    beside = memory.largest_rank(config, entries)
+    _refuse(findings or memory.attack_findings(config, attacks, root, beside=beside), config, files)
 
 
 def _refuse(findings: Iterable[tuple[Key, str]], config: Mapping[str, Any], files: Sequence[Path]) -> None:

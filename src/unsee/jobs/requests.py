@@ -62,7 +62,7 @@ def _check_attacks(layout: Layout) -> None:
             "config.yaml: attacks has no entry that is not false, so that no model is attacked; expected at least one, such as "
             "noise: {}, or results/table3.csv as the target"
         )
-    config_checks.check_attacks(layout.config, layout.attacks, layout.entries, layout.config_files)
+    config_checks.check_attacks(layout.config, layout.attacks, layout.entries, layout.root, layout.config_files)
 
 
 def has_summary(layout: Layout) -> bool:

@@ -5,11 +5,12 @@ is multiplied, adapters with gradients and Adam's moments, the activations that 
 docs/memory.md has the results, and tests/test_memory_measured.py compares them with measured peaks.
 """
 
+from unsee.memory.attacks import attack_findings, attack_need
 from unsee.memory.blocks import PIECE
 from unsee.memory.checkpoints import PUBLISHED, shapes_of
 from unsee.memory.lengths import LENGTHS, Lengths
 from unsee.memory.needs import GB, Need, answering, bases, training
-from unsee.memory.plan import LOADING, ON_REQUEST, findings, needs_of, ways_to_train
+from unsee.memory.plan import LOADING, ON_REQUEST, findings, largest_rank, needs_of, ways_to_train
 from unsee.memory.shapes import STORED, Shapes, Tower, read_shapes
 
 __all__ = [
@@ -25,8 +26,11 @@ __all__ = [
     "Shapes",
     "Tower",
     "answering",
+    "attack_findings",
+    "attack_need",
     "bases",
     "findings",
+    "largest_rank",
     "needs_of",
     "read_shapes",
     "shapes_of",

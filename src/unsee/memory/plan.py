@@ -52,13 +52,14 @@ def needs_of(
             )
             yield ("methods", entry.name), "unlearn", need
             yield ("methods", entry.name), "tune", need
-    rank = vanilla + max((rank_of(entry.settings) for entry in entries.values()), default=0)
+    rank = largest_rank(config, entries)
     batch_size = ("evaluation", "batch_size")
     need = answering(shapes, lengths, config["evaluation"], beside=rank)
     yield batch_size, "predict", need
     yield batch_size, "rescale", need  # updates are added in place
     yield batch_size, "tune", need  # after training
     yield batch_size, "score_pairs", answering(shapes, lengths, config["evaluation"] | {"batch_size": 1}, beside=rank)
+    yield batch_size, "attack", need  # what an attack takes besides is in attack_findings
 
 
 def _inputs_a_person(lengths: Lengths, which: str) -> int:
@@ -69,6 +70,11 @@ def _inputs_a_person(lengths: Lengths, which: str) -> int:
 def rank_of(settings: Mapping[str, Any]) -> int:
     """The rank of the adapter of a training run."""
     return int(settings.get("lora", {}).get("rank", 8))
+
+
+def largest_rank(config: Mapping[str, Any], entries: Mapping[str, Entry]) -> int:
+    """The total rank of vanilla's adapter and the largest one of the methods."""
+    return rank_of(config["finetune"]) + max((rank_of(entry.settings) for entry in entries.values()), default=0)
 
 
 def ways_to_train(batch_size: int) -> Iterator[dict[str, Any]]:
