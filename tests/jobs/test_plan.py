@@ -390,15 +390,37 @@ def test_a_trained_tower_can_be_put_back() -> None:
     check_request(plan(attacks={"projector": {}}, unlearning={"lora": language | {"scope": "both"}}), "attack")
 
 
-def test_needs_are_met_by_tasks_and_benchmark() -> None:
-    attacks = {"orders": ("options",), "photo": ("other_pictures",)}
-    toys = {name: attack_catalogue.Description(name, "question", needs, {}, Path()) for name, needs in attacks.items()}
-    entries = resolve_attacks({"attacks": dict.fromkeys(toys)}, toys)
-    assert not list(need_findings(CONFIG, entries, {}))
-    cloze = CONFIG | {"evaluation": CONFIG["evaluation"] | {"tasks": ["cloze"]}}
-    assert list(need_findings(cloze, entries, {})) == [
+@pytest.mark.parametrize(
+    ("need", "changed", "lack"),
+    [
         (
-            ("attacks", "orders"),
+            "options",
+            {"evaluation": {"classification": "letter", "tasks": ["cloze"]}},
             "asks questions with options, and evaluation.tasks is ['cloze']; expected false here, or classification there",
-        )
-    ]
+        ),
+        (
+            "options",
+            {"evaluation": {"classification": "likelihood"}},
+            "changes the options that the prompt shows, and evaluation.classification is likelihood, which shows none; "
+            "expected false here, or letter there",
+        ),
+        ("options", {"evaluation": {"classification": "letter"}}, None),
+        (
+            "other_pictures",
+            {"benchmark": {"name": "clear"}},
+            "shows another photo, and benchmark.name is clear, whose questions are about one photo; expected false",
+        ),
+        ("other_pictures", {"benchmark": {"name": "mllmu"}}, None),
+        (
+            "other_wordings",
+            {"benchmark": {"name": "clear"}},
+            "asks in other words, and benchmark.name is clear, which asks each question in one wording; expected false",
+        ),
+        ("other_wordings", {}, None),
+    ],
+)
+def test_needs_are_met_by_evaluation_and_benchmark(need: Any, changed: dict[str, Any], lack: str | None) -> None:
+    toy = attack_catalogue.Description("toy", "question", (need,), {}, Path())
+    config = CONFIG | {section: CONFIG[section] | values for section, values in changed.items()}
+    findings = list(need_findings(config, resolve_attacks({"attacks": {"toy": {}}}, {"toy": toy}), {}))
+    assert findings == ([(("attacks", "toy"), lack)] if lack else [])

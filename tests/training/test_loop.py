@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import load_file
 
 from unsee.benchmarks.tables import person_ids, read_pairs
-from unsee.models.model import AdapterError, load
+from unsee.models.model import load
 from unsee.models.packing import Request
+from unsee.models.stored import AdapterError
 from unsee.training.batches import Unit, plan, split_step
 from unsee.training.finetune import finetune
 from unsee.training.loop import DivergedError

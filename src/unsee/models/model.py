@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,6 @@ from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from unsee.core.failures import JobError
-from unsee.core.files import sha256
 from unsee.models import attention, checkpoints, stored
 from unsee.models.families import load_family
 from unsee.models.families.base import Family
@@ -26,10 +23,6 @@ from unsee.models.packing import Batch, Request
 from unsee.models.pictures import Pictures
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-class AdapterError(JobError):
-    """The weights of an adapter are not those that its training run wrote."""
 
 
 @dataclass
@@ -316,7 +309,7 @@ def merge(model: Any, adapter: Path, scale: float = 1.0, *, done: float = 0.0) -
         raise FileNotFoundError(
             f"{adapter}: no {stored.WEIGHTS}; expected the folder of a run's adapter, gates or instruction"
         )
-    _check_adapter(adapter)
+    stored.check(adapter)
     kind = stored.config_of(adapter)["kind"]
     if kind == "gates":
         Gates.read(adapter).merge(model, scale - done)
@@ -343,17 +336,3 @@ def merge(model: Any, adapter: Path, scale: float = 1.0, *, done: float = 0.0) -
             for old, new in zip(before.parameters(), after.parameters(), strict=True):
                 new.copy_(torch.lerp(old, new, (scale - done) / (1 - done)))
     return wrapped.unload() if beside else wrapped.merge_and_unload()
-
-
-def _check_adapter(adapter: Path) -> None:
-    """Compare an adapter with the manifest beside its folder, if there is one."""
-    manifest = adapter.parent / "manifest.json"
-    if not manifest.is_file():
-        return
-    expected = json.loads(manifest.read_text(encoding="utf-8"))["adapter_sha256"]
-    digest = sha256(adapter / stored.WEIGHTS)
-    if digest != expected:
-        raise AdapterError(
-            f"the adapter {adapter} is damaged: its weights have sha256 {digest[:12]}..., {manifest} says {expected[:12]}...",
-            f"delete {adapter} and give the same command again: it is made anew",
-        )

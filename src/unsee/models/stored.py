@@ -22,9 +22,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from unsee.core.files import atomic_write
+from unsee.core.failures import JobError
+from unsee.core.files import atomic_write, sha256
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+class AdapterError(JobError):
+    """The weights of an adapter are not those that its training run wrote."""
 
 
 class Result(Protocol):
@@ -48,6 +53,24 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         save_file(contiguous, part / WEIGHTS, metadata=None if text is None else {"text": text})
         (part / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def check(folder: Path) -> None:
+    """Compare a result with the manifest beside its folder, if there is one.
+
+    Raises:
+        AdapterError: The digest of the weights' file differs from the manifest's.
+    """
+    manifest = folder.parent / "manifest.json"
+    if not manifest.is_file():
+        return
+    expected = json.loads(manifest.read_text(encoding="utf-8"))["adapter_sha256"]
+    digest = sha256(folder / WEIGHTS)
+    if digest != expected:
+        raise AdapterError(
+            f"the adapter {folder} is damaged: its weights have sha256 {digest[:12]}..., {manifest} says {expected[:12]}...",
+            f"delete {folder} and give the same command again: it is made anew",
+        )
 
 
 def config_of(folder: Path) -> dict[str, Any]:
