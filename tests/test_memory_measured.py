@@ -191,6 +191,8 @@ CASES = [
     Case("kl_min", "llava", 1, 0, 64, 48),
     Case("dpo", "llava", 1, 0, 64, 32),
     Case("rmu", "llava", 1, 0, 64, 32),
+    Case("undial", "llava", 1, 0, 64, 48),
+    Case("ce_u", "llava", 1, 0, 64, 48),
     Case("mmunlearner", "llava", 1, 0, 64, 32),
     Case("mmunlearner", "llava", 2, 0, 64, 32, checkpointing=True),
     Case("vl_eraser", "llava", 1, 32, 32, 16),

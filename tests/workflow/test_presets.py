@@ -157,6 +157,17 @@ def test_what_has_not_been_run_says_so(path: Path) -> None:
     assert sum(line.startswith("# Not yet run on the real weights and data") for line in head) == (1 if seven else 0)
 
 
+def test_the_run_of_all_methods_has_every_method_of_the_library() -> None:
+    config, methods = configuration("run-all-methods"), read()
+    check(config, methods, ROOT)
+    entries = resolve(config, methods)
+    assert {entry.method.name for entry in entries.values()} == set(methods)
+    ours = {name for name, entry in entries.items() if name == entry.method.name}
+    assert ours == set(methods), "each under its own name"
+    six = resolve(configuration(), methods)
+    assert {name: entries[name] for name in six} == six, "those of config.yaml as they are there"
+
+
 @pytest.mark.parametrize("percent", [5, 10, 15])
 def test_the_full_synthetic_benchmark_takes_four_passes(percent: int) -> None:
     config = configuration("run-synthetic-full")

@@ -67,6 +67,11 @@ def _attack_labels() -> dict[str, str]:
     return {name: declared.label for name, declared in attack_catalogue.read().items()}
 
 
+def size_of(marker: str) -> float:
+    """The size of a marker in points, so that those of lines alone and the star show as much as the others."""
+    return 9 if marker in "*1234x+" else 5
+
+
 @cache
 def _styles() -> dict[str, _Style]:
     """The style of each reference model and each method of the catalogue."""

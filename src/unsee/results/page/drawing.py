@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D  # noqa: E402
 from matplotlib.text import Text  # noqa: E402
 
 from unsee.core.files import atomic_write  # noqa: E402
-from unsee.results.styles import colours_of, label_of, markers_of  # noqa: E402
+from unsee.results.styles import colours_of, label_of, markers_of, size_of  # noqa: E402
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,15 @@ def legend(figure: Figure, methods: Sequence[str]) -> None:
     rows = -(-len(methods) // max(3, int(figure.get_figwidth())))
     colours, markers = colours_of(methods), markers_of(methods)
     handles = [
-        Line2D([], [], color=colours[name], marker=markers[name], linestyle="none", label=label_of(name))
+        Line2D(
+            [],
+            [],
+            color=colours[name],
+            marker=markers[name],
+            markersize=size_of(markers[name]),
+            linestyle="none",
+            label=label_of(name),
+        )
         for name in methods
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=-(-len(methods) // rows), handletextpad=0.2)

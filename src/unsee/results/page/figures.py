@@ -20,7 +20,7 @@ from unsee.core.images import decode
 from unsee.results.columns import FORGOTTEN, Metric, RunKey, column_of, in_order, table_metrics
 from unsee.results.page.drawing import STYLE, grid, legend
 from unsee.results.statistics.intervals import Interval, clustered_interval
-from unsee.results.styles import colours_of, label_of, markers_of
+from unsee.results.styles import colours_of, label_of, markers_of, size_of
 
 
 def ratios(items: pd.DataFrame) -> Figure:
@@ -110,7 +110,7 @@ def _text_and_image(ax: Axes, part: pd.DataFrame, methods: Sequence[str], metric
             yerr=np.nan_to_num(np.abs([[image.low - image.mean], [image.high - image.mean]])),
             color=colours[method],
             marker=markers[method],
-            markersize=9 if method == "retain" else 5,
+            markersize=size_of(markers[method]),
             elinewidth=0.6,
         )
     ends, ticks = (-0.06 * scale, 1.06 * scale), np.linspace(0, scale, 5)

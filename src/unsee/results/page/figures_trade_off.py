@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unsee.results.page.drawing import STYLE, grid, legend
-from unsee.results.styles import colours_of, markers_of
+from unsee.results.styles import colours_of, markers_of, size_of
 
 
 def trade_off(summary: pd.DataFrame) -> Figure:
@@ -40,7 +40,7 @@ def trade_off(summary: pd.DataFrame) -> Figure:
                     yerr=np.nan_to_num(y_error),
                     color=colours[str(method)],
                     marker=markers[str(method)],
-                    markersize=9 if method == "retain" else 5,
+                    markersize=size_of(markers[str(method)]),
                     elinewidth=0.8,
                     capsize=1.5,
                     linestyle="none",
@@ -83,7 +83,7 @@ def equal_utility(curves: pd.DataFrame, share: float) -> Figure:
             )
             for name, part in rows.groupby("method", sort=False):
                 method = str(name)
-                _curve(ax, part, colours[method], markers[method], 9 if method == "retain" else 5)
+                _curve(ax, part, colours[method], markers[method])
             ax.set(xlim=(left, right), ylim=(-0.05, 1.07), title=f"{percent} % forgotten")
             ax.set_xlabel("share of vanilla's utility")
         axes[0][0].set_ylabel("forgetting")
@@ -91,10 +91,10 @@ def equal_utility(curves: pd.DataFrame, share: float) -> Figure:
     return figure
 
 
-def _curve(ax: Axes, part: pd.DataFrame, colour: str, marker: str, size: int) -> None:
+def _curve(ax: Axes, part: pd.DataFrame, colour: str, marker: str) -> None:
     """A line through all scales with small dots, and a marker at the whole update."""
     x, y = part["utility_kept"].to_numpy(), part["forgetting"].to_numpy()
     if len(part) > 1:
         ax.plot(x, y, color=colour, linewidth=1.1)
         ax.plot(x[1:-1], y[1:-1], ".", color=colour, markersize=3, zorder=3)
-    ax.plot(x[-1], y[-1], color=colour, marker=marker, markersize=size, linestyle="none", zorder=4)
+    ax.plot(x[-1], y[-1], color=colour, marker=marker, markersize=size_of(marker), linestyle="none", zorder=4)
