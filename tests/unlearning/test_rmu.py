@@ -107,6 +107,15 @@ def test_a_wrong_layer_is_refused_when_planning(model: dict[str, Any], layer: fl
         error_page.check("rmu.layer beyond the decoder's depth", "planning", str(caught.value))
 
 
+def test_a_layer_may_have_a_value_for_each_ratio() -> None:
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["methods"]["rmu"] = {"layer": {5: 0.25, "other": 4}}
+    check(config, catalogue.read(), ROOT)
+    config["methods"]["rmu"] = {"layer": {5: 0.25, "other": 5}}
+    with pytest.raises(ConfigError, match=r"methods\.rmu\.layer is 5; expected"):
+        check(config, catalogue.read(), ROOT)
+
+
 @pytest.fixture
 def context(model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: Path) -> Context:
     vlm = load(model_spec)
