@@ -15,6 +15,7 @@ from unsee.models.pictures import Pictures
 from unsee.training.batches import batch, units
 from unsee.training.finetune import finetune
 from unsee.unlearning import catalogue, run
+from unsee.unlearning.refusals import with_refusals
 
 BASE = Path(__file__).parents[2] / "src" / "unsee" / "data" / "tiny-llava"
 MODEL = {"name": "tiny-llava", "family": "llava", "path": str(BASE)}
@@ -44,9 +45,14 @@ def vanilla(mini_benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def mean_nll(benchmark: Path, vlm: VisionLanguageModel, group: str) -> float:
-    """Mean negative log-likelihood of some people's answers, in nats per token: as many of each group."""
+    """Mean negative log-likelihood of some people's answers, in nats per token: as many of each group.
+
+    The group ``refusals`` are the people to forget, with refusals as the answers.
+    """
     n_people = len(person_ids(benchmark, 25, "forget"))
-    pairs = read_pairs(benchmark, person_ids(benchmark, 25, group)[:n_people])
+    role = "forget" if group == "refusals" else group
+    pairs = read_pairs(benchmark, person_ids(benchmark, 25, role)[:n_people])
+    pairs = with_refusals(pairs, 0) if group == "refusals" else pairs
     images = read_images(benchmark, {pair.image_id for pair in pairs if pair.image_id})
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
     with torch.no_grad():
@@ -73,7 +79,7 @@ def changes(method: str, dtype: str, vanilla: Path, benchmark: Path, output: Pat
         output=output,
     )
     vlm = load(spec, [vanilla])
-    starts, before = {group: mean_nll(benchmark, vlm, group) for group in ("forget", "retain")}, 0.0
+    starts, before = {group: mean_nll(benchmark, vlm, group) for group in ("forget", "retain", "refusals")}, 0.0
     nlls: dict[str, list[float]] = {group: [] for group in starts}
     for scale in SCALES:
         vlm.model = merge(vlm.model, output / "adapter", scale, done=before)

@@ -56,11 +56,11 @@ def test_rmu_by_hand() -> None:
     steering = ((1 + 2 + 5) / 3 + 10) / 2
     retain, reference = with_hidden([[1.0, 1.0], [0.0, 2.0]], [0, 1]), with_hidden([[1.0, 0.0], [2.0, 0.0]], [0, 1])
     drift = (1 + 8) / 2
-    assert rmu.rmu(forget, retain, reference, state).item() == pytest.approx(steering + drift)
+    assert rmu.rmu(forget, retain, reference, state, alpha=1.0).item() == pytest.approx(steering + drift)
     weighted = rmu.rmu(forget, retain, reference, state, alpha=0.25)
     assert weighted.item() == pytest.approx(steering + drift / 4)
     assert rmu.rmu(forget, NOTHING, NOTHING, state).item() == pytest.approx(steering)
-    assert rmu.rmu(NOTHING, retain, reference, state).item() == pytest.approx(drift)
+    assert rmu.rmu(NOTHING, retain, reference, state, alpha=1.0).item() == pytest.approx(drift)
 
 
 def test_the_lengths_of_two_examples_do_not_mix() -> None:
@@ -105,6 +105,15 @@ def test_a_wrong_layer_is_refused_when_planning(model: dict[str, Any], layer: fl
     assert re.search(f"methods.rmu.layer {problem}", line)
     if not model and layer == 5:
         error_page.check("rmu.layer beyond the decoder's depth", "planning", str(caught.value))
+
+
+def test_a_layer_may_have_a_value_for_each_ratio() -> None:
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["methods"]["rmu"] = {"layer": {5: 0.25, "other": 4}}
+    check(config, catalogue.read(), ROOT)
+    config["methods"]["rmu"] = {"layer": {5: 0.25, "other": 5}}
+    with pytest.raises(ConfigError, match=r"methods\.rmu\.layer is 5; expected"):
+        check(config, catalogue.read(), ROOT)
 
 
 @pytest.fixture

@@ -39,9 +39,9 @@ def rmu(
     state: State,
     *,
     layer: Annotated[float, "> 0"] = 0.25,
-    steering: Annotated[float, "> 0"] = 5.0,
+    steering: Annotated[float, "> 0"] = 2.0,
     relative: bool = True,
-    alpha: Annotated[float, ">= 0"] = 1.0,
+    alpha: Annotated[float, ">= 0"] = 10.0,
     trained_blocks: Annotated[int | None, ">= 1"] = 3,
 ) -> Tensor:
     """``mean_{D_f} |h(x) - c u|^2 + alpha mean_{D_r} |h(x) - h_0(x)|^2`` (RMU, Li et al., 2024, section 4).
