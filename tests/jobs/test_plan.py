@@ -376,6 +376,24 @@ def test_the_code_of_one_attack_is_a_parameter_of_its_jobs_only() -> None:
             "config.yaml: attacks.projector puts back the vision tower and the projector, and no model has trained them "
             "(lora.scope is language in finetune and in all methods); expected false here, or another lora.scope there",
         ),
+        (
+            "options in other orders where the prompt shows none",
+            {"attacks": {"orders": {}}},
+            "config.yaml: attacks.orders changes the options that the prompt shows, and evaluation.classification is likelihood, "
+            "which shows none; expected false here, or letter there",
+        ),
+        (
+            "another photo where questions are about one",
+            {"attacks": {"paraphrase": False}, "benchmark": {"name": "clear"}},
+            "config.yaml: attacks.other_photo shows another photo, and benchmark.name is clear, whose questions are about one "
+            "photo; expected false",
+        ),
+        (
+            "a paraphrase where each question has one wording",
+            {"attacks": {"other_photo": False}, "benchmark": {"name": "clear"}},
+            "config.yaml: attacks.paraphrase asks in other words, and benchmark.name is clear, which asks each question in one "
+            "wording; expected false",
+        ),
     ],
 )
 def test_an_attack_without_a_meaning_is_refused(name: str, sections: dict[str, Any], message: str) -> None:
