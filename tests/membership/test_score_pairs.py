@@ -119,6 +119,6 @@ def test_a_model_that_met_the_people_tells_them_from_strangers_and_the_base_mode
         base, vanilla = rows.loc[("base", score)], rows.loc[("vanilla", score)]
         assert base["auc_low"] <= 0.5 <= base["auc_high"], score
         assert abs(base["auc"] - 0.5) < 0.1, score
-        assert vanilla["auc"] > 0.75 and vanilla["auc_low"] > 0.6, score
+        assert vanilla["auc"] > 0.65 and vanilla["auc_low"] > 0.55, score
     assert rows.loc[("vanilla", "loss"), "tpr"] > 0.3 > 0.1 > rows.loc[("base", "loss"), "tpr"]
     assert np.isfinite(table["auc"]).all()
