@@ -216,7 +216,7 @@ def test_the_hash_is_of_exactly_the_parameters() -> None:
 @pytest.mark.parametrize(
     ("sections", "rules"),
     [
-        ({"benchmark": {"seed": 1}}, {"write_benchmark", "split_benchmark"}),
+        ({"benchmark": {"seed": 1}}, {"write_benchmark", "write_strangers", "split_benchmark"}),
         ({"finetune": CONFIG["finetune"] | {"epochs": 1}}, {"finetune", "train_reference"}),
         ({"methods": {"ga": {"learning_rate": 0.1}}}, {"unlearn"}),
         ({"methods": {"npo": {"beta": 0.1}}}, set()),
@@ -233,6 +233,8 @@ def test_the_hash_is_of_exactly_the_parameters() -> None:
         ({"robustness": {"utility": 0.5}}, set()),
         ({"evaluation": {"batch_size": 3}}, set()),
         ({"anchor": {"forget": 0.1}}, {"anchor_check"}),
+        ({"membership": {"k_percent": 30}}, {"score_pairs"}),
+        ({"membership": {"strangers": 7}}, {"write_strangers"}),
         ({"checkpoint": {"minutes": 1}, "cluster": {"partition": "gpu"}}, set()),
         ({"resources": {"predict": {"mem_mb": 1}}}, set()),
     ],

@@ -36,7 +36,7 @@ LOADING = {
 
 
 def test_the_rules_that_load_the_model_are_these() -> None:
-    assert sorted(LOADING) == ["attack", "finetune", "predict", "rescale", "train_reference", "unlearn"]
+    assert sorted(LOADING) == ["attack", "finetune", "predict", "rescale", "score_pairs", "train_reference", "unlearn"]
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in PRESETS.glob("*.yaml")))

@@ -125,12 +125,9 @@ def _check_membership(layout: Layout) -> None:
     left = portraits - benchmark["people"]
     if layout.strangers > left:
         raise ConfigError(
-            f"config.yaml: benchmark.people is {benchmark['people']} of {portraits} people with portraits, which leaves {left}, "
-            f"and membership compares with {layout.strangers} strangers; expected membership.strangers of at most {left}, or "
-            "fewer people"
-            if left >= 2
-            else f"config.yaml: benchmark.people is {benchmark['people']} of {portraits} people with portraits, which leaves {left} "
-            f"for strangers; expected at most {portraits - layout.strangers} people for results/membership.csv"
+            f"config.yaml: benchmark.people is {benchmark['people']}, and there are portraits of {portraits} people, which leaves "
+            f"{left} for the {layout.strangers} strangers of membership (membership.strangers); expected fewer people, or fewer "
+            "strangers"
         )
 
 

@@ -126,7 +126,7 @@ def token_statistics(log_probs: Tensor, targets: Tensor) -> AnswerTokens:
         log_probs: (t, vocabulary); -infinity is a token that the model excludes.
         targets: (t,) token ids.
     """
-    exact = log_probs.double()
+    exact = log_probs.double().log_softmax(-1)  # in single precision the probabilities do not quite add up to 1
     probabilities = exact.exp()
     finite = exact.masked_fill(probabilities == 0, 0.0)  # 0 log 0 is 0
     means = (probabilities * finite).sum(-1)

@@ -210,8 +210,8 @@ def _differences(aucs: Mapping[str, np.ndarray], against: str, strata: np.ndarra
 
 def _resolution(pairs: int, people: int) -> str:
     """What the false positive rate of the table means in pairs, and how many people it takes."""
-    share = f"{100 * FALSE_POSITIVES:g} % of these"
     allowed, needed = int(FALSE_POSITIVES * pairs + 1e-9), int(np.ceil(people / pairs / FALSE_POSITIVES))
+    share = f"{100 * FALSE_POSITIVES:g} % of these"
     if not allowed:
         return f"{share} is less than one pair, so there is no `tpr`; it takes {needed} strangers."
     return f"{share} is {allowed} pair{'s' * (allowed > 1)}, so `tpr` hangs on few pairs; read it with its interval."
