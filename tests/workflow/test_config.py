@@ -216,6 +216,12 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
             "config.yaml: methods.toy.kind is 'c'; expected one of a or b",
         ),
         (
+            "methods.kvw",
+            {"steps": 5},
+            "config.yaml: methods.kvw.steps is no known option; kvw has the options strength, pairs, skip_first, skip_last, "
+            "and modality; it does not train",
+        ),
+        (
             "methods.vanilla",
             {"method": "ga"},
             "config.yaml: methods.vanilla is no name for a method's entry; "
