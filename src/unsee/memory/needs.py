@@ -224,9 +224,9 @@ def reading(shapes: Shapes, lengths: Lengths, *, beside: int = 0, gated: bool = 
         gated: whether the method measures neurons and gates them.
     """
     tokens, tower = shapes.picture_tokens + lengths.words, shapes.tower
-    # Gate, up, what adapters and gates beside them add, and the sizes of a layer's neurons; the residual stream, its norm, a
-    # product and its sum.
-    wide = 2 + gated + (beside > 0 and shapes.stored != FLOAT) + (gated and shapes.stored != FLOAT)
+    # Gate, up, what adapters beside them add, and a layer's neurons once more, gated or their sizes; the residual stream, its
+    # norm, a product and its sum.
+    wide = 2 + gated + (beside > 0 and shapes.stored != FLOAT)
     decoder = tokens * (wide * shapes.feed_forward + 4 * shapes.width)
     encoder = tower.patches * ((2 + gated) * tower.feed_forward + 4 * tower.width)
     return _need(
