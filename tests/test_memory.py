@@ -469,3 +469,32 @@ def test_every_entry_of_the_paper_is_in_the_table() -> None:
     for model in memory_page.MODELS:
         for name in ("finetune", *resolve(config, catalogue.read()), "predict, protocol unsee"):
             assert f"| {model} | {name} |" in memory_page.table()
+
+
+def test_methods_that_do_not_train_need_less_and_their_results_are_counted() -> None:
+    extra = {"kvw": {}, "prompt": {}}
+    config = laid_over("run-paper-llava-1.5-7b")
+    shapes = memory.shapes_of(config["model"], ROOT, memory.LENGTHS["mllmu"].picture)
+    assert shapes is not None
+
+    def needs(methods: dict[str, Any]) -> dict[tuple[str, str], memory.Need]:
+        laid = {**config, "methods": {**config["methods"], **methods}}
+        return {(key[-1], rule): n for key, rule, n in memory.needs_of(laid, resolve(laid, catalogue.read()), shapes)}
+
+    before, after = needs({}), needs(extra)
+    assert after["prompt", "unlearn"].bytes < after["kvw", "unlearn"].bytes < after["ga", "unlearn"].bytes
+    # A factor of four bytes for each neuron of the feed-forward layers: 32 blocks of 11,008 twice and 4,096, and the tower.
+    gates = 4 * (32 * (2 * 11008 + 4096) + 24 * (4096 + 1024))
+    assert after["kvw", "unlearn"].parts["gates"] == gates
+    answering, plain = after["batch_size", "predict"], before["batch_size", "predict"]
+    assert answering.parts["gates"] == gates and "gates" not in plain.parts
+    assert answering.parts["keys and values"] > plain.parts["keys and values"], "a sentence with names takes a place"
+
+
+def test_what_no_setting_makes_smaller_is_refused_with_the_gpu_that_it_needs() -> None:
+    config = laid_over("run-paper-llava-1.5-7b", cluster={"gpu_gb": 10})
+    config["methods"] = {**config["methods"], "kvw": {}}
+    (line,) = [line for line in complaints({**config, "only": ["kvw"]}) if "methods.kvw" in line]
+    assert re.search(
+        r"needs a GPU of 1\d\.\d GB in rule unlearn, .* expected a GPU of at least 1\d GB, or another", line
+    )

@@ -77,6 +77,25 @@ def test_only_some_rows_are_run() -> None:
     assert plan(only=["ga"]).rescaled_runs == [(5, "ga", 0), (10, "ga", 0), (15, "ga", 0)]
 
 
+def test_a_result_without_parts_is_not_evaluated_at_parts() -> None:
+    some = plan(only=["ga", "kvw", "manu", "prompt"], methods={"kvw": {}, "manu": {}, "prompt": {}})
+    assert {run.method for run in some.trained_runs} >= {"ga", "kvw", "manu", "prompt"}
+    assert {run.method for run in some.rescaled_runs} == {"ga", "kvw"}
+    assert some.params("trade_off")["methods"]({}) == ["ga", "kvw"]
+
+
+def test_a_method_that_does_not_train_reads_no_setting_of_training() -> None:
+    def settings(name: str, **unlearning: Any) -> Any:
+        methods = {"kvw": {"strength": 0.05}, "prompt": {}}
+        changed = plan(methods=methods, unlearning=unlearning)
+        return changed.params("unlearn")["settings"](Run(10, name, 0).wildcards("tiny-llava"))
+
+    assert settings("kvw") == {"modality": "both", "pairs": 1, "skip_first": 0, "skip_last": 0, "strength": 0.05}
+    assert settings("kvw", steps=3, batch_size=9, learning_rate=1.0) == settings("kvw")
+    assert settings("kvw", modality="text")["modality"] == "text"
+    assert set(settings("prompt")) == {"modality", "words"}
+
+
 # What a run needs
 
 

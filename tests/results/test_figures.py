@@ -70,7 +70,8 @@ def test_modalities_show_text_and_image(scores: pd.DataFrame, items: pd.DataFram
 def test_training_and_costs() -> None:
     curve = pd.DataFrame({"step": [1, 2, 3], "loss": [3.0, 2.0, 1.5]})
     runs = [(0, "vanilla", 0), *((percent, method, 0) for percent in (5, 10) for method in ("retain", "npo"))]
-    figure = figures.training(dict.fromkeys(runs, curve))
+    without_steps = {(10, "kvw", 0): curve[:0]}
+    figure = figures.training(dict.fromkeys(runs, curve) | without_steps)
     shown = [ax for ax in figure.axes if ax.get_visible()]
     assert [ax.get_title() for ax in shown] == ["vanilla", "retain-only", "NPO"]
     assert [len(ax.lines) for ax in shown] == [2, 4, 4], "each pale and smooth"

@@ -38,8 +38,10 @@ N_PAIRS = {"forget": (2, 5, 3), "retain": (4, 1, 5)}
 
 
 def _cases() -> Iterator[Any]:
-    """Every method with its defaults, and with each other choice of each option that allows a step in parts."""
+    """Every method that trains with its defaults, and with each other choice of each option that allows a step in parts."""
     for name, description in catalogue.read().items():
+        if not description.needs.training:
+            continue
         defaults = {key: option.default for key, option in description.options.items()}
         yield pytest.param(name, defaults, id=name)
         for key, option in description.options.items():

@@ -12,6 +12,7 @@ import yaml
 from unsee.attacks import catalogue as attack_catalogue
 from unsee.jobs import values
 from unsee.unlearning.catalogue import Catalogue, Description
+from unsee.unlearning.method import DATA_SETTINGS
 
 #: The names and list positions that lead to a value.
 Key = tuple[str | int, ...]
@@ -73,7 +74,7 @@ def content_of(file: Path) -> dict[str, Any]:
 def resolve(config: Mapping[str, Any], methods: Catalogue, files: Sequence[Path] = ()) -> dict[str, Entry]:
     """Lay each entry of ``methods`` over ``unlearning`` and the defaults of its method.
 
-    A method that does not train has its own options only, so that a change of ``unlearning`` does not run it again.
+    A method that does not train has none of the settings of training, so that their change does not run it again.
 
     Args:
         config: a configuration that has passed :func:`unsee.jobs.config_checks.check`.
@@ -91,7 +92,10 @@ def resolve(config: Mapping[str, Any], methods: Catalogue, files: Sequence[Path]
         description = methods[settings.pop("method", name)]
         grid = settings.pop("tune", default_grid(config, description))
         defaults = {key: option.default for key, option in description.options.items()}
-        below = config["unlearning"] | defaults if description.needs.training else defaults
+        below = config["unlearning"]
+        if not description.needs.training:
+            below = {key: below[key] for key in DATA_SETTINGS}
+        below = below | defaults
         entries[name] = Entry(name, description, plain(_overlay(below, settings)), dict(grid))
     return entries
 

@@ -108,7 +108,7 @@ def _setting_findings(settings: Mapping[str, Any], method: Description, at: Key)
     """Check the settings of one entry, and what the method requires of several options."""
     names = f"the options {', '.join(method.options)}" if method.options else "no options of its own"
     properties = {**config_schema.settings(method), **config_schema.options(method.options)}
-    more = "and the keys of 'unlearning'" if method.needs.training else "and does not train"
+    more = "and the keys of 'unlearning'" if method.needs.training else "and modality; it does not train"
     yield from schema_findings(
         settings,
         {"additionalProperties": False, "properties": properties},

@@ -50,6 +50,8 @@ def _check_room(plan: Plan, jobs: Jobs) -> None:
     for rule, wildcards in jobs:
         if rule in ("finetune", "train_reference", "unlearn"):
             settings = plan.settings_of(Run.of(wildcards)) if rule == "unlearn" else plan.config["finetune"]
+            if rule == "unlearn" and not plan.entries[wildcards["method"]].method.needs.training:
+                continue  # gates and texts take next to nothing
             lora = settings.get("lora", {})
             adapters.append(disk.adapter_bytes(checkpoint, lora.get("rank", 8), lora.get("scope", "language")))
     sizes = {f"{len(adapters)} adapters": sum(adapters)}

@@ -9,7 +9,7 @@ from unsee.memory.attacks import attack_findings, attack_need
 from unsee.memory.blocks import PIECE
 from unsee.memory.checkpoints import PUBLISHED, shapes_of
 from unsee.memory.lengths import LENGTHS, Lengths
-from unsee.memory.needs import GB, Need, answering, bases, training
+from unsee.memory.needs import GB, Need, answering, bases, reading, training
 from unsee.memory.plan import LOADING, ON_REQUEST, findings, largest_rank, needs_of, ways_to_train
 from unsee.memory.shapes import STORED, Shapes, Tower, read_shapes
 
@@ -33,6 +33,7 @@ __all__ = [
     "largest_rank",
     "needs_of",
     "read_shapes",
+    "reading",
     "shapes_of",
     "training",
     "ways_to_train",

@@ -215,6 +215,40 @@ class _Step:
         return kept
 
 
+def reading(shapes: Shapes, lengths: Lengths, *, beside: int = 0, gated: bool = False) -> Need:
+    """The memory of an ``unlearn`` job of a method that does not train: one example at a time is read, without gradients.
+
+    Args:
+        shapes, lengths: those of the model and the benchmark.
+        beside: the rank of the adapter beside weights in half precision (vanilla's).
+        gated: whether the method measures neurons and gates them.
+    """
+    tokens, tower = shapes.picture_tokens + lengths.words, shapes.tower
+    # Gate, up, what adapters beside them add, and a layer's neurons once more, gated or their sizes; the residual stream, its
+    # norm, a product and its sum.
+    wide = 2 + gated + (beside > 0 and shapes.stored != FLOAT)
+    decoder = tokens * (wide * shapes.feed_forward + 4 * shapes.width)
+    encoder = tower.patches * ((2 + gated) * tower.feed_forward + 4 * tower.width)
+    return _need(
+        {
+            "weights": shapes.parameters * shapes.stored,
+            "vanilla's adapter": adapter_bytes(shapes, beside),
+            "gates": gate_bytes(shapes) if gated else 0,
+            "float32 copies": upcast(shapes),
+            "activations": max(decoder, encoder) * FLOAT,
+        }
+    )
+
+
+def gate_bytes(shapes: Shapes) -> int:
+    """The most bytes of gates beside weights in half precision: on every feed-forward layer; 0 if weights are float32."""
+    tower = shapes.tower
+    neurons = shapes.layers * (2 * shapes.feed_forward + shapes.width) + tower.layers * (
+        tower.feed_forward + tower.width
+    )
+    return 0 if shapes.stored == FLOAT else neurons * FLOAT
+
+
 def _saliency(step: _Step, lengths: Lengths) -> Moment:
     """The peak while MMUnlearner sums squared gradients."""
     shapes = step.shapes
@@ -239,6 +273,8 @@ def answering(
     settings: Mapping[str, Any],
     *,
     beside: int = 0,
+    gated: bool = False,
+    instruction: int = 0,
 ) -> Need:
     """The memory of a ``predict`` or ``rescale`` job.
 
@@ -246,12 +282,15 @@ def answering(
         shapes, lengths: those of the model and the benchmark.
         settings: the configuration's ``evaluation`` section.
         beside: the total rank of all adapters beside weights in half precision.
+        gated: whether neurons have gates.
+        instruction: tokens of a text in front of every question.
     """
     published = settings["protocol"] != "unsee"
     shots = settings["protocol"] == "mllmu-official" or (published and settings["shots"])
     # With examples, a multiple choice prompt has five more pictures, and as many words again, before the person's picture.
     pictures = (1 + 5 * bool(shots)) * shapes.picture_tokens
-    tokens = pictures + lengths.questions * (1 + bool(shots))
+    # Questions with the same picture share the text in front of them, and so do questions without one.
+    tokens = pictures + lengths.questions * (1 + bool(shots)) + 2 * instruction
     read = max(tokens - pictures, pictures)  # pictures and words are read in two passes
     # Only what open questions see is stored; a task without them stores its pictures alone.
     stored = tokens if lengths.open else shapes.picture_tokens
@@ -261,7 +300,7 @@ def answering(
     a_token = shapes.layers * 2 * shapes.key_value_width * FLOAT
     repeated = 2 * (shapes.query_width - shapes.key_value_width) * FLOAT
     # Gate, up, and what adapters beside them add; the residual stream, its norm, a product and its sum.
-    products = 2 if beside and shapes.stored != FLOAT else 0
+    products = (2 if beside and shapes.stored != FLOAT else 0) + (gated and shapes.stored != FLOAT)
     forward = read * ((2 + products) * shapes.feed_forward + 4 * shapes.width) * FLOAT + read * tokens * 5
     logits = lengths.options * shapes.vocabulary * FLOAT
     reading = (packs - 1) * waits * a_token + stored * a_token + max(forward + tokens * repeated, 2 * logits)
@@ -278,6 +317,7 @@ def answering(
         {
             "weights": shapes.parameters * shapes.stored,
             "adapters": adapter_bytes(shapes, beside),
+            "gates": gate_bytes(shapes) if gated else 0,
             "float32 copies": piece,
             "keys and values": cache,
             "activations": largest - cache,

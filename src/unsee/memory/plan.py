@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from unsee.jobs.config import resources_of
 from unsee.memory.checkpoints import shapes_of
 from unsee.memory.lengths import LENGTHS, Lengths
-from unsee.memory.needs import GB, Need, answering, host, training
+from unsee.memory.needs import GB, Need, answering, host, reading, training
 from unsee.memory.shapes import Shapes
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Rules that load the base model in every run, and rules that load it when their files are requested.
 LOADING = ("finetune", "train_reference", "unlearn", "predict")
 ON_REQUEST = ("rescale", "tune", "attack", "score_pairs")
+#: Tokens of an instruction without names, and of a name in it; generous, because a tokenizer may cut rare names into pieces.
+INSTRUCTION, NAME = 40, 8
 
 
 def needs_of(
@@ -39,7 +41,12 @@ def needs_of(
     vanilla = rank_of(config["finetune"])
     retained = round(lengths.people * (1 - min(config["benchmark"]["forget_percents"]) / 100))
     for entry in entries.values():
-        if not entry.settings.get("shard"):
+        if not entry.method.needs.training:
+            gated = entry.method.needs.result == "gates"
+            need = reading(shapes, lengths, beside=vanilla, gated=gated)
+            yield ("methods", entry.name), "unlearn", need
+            yield ("methods", entry.name), "tune", need
+        elif not entry.settings.get("shard"):
             need = training(
                 shapes,
                 lengths,
@@ -52,13 +59,19 @@ def needs_of(
             )
             yield ("methods", entry.name), "unlearn", need
             yield ("methods", entry.name), "tune", need
-    rank = largest_rank(config, entries)
+    results = {entry.method.needs.result for entry in entries.values()}
+    forgotten = math.ceil(lengths.people * max(config["benchmark"]["forget_percents"]) / 100)
+    stored: dict[str, Any] = {
+        "beside": largest_rank(config, entries),
+        "gated": "gates" in results,
+        "instruction": INSTRUCTION + NAME * forgotten if "instruction" in results else 0,
+    }
     batch_size = ("evaluation", "batch_size")
-    need = answering(shapes, lengths, config["evaluation"], beside=rank)
+    need = answering(shapes, lengths, config["evaluation"], **stored)
     yield batch_size, "predict", need
     yield batch_size, "rescale", need  # updates are added in place
     yield batch_size, "tune", need  # after training
-    yield batch_size, "score_pairs", answering(shapes, lengths, config["evaluation"] | {"batch_size": 1}, beside=rank)
+    yield batch_size, "score_pairs", answering(shapes, lengths, config["evaluation"] | {"batch_size": 1}, **stored)
     yield batch_size, "attack", need  # what an attack takes besides is in attack_findings
 
 
@@ -74,7 +87,8 @@ def rank_of(settings: Mapping[str, Any]) -> int:
 
 def largest_rank(config: Mapping[str, Any], entries: Mapping[str, Entry]) -> int:
     """The total rank of vanilla's adapter and the largest one of the methods."""
-    return rank_of(config["finetune"]) + max((rank_of(entry.settings) for entry in entries.values()), default=0)
+    adapters = [entry.settings for entry in entries.values() if entry.method.needs.result == "adapter"]
+    return rank_of(config["finetune"]) + max(map(rank_of, adapters), default=0)
 
 
 def ways_to_train(batch_size: int) -> Iterator[dict[str, Any]]:
@@ -168,6 +182,9 @@ def _alternatives(
             yield f"at most {packs}", {**config, "evaluation": {**config["evaluation"], "batch_size": packs}}, entries
         return
     settings = config["finetune"] if key[0] == "finetune" else entries[key[1]].settings
+    if "batch_size" not in settings:  # a method that does not train has no other settings with the same result
+        yield "", config, entries
+        return
     for way in ways_to_train(settings["batch_size"]):
         text = " and ".join(f"{name}: {str(value).lower()}" for name, value in way.items())
         if key[0] == "finetune":

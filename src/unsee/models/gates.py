@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from safetensors.torch import load_file
@@ -39,11 +39,12 @@ class Gates:
 
     factors: Mapping[str, Tensor]
     sides: Mapping[str, Side]
+    kind: ClassVar[str] = "gates"
 
     def save(self, folder: Path) -> None:
         """Write the two files of a run's result, see :mod:`unsee.models.stored`."""
         factors = {name: values.float() for name, values in self.factors.items()}
-        stored.write(folder, {"kind": "gates", "sides": dict(self.sides)}, factors)
+        stored.write(folder, {"kind": self.kind, "sides": dict(self.sides)}, factors)
 
     @classmethod
     def read(cls, folder: Path) -> Gates:

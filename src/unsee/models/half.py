@@ -70,12 +70,14 @@ class HalfLinear(nn.Linear):
         if side == "input":
             self.input_gate = product
             if self.down is not None:
-                self.down.mul_(factors)
+                # Not in place: whoever added the update may still hold its matrices.
+                self.down = nn.Parameter(self.down * factors, requires_grad=False)
             return
         self.output_gate = product
-        for part in (self.bias, self.up):
-            if part is not None:
-                part.mul_(factors if part.dim() == 1 else factors[:, None])
+        if self.up is not None:
+            self.up = nn.Parameter(self.up * factors[:, None], requires_grad=False)
+        if self.bias is not None:
+            self.bias.mul_(factors)
 
     @torch.no_grad()
     def widen(self) -> None:

@@ -185,3 +185,8 @@ class Pictures:
             for name, value in pixels.items()
         }
         return self._family.image_features(self._model, moved)
+
+    @torch.no_grad()
+    def encode(self, image_ids: Sequence[str]) -> list[Tensor]:
+        """Run tower and projector on pictures now, whether or not their features are cached."""
+        return self._encode([(image_id, 0) for image_id in image_ids])

@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -34,6 +34,10 @@ class AdapterError(JobError):
 
 class Result(Protocol):
     """The result of a method that does not train."""
+
+    @property
+    def kind(self) -> str:
+        """The kind that ``adapter_config.json`` names."""
 
     def save(self, folder: Path) -> None:
         """Write the two files."""
@@ -90,10 +94,11 @@ class Instruction:
     """A text in front of every question; the weights stay those of vanilla."""
 
     text: str
+    kind: ClassVar[str] = "instruction"
 
     def save(self, folder: Path) -> None:
         """Write the two files."""
-        write(folder, {"kind": "instruction"}, {}, self.text)
+        write(folder, {"kind": self.kind}, {}, self.text)
 
 
 def instruction_of(folder: Path) -> str:

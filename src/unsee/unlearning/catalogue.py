@@ -35,7 +35,7 @@ SPARE_COLOURS = (
     *("#992200", "#CCCC99", "#992288", "#442222", "#EE9944", "#2266CC"),
 )
 #: The markers that a method may have, as matplotlib names them, the plainest first; the reference models have others.
-MARKERS = "oD^PvXhp<>1234x8H+"
+MARKERS = "oD^PvXhp<>1234x8H+|_"
 #: The decorator's texts, and the form of each.
 _TEXTS = {"requires": ".*", "label": ".+", "colour": "#[0-9A-Fa-f]{6}", "marker": f"[{MARKERS}]", "paper": "https://.+"}
 _COMPARING: dict[type[ast.cmpop], Any] = {

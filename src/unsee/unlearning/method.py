@@ -25,7 +25,7 @@ what was trained into the adapter that is saved.
 A method that does not train has neither: with ``Needs(training=False)`` its one function receives the context and returns what
 is stored::
 
-    @method("kvw", Needs(training=False, prepare="retain"))
+    @method("kvw", Needs(training=False, result="gates", prepare="retain"))
     def kvw(context: Context, *, strength: Annotated[float, "> 0"] = 0.02) -> Gates: ...
 """
 
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from unsee.training.progress import Counters
     from unsee.training.settings import TrainingSettings
 
+#: The settings of ``unlearning`` that a method reads which does not train.
+DATA_SETTINGS = ("modality",)
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -67,7 +70,9 @@ class Needs:
         hidden: The option that names a layer, see :func:`block_number`. All scores then hold that layer's hidden states.
         prepare: ``retain`` gives ``prepare`` the retain examples although no step uses them.
         training: False: the decorated function is no loss. It is called once, with the :class:`Context` as its only positional
-            parameter, and returns what is stored (:class:`unsee.models.stored.Result`). No setting of ``unlearning`` is read.
+            parameter, and returns what is stored (:class:`unsee.models.stored.Result`). Of the settings of ``unlearning``
+            only :data:`DATA_SETTINGS` are read.
+        result: What a method that does not train returns; ``adapter`` is what training leaves.
         scaled: False: no model lies between vanilla and the result, so that the trade-off leaves the method out.
         whole_step: Options, and their values, with which the loss is not a mean over examples, so that a step must be
             computed in one part.
@@ -82,6 +87,7 @@ class Needs:
     hidden: str = ""
     prepare: Literal["none", "retain"] = "none"
     training: bool = True
+    result: Literal["adapter", "gates", "instruction"] = "adapter"
     scaled: bool = True
     whole_step: Mapping[str, Any] = field(default_factory=dict)
 

@@ -88,7 +88,7 @@ def unlearn(
     if declared.needs.training:
         progress = _train(declared, context, scores, options, f"{method} {forget_percent} %", checkpoint_dir)
     else:
-        result, progress = declared.loss(context, **options), Progress(counters=context.counters)
+        result, progress = _without_training(declared, context, options), Progress(counters=context.counters)
     outputs.write(output, result, progress, entries, checkpoint_dir)
 
 
@@ -188,6 +188,16 @@ def of_modality(pairs: Sequence[Pair], modality: str) -> list[Pair]:
             "expected modality: both, or a benchmark that has such pairs"
         )
     return kept
+
+
+def _without_training(method: Method, context: Context, options: Mapping[str, Any]) -> Result:
+    """Call a method that does not train, and check that its result is of the kind that it declares."""
+    result: Result = method.loss(context, **options)
+    if result.kind != method.needs.result:
+        raise ValueError(
+            f"method {method.name!r} returned {result.kind}; expected {method.needs.result}, as it declares"
+        )
+    return result
 
 
 def _prepare(method: Method, context: Context, options: Mapping[str, Any]) -> MethodState | None:
