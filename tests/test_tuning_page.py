@@ -40,6 +40,13 @@ def test_each_trial_at_each_ratio_to_three_digits(table: pd.DataFrame) -> None:
     assert "2 trials of each method at each ratio; the criterion is `combined`." in lines
 
 
+def test_a_method_with_one_trial_is_in_the_table_and_sets_nothing(table: pd.DataFrame) -> None:
+    one = table.iloc[[0]].assign(method="prompt", settings="as-set", selected=True, trials=1)
+    both = pd.concat([table, one])
+    assert "2 trials of each method at each ratio, one of a method that does not train" in tuning_page.block(both)
+    assert tuning_page.entries(both) == tuning_page.entries(table)
+
+
 def test_an_edge_is_said(table: pd.DataFrame) -> None:
     said = [line for line in tuning_page.block(table).splitlines() if "edge" in line]
     assert said == [

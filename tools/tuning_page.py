@@ -29,9 +29,10 @@ def block(table: pd.DataFrame) -> str:
     Args:
         table: tuning.csv.
     """
-    (criterion,), (n,) = table["criterion"].unique(), table["trials"].unique()
+    (criterion,), n = table["criterion"].unique(), table["trials"].max()
+    fewer = ", one of a method that does not train" if (table["trials"] < n).any() else ""
     several = table["model"].nunique() > 1
-    parts = [f"{n} trials of each method at each ratio; the criterion is `{criterion}`.\n{LEGEND}"]
+    parts = [f"{n} trials of each method at each ratio{fewer}; the criterion is `{criterion}`.\n{LEGEND}"]
     for (model, method), of_method in table.groupby(["model", "method"], sort=False):
         cells = of_method.assign(cell=[_cell(row) for row in of_method.itertuples()])
         wide = cells.pivot(index=["trial", "settings"], columns="forget_percent", values="cell").reset_index()
@@ -53,6 +54,8 @@ def entries(table: pd.DataFrame) -> str:
     for row in table[table["selected"]].itertuples():
         for setting in str(row.settings).split(", "):
             key, _, value = setting.partition(" ")
+            if not value:  # nothing was varied
+                continue
             by_ratio = methods.setdefault(str(row.method), {}).setdefault(key, {})
             by_ratio[int(str(row.forget_percent))] = _value(value)
     lines = ["methods:"]

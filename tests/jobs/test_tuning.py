@@ -32,7 +32,7 @@ def plans(*, root: Path = ROOT, methods: dict[str, Any] | None = None, **section
         config["methods"][name] = values
     entries = resolve(config, catalogue.read())
     tuning = TuningPlan.of(config, entries, root)
-    return Plan(config, entries, root, (), tuning), tuning
+    return Plan(config, entries, root, tuning=tuning), tuning
 
 
 def trial_hashes(plan: TuningPlan) -> dict[str, str]:
