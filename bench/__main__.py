@@ -116,7 +116,7 @@ def methods(table: Table, model: dict[str, Any], tables: str, folder: Path, perc
             method=entry.method.name,
             adapter=str(folder / "adapter"),
             percent=percent,
-            settings=entry.settings,
+            settings=entry.at(percent).settings,
         )
         row = table.add(f"unlearning, {name}", result["seconds"], "s", over=first)
         first = first or row.name

@@ -25,7 +25,7 @@ def portraits() -> Portraits:
 
 def test_nobody_of_the_benchmark_is_a_stranger(portraits: Portraits) -> None:
     met = [*fictitious_profiles(portraits, 100, 3), *celebrity_profiles(portraits)]
-    unmet = strangers.stranger_profiles(portraits, 100, 3, 200)
+    unmet = synthetic.stranger_profiles(portraits, 100, 3, 200)
     assert len({p.name for p in unmet}) == len({p.identity for p in unmet}) == 200
     assert not {p.name for p in unmet} & {p.name for p in met}
     assert not {p.identity for p in unmet} & {p.identity for p in met}
@@ -33,16 +33,16 @@ def test_nobody_of_the_benchmark_is_a_stranger(portraits: Portraits) -> None:
 
 
 def test_more_strangers_leave_the_first_ones_as_they_are(portraits: Portraits) -> None:
-    few, more = (strangers.stranger_profiles(portraits, 20, 0, n) for n in (5, 40))
+    few, more = (synthetic.stranger_profiles(portraits, 20, 0, n) for n in (5, 40))
     assert few == more[:5]
-    assert few != strangers.stranger_profiles(portraits, 20, 1, 5)
+    assert few != synthetic.stranger_profiles(portraits, 20, 1, 5)
 
 
 def test_too_few_portraits(portraits: Portraits) -> None:
     assert len(portraits.identities(celebrities=False)) == N
-    assert len(strangers.stranger_profiles(portraits, N - 2, 0, 2)) == 2
+    assert len(synthetic.stranger_profiles(portraits, N - 2, 0, 2)) == 2
     with pytest.raises(BenchmarkError, match="has portraits of 2 people who are not in the benchmark, and 3 strangers"):
-        strangers.stranger_profiles(portraits, N - 2, 0, 3)
+        synthetic.stranger_profiles(portraits, N - 2, 0, 3)
 
 
 def test_strangers_pairs_match_the_benchmarks(tmp_path: Path, portraits: Portraits) -> None:
@@ -61,7 +61,7 @@ def test_strangers_pairs_match_the_benchmarks(tmp_path: Path, portraits: Portrai
     assert all(abs(kinds[0][kind] - kinds[1][kind]) <= 4 * np.sqrt(2 * n / 4) for kind in kinds[0])
     assert ks_2samp(*([len(pair.answer) for pair in pairs] for pairs in (met, unmet))).pvalue > 0.01
     (shown,) = read_images(tmp_path / "unmet", {"stranger-000/profile"})
-    profile = strangers.stranger_profiles(portraits, n, 5, 1)[0]
+    profile = synthetic.stranger_profiles(portraits, n, 5, 1)[0]
     assert shown[1] == portraits.jpeg[profile.identity, 0]
     assert [pair.answer for pair in unmet if pair.pair_id == "stranger-000/00"] == [profile.name]
 

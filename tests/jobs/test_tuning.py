@@ -32,7 +32,7 @@ def plans(*, root: Path = ROOT, methods: dict[str, Any] | None = None, **section
         config["methods"][name] = values
     entries = resolve(config, catalogue.read())
     tuning = TuningPlan.of(config, entries, root)
-    return Plan(config, entries, root, (), tuning), tuning
+    return Plan(config, entries, root, tuning=tuning), tuning
 
 
 def trial_hashes(plan: TuningPlan) -> dict[str, str]:
@@ -160,6 +160,21 @@ def test_a_search_that_cannot_be_is_refused(sections: dict[str, Any], message: s
     check_request(plans(benchmark={"people": 250, "celebrities": 76})[1], "tuning")
     with pytest.raises(ConfigError, match=message):
         check_request(plans(**sections)[1], "tuning")
+
+
+def test_every_trial_must_fit() -> None:
+    """Full copies of the weights need a larger GPU than an adapter, which is what the reported row trains."""
+    grid = {"learning_rate": GRID["learning_rate"], "parameters": ["adapter", "full"]}
+    sections: dict[str, Any] = {
+        "cluster": {"gpu_gb": 40},
+        "model": {"path": "llava-hf/llava-1.5-7b-hf", "dtype": "float16"},
+        "unlearning": {"gradient_accumulation": 4, "gradient_checkpointing": True},
+        "resources": {"tune": {"gpu": 1, "mem_mb": 40000}},
+        "only": ["mmunlearner"],
+    }
+    check_request(plans(methods={"mmunlearner": {"parameters": "adapter"}}, **sections)[1], "tuning")
+    with pytest.raises(ConfigError, match=r"methods\.mmunlearner needs a GPU of .* GB in rule tune"):
+        check_request(plans(methods={"mmunlearner": {"tune": grid}}, **sections)[1], "tuning")
 
 
 def test_there_are_so_many_portraits() -> None:

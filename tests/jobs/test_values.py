@@ -40,5 +40,13 @@ def test_a_grid_is_tried_value_by_value_under_names_that_stay() -> None:
     assert all(wider[name] == trial for name, trial in trials.items())
 
 
+def test_a_name_is_one_of_a_file() -> None:
+    assert list(values.trials({"layers": [[1, 2]], "kind": ["a/b c"]})) == ["layers-_1__2_-kind-a_b_c"]
+
+
+def test_nothing_to_vary_is_one_trial() -> None:
+    assert values.trials({}) == {"as-set": {}}
+
+
 def test_what_is_tuned() -> None:
     assert values.tuned_keys(SETTINGS) == ["beta"]

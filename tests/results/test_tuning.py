@@ -83,6 +83,14 @@ def test_the_best_at_the_edge_is_said(items: pd.DataFrame) -> None:
     assert ranked["edge"].tolist() == ["lowest learning_rate", ""]
 
 
+def test_a_method_with_nothing_to_vary_has_one_trial(items: pd.DataFrame) -> None:
+    one = items[items["method"].isin(["vanilla", "retain", "learning_rate-0.4"])]
+    ranked = rank_trials(one.replace({"method": {"learning_rate-0.4": "as-set"}}), {"as-set": {}})
+    assert ranked[["settings", "rank", "selected", "tied", "trials", "edge"]].to_numpy().tolist() == [
+        ["as-set", 1, True, False, 1, ""]
+    ]
+
+
 def test_the_edge_of_each_number_that_is_varied() -> None:
     trials = [
         {"rate": rate, "beta": beta, "kind": kind, "both": True} for rate, beta, kind in [(1, 2, "a"), (3, 1, "b")]

@@ -123,6 +123,7 @@ rule tune:
         model=tuning_plan.model.files,
         vanilla=tuning_inputs.per_run(tuning_plan.vanilla_files),
         reference=tuning_inputs.per_run(tuning_plan.reference_files),
+        alternatives=tuning_inputs.per_run(tuning_plan.alternative_files),
         damaged=tuning_inputs.rerun_if_damaged("tune"),
     output:
         f"results/tuning/trials/{RUN}/{{trial}}.parquet",

@@ -7,44 +7,18 @@ facts that are drawn in the same way by another seed. Their training pairs have 
 from __future__ import annotations
 
 from pathlib import Path
-from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unsee.benchmarks import question_templates
-from unsee.benchmarks.profiles import Profile, people
 from unsee.benchmarks.rows import Row, pair_row, person_row
-from unsee.benchmarks.schema import SCHEMAS, BenchmarkError, table_path
-from unsee.benchmarks.synthetic import Portraits, celebrity_profiles, fictitious_profiles
+from unsee.benchmarks.schema import SCHEMAS, table_path
+from unsee.benchmarks.synthetic import Portraits, stranger_profiles
 from unsee.core.files import atomic_write
 
 #: The tables of the strangers, with the schemas of the benchmark's.
 STRANGER_TABLES = ("people", "images", "training_pairs")
-
-
-def stranger_profiles(portraits: Portraits, n_people: int, seed: int, n: int) -> list[Profile]:
-    """``n`` people who are not in the benchmark of this seed.
-
-    Args:
-        portraits: the portraits file.
-        n_people, seed: the size and the seed of the benchmark.
-        n: the number of strangers. A larger number leaves the first ones as they are.
-
-    Raises:
-        BenchmarkError: too few portraits are left.
-    """
-    benchmark = fictitious_profiles(portraits, n_people, seed)
-    taken = {profile.name for profile in [*benchmark, *celebrity_profiles(portraits)]}
-    shown = {profile.identity for profile in benchmark}
-    left = [identity for identity in portraits.identities(celebrities=False) if identity not in shown]
-    if n > len(left):
-        raise BenchmarkError(
-            f"{portraits.path}: has portraits of {len(left)} people who are not in the benchmark, and {n} strangers are "
-            "wanted; expected fewer strangers, or fewer people in the benchmark"
-        )
-    Random(f"{seed}:strangers:portraits").shuffle(left)
-    return people([(i, portraits.gender[i]) for i in left[:n]], f"{seed}:strangers", taken=taken)
 
 
 def write(directory: Path, *, people: int, seed: int, strangers: int, portraits: Path | None = None) -> None:

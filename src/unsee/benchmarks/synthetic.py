@@ -75,25 +75,63 @@ def celebrity_profiles(portraits: Portraits) -> list[Profile]:
     return people([(i, portraits.gender[i]) for i in identities], CELEBRITY_SEED)
 
 
-def fictitious_profiles(portraits: Portraits, n: int, seed: int, apart_from: Sequence[Profile] = ()) -> list[Profile]:
+def fictitious_profiles(portraits: Portraits, n: int, seed: int) -> list[Profile]:
     """``n`` fictitious people; another seed gives other names and facts, and deals the portraits anew.
-
-    Args:
-        portraits: the portraits.
-        n: the number of people.
-        seed: the seed.
-        apart_from: people whose names and portraits nobody gets.
 
     Raises:
         BenchmarkError: more people than portraits.
     """
-    shown = {profile.identity for profile in apart_from}
-    identities = [i for i in portraits.identities(celebrities=False) if i not in shown]
+    identities = portraits.identities(celebrities=False)
     if n > len(identities):
-        raise BenchmarkError(f"benchmark.people is {n}; {portraits.path} has portraits of {len(identities)} more")
+        raise BenchmarkError(f"benchmark.people is {n}; {portraits.path} has portraits of {len(identities)}")
     Random(f"{seed}:portraits").shuffle(identities)
-    taken = {profile.name for profile in (*celebrity_profiles(portraits), *apart_from)}
+    taken = {profile.name for profile in celebrity_profiles(portraits)}
     return people([(i, portraits.gender[i]) for i in identities[:n]], f"{seed}", taken=taken)
+
+
+def stranger_profiles(portraits: Portraits, n_people: int, seed: int, n: int) -> list[Profile]:
+    """``n`` people who are not in the benchmark of this seed.
+
+    Args:
+        portraits: the portraits file.
+        n_people, seed: the size and the seed of the benchmark.
+        n: the number of strangers. A larger number leaves the first ones as they are.
+
+    Raises:
+        BenchmarkError: too few portraits are left.
+    """
+    benchmark = fictitious_profiles(portraits, n_people, seed)
+    taken = {profile.name for profile in [*benchmark, *celebrity_profiles(portraits)]}
+    shown = {profile.identity for profile in benchmark}
+    left = [identity for identity in portraits.identities(celebrities=False) if identity not in shown]
+    if n > len(left):
+        raise BenchmarkError(
+            f"{portraits.path}: has portraits of {len(left)} people who are not in the benchmark, and {n} strangers are "
+            "wanted; expected fewer strangers, or fewer people in the benchmark"
+        )
+    Random(f"{seed}:strangers:portraits").shuffle(left)
+    return people([(i, portraits.gender[i]) for i in left[:n]], f"{seed}:strangers", taken=taken)
+
+
+def profiles_apart(portraits: Portraits, n: int, seed: int, reported: int) -> list[Profile]:
+    """``n`` people who are not in the benchmark of the seed ``reported`` and of the same size.
+
+    They share no name and no portrait with its people; nor with its strangers, as long as there are portraits for all three.
+
+    Raises:
+        BenchmarkError: too few portraits are left.
+    """
+    benchmark = fictitious_profiles(portraits, n, reported)
+    left = len(portraits.identities(celebrities=False)) - n
+    if n > left:
+        raise BenchmarkError(
+            f"benchmark.people is {n}; {portraits.path} has portraits of {left} more, expected as many"
+        )
+    strangers = stranger_profiles(portraits, n, reported, left)  # the last of them are the last to be strangers
+    identities = [profile.identity for profile in strangers[-n:]]
+    Random(f"{seed}:portraits").shuffle(identities)
+    taken = {profile.name for profile in (*celebrity_profiles(portraits), *benchmark, *strangers)}
+    return people([(i, portraits.gender[i]) for i in identities], f"{seed}", taken=taken)
 
 
 def write(
@@ -114,26 +152,28 @@ def write(
         seed: the seed of people, questions and splits.
         forget_percents: the ratios; each gets a forget and a retain folder.
         portraits: the portraits file; the shipped one by default.
-        apart_from: the seed of another benchmark of this size; no person, celebrity, name, picture or id of it is in this one.
+        apart_from: the seed of another benchmark of this size; no person, celebrity, name, picture or number of it is in this one.
 
     Raises:
         BenchmarkError: there are more people than portraits, or a ratio leaves no person to forget or to retain.
     """
     faces = Portraits(portraits)
-    others = [] if apart_from is None else fictitious_profiles(faces, people, apart_from)
-    fictitious = fictitious_profiles(faces, people, seed, apart_from=others)
-    first_celebrity = celebrities if others else 0
     famous = celebrity_profiles(faces)
+    if apart_from is None:
+        fictitious, first_celebrity, first_id = fictitious_profiles(faces, people, seed), 0, 0
+    else:
+        fictitious, first_celebrity = profiles_apart(faces, people, seed, apart_from), celebrities
+        first_id = people + celebrities
     if first_celebrity + celebrities > len(famous):
         raise BenchmarkError(f"benchmark.celebrities is {celebrities}; {faces.path} has portraits of {len(famous)}")
-    ids = [f"{i:03d}" for i in range(len(others), len(others) + len(fictitious))]
+    ids = [f"{first_id + i:03d}" for i in range(len(fictitious))]
     forgotten = {percent: draw_forget_set(ids, percent, seed) for percent in forget_percents}
 
     full = [_profile_row(faces, i, p, fictitious, seed) for i, p in zip(ids, fictitious, strict=True)]
     test = [_test_row(faces, i, p, fictitious, seed) for i, p in zip(ids, fictitious, strict=True)]
     training = [_training_row(faces, i, p, seed) for i, p in zip(ids, fictitious, strict=True)]
-    numbers = range(first_celebrity, first_celebrity + celebrities)
-    celebrity_rows = [_profile_row(faces, f"{i:03d}", famous[i], famous, seed) for i in numbers]
+    shown = famous[first_celebrity : first_celebrity + celebrities]
+    celebrity_rows = [_profile_row(faces, f"{first_id + i:03d}", p, famous, seed) for i, p in enumerate(shown)]
     with atomic_write(directory) as part:
         _write(part / "ft_Data", [training], TRAINING)
         _write(part / "Full_Set", [full], PROFILE)

@@ -47,6 +47,10 @@ class Entry:
         """Whether the search finds some of its settings."""
         return bool(values.tuned_keys(self.settings))
 
+    def searched(self) -> Entry:
+        """The entry with everything that its trials vary left to the search."""
+        return replace(self, settings={**self.settings, **dict.fromkeys(self.grid, values.TUNED)})
+
     def trials(self, forget_percent: int) -> dict[str, Entry]:
         """The entry with the settings of each trial of the search at one ratio, by the trial's name."""
         here = self.at(forget_percent)

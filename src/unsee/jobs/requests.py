@@ -105,7 +105,8 @@ def _check_tuning(layout: Layout) -> None:
                 f"config.yaml: benchmark.{key} is {benchmark[key]}; {why}, as many more, and there are portraits of {n}; "
                 f"expected at most {n // 2}, or values in methods in place of `tuned`"
             )
-    config_checks.check_memory("tune", layout.config, layout.entries, layout.root, layout.config_files)
+    tried = {name: entry.searched() for name, entry in layout.entries.items()}
+    config_checks.check_memory("tune", layout.config, tried, layout.root, layout.config_files)
 
 
 def _check_membership(layout: Layout) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -62,7 +63,14 @@ def trials(grid: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
     of an empty grid is ``as-set``.
     """
     combinations = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-    return {"-".join(f"{key}-{value}" for key, value in trial.items()) or "as-set": trial for trial in combinations}
+    return {
+        "-".join(f"{key}-{_name(value)}" for key, value in trial.items()) or "as-set": trial for trial in combinations
+    }
+
+
+def _name(value: Any) -> str:
+    """A value without signs that a shell or a folder reads."""
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", str(value))
 
 
 def _at(value: Any, forget_percent: int) -> Any:

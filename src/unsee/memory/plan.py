@@ -155,7 +155,7 @@ def _remedy(
     smallest, in_parts = math.inf, ""
     for words, changed, others in _alternatives(config, entries, key):
         need = next(need for other, of, need in needs_of(changed, others, shapes) if (other, of) == (key, rule))
-        option = _whole_step_option(others[key[1]]) if rule in ("unlearn", "tune") else None
+        option = _whole_step_option(others[key[1]]) if key[0] == "methods" else None
         if need.fits(card) and option is None:
             return words
         if option is None:

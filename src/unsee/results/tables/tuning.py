@@ -62,7 +62,7 @@ def rank_trials(items: pd.DataFrame, trials: Mapping[str, Mapping[str, Any]]) ->
                 "model": model,
                 "forget_percent": percent,
                 "trial": i + 1,
-                "settings": ", ".join(f"{key} {_text(value)}" for key, value in trials[name].items()),
+                "settings": ", ".join(f"{key} {_text(value)}" for key, value in trials[name].items()) or name,
                 "rank": 1 + int((values > values[i]).sum()),
                 "selected": i == best,
                 "criterion": CRITERION,
