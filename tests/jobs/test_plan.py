@@ -241,15 +241,15 @@ def test_the_hash_is_of_exactly_the_parameters() -> None:
         ({"methods": {"npo": {"beta": 0.1}}}, set()),
         (
             {"evaluation": {"classification": "letter"}},
-            {"predict", "rescale", *ATTACKED, "evaluate classification", "trade_off"},
+            {"predict", "rescale", *ATTACKED, "evaluate classification", "trade_off", "robustness"},
         ),
-        ({"evaluation": {"rouge_stemmer": False}}, {"evaluate generation", "trade_off"}),
-        ({"evaluation": {"cloze_rule": "contains"}}, {"evaluate cloze", "trade_off"}),
+        ({"evaluation": {"rouge_stemmer": False}}, {"evaluate generation", "trade_off", "robustness"}),
+        ({"evaluation": {"cloze_rule": "contains"}}, {"evaluate cloze", "trade_off", "robustness"}),
         ({"evaluation": {"tasks": ["cloze"]}}, {"predict", "rescale", *ATTACKED}),
         ({"evaluation": {"max_new_tokens": 3}}, {"predict", "rescale", *ATTACKED}),
         ({"attacks": {"noise": {"share": 0.5}}}, {"attack noise"}),
-        ({"attacks": {"noise_large": {"attack": "noise", "share": 0.5}}}, set()),
-        ({"robustness": {"utility": 0.5}}, set()),
+        ({"attacks": {"noise_large": {"attack": "noise", "share": 0.5}}}, {"robustness"}),
+        ({"robustness": {"utility": 0.5}}, {"robustness"}),
         ({"evaluation": {"batch_size": 3}}, set()),
         ({"anchor": {"forget": 0.1}}, {"anchor_check"}),
         ({"membership": {"k_percent": 30}}, {"score_pairs"}),
@@ -275,6 +275,7 @@ def test_a_label_colour_or_marker_changes_the_jobs_that_draw(looks: dict[str, st
     assert {job for job, value in hashes(before).items() if value != hashes(after)[job]} == {
         "summary",
         "trade_off",
+        "robustness",
         "report",
     }
 
@@ -422,6 +423,35 @@ def test_an_attack_without_a_meaning_is_refused(name: str, sections: dict[str, A
     with pytest.raises(ConfigError) as caught:
         check_request(plan(**sections), "attack")
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("rule", ["attack", "robustness"])
+def test_a_robustness_table_without_attacks_is_refused(rule: str) -> None:
+    message = (
+        "config.yaml: attacks has no entry that is not false, so that no model is attacked; expected at least one, such as noise: {}, "
+        "or results/table3.csv as the target"
+    )
+    error_page.check("results/robustness.csv without attacks", "planning", message)
+    with pytest.raises(ConfigError) as caught:
+        check_request(plan(attacks=dict.fromkeys(CONFIG["attacks"], False)), rule)
+    assert str(caught.value) == message
+
+
+def test_a_robustness_table_without_all_tasks_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"evaluation.tasks is \['cloze'\], and the summary \(and what is made of it\)"
+    ):
+        check_request(plan(evaluation=CONFIG["evaluation"] | {"tasks": ["cloze"]}), "robustness")
+
+
+def test_only_a_report_that_is_told_so_waits_for_attacks() -> None:
+    without, with_attacks = plan(), plan(robustness=CONFIG["robustness"] | {"report": True})
+    assert "results/robustness.csv" not in without.report_tables and not without.robustness_figures
+    assert "results/robustness.csv" in with_attacks.report_tables
+    assert with_attacks.robustness_figures == [f"results/figures/{name}.svg" for name in ("robustness", "relearning")]
+    assert not [file for rule in ("tables", "summary", "report") for file in without.rests_on(rule) if "attack" in file]
+    attacked = without.attack_files(without.attacked_runs)
+    assert set(attacked) < set(without.rests_on("robustness"))
 
 
 def test_a_trained_tower_can_be_put_back() -> None:

@@ -205,3 +205,11 @@ def test_wrong_arguments_are_refused() -> None:
         clustered_interval(np.array([1.0, 2.0]), np.array([1]))
     with pytest.raises(ValueError, match="confidence is 95"):
         clustered_interval(np.array([1.0, 2.0]), np.array([1, 2]), confidence=95)
+
+
+def test_people_with_equal_sums_have_no_spread_whatever_the_last_bits() -> None:
+    """0.1 + 0.2 and 0.3 differ in the last bit, so that t would be enormous; two people show nothing by the sign test."""
+    interval = clustered_interval(np.array([0.1, 0.2, 0.3, 0.0]), np.array([0, 0, 1, 1]))
+    assert (interval.mean, interval.standard_error, interval.p_value) == (pytest.approx(0.15), 0, 0.5)
+    nothing = clustered_interval(np.array([0.1, 0.2, -0.3, 0.3, -0.2, -0.1]), np.array([0, 0, 0, 1, 1, 1]))
+    assert (nothing.mean, nothing.p_value) == (0, 1)

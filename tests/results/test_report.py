@@ -9,16 +9,21 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.results.attacked import joined, summary_of
+from tests.results.attacked import scored as scored_under
 from unsee.evaluation.scoring import score_predictions
 from unsee.results.page import drawing, figures, figures_trade_off, findings, report
+from unsee.results.page.captions import ROBUSTNESS_FIGURES
 from unsee.results.page.explorer import PIXELS, data_url, explorer
 from unsee.results.page.people import forgotten_people, one_person
+from unsee.results.page.write_robustness import write_robustness
 from unsee.results.statistics.differences import differences
 from unsee.results.statistics.trade_off import trade_off
 from unsee.results.tables.knowledge import knowledge
@@ -89,6 +94,8 @@ def render(
     predictions: Mapping[Any, pd.DataFrame],
     scored: Mapping[Any, pd.DataFrame],
     folder: Path,
+    tables_too: Mapping[str, pd.DataFrame] = MappingProxyType({}),
+    figures_too: Mapping[str, Path] = MappingProxyType({}),
 ) -> str:
     """The page, from the tables and figures that the workflow makes."""
     runs = []
@@ -117,14 +124,52 @@ def render(
             "costs": pd.DataFrame(cost),
             "statistics": pd.DataFrame({"statistic": ["Total Profiles"], "value": ["16"]}),
             "ranking": ranking,
+            **tables_too,
         },
         utility=0.95,
         explorer=explorer(tables, predictions, scored),
         person=one_person(tables, predictions, scored, ranking),
-        figures={name: folder / f"{name}.svg" for name in ("equal_utility", "trade_off", "portraits")},
+        figures={name: folder / f"{name}.svg" for name in ("equal_utility", "trade_off", "portraits")}
+        | dict(figures_too),
         configuration="seeds: [0]\n",
         manifests={"forget25/npo/seed0": {"adapter_sha256": "ab" * 32, "seed": 0, "versions": {"torch": "2.13.0"}}},
     )
+
+
+@pytest.fixture(scope="module")
+def attacked(
+    tables: Mapping[str, pd.DataFrame],
+    predictions: Mapping[Any, pd.DataFrame],
+    scored: Mapping[Any, pd.DataFrame],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[str, pd.DataFrame]:
+    """The page of a run whose report shows attacks, and the robustness table as it is read from its file."""
+    folder = tmp_path_factory.mktemp("attacked")
+    known = {f"p{i}": ([1, 1], [1, 1]) for i in range(8)}
+    stranger = {name: ([0, 0], [0, 0]) for name in known}
+    hides = {name: ([0, 0], [1, 1]) for name in known}
+    models = {"vanilla": known, "retain": stranger, "npo": hides, "mine": stranger}
+    utility = summary_of(vanilla=0.5, retain=0.5, npo=0.5, mine=0.5)
+    items, attacks = joined(scored_under(models), scored_under(models, modality="text"))
+    write_robustness(folder, items=items, attacked=attacks, summary=utility, share=0.8, methods=[], attacks=["noise"])
+    table = pd.read_csv(folder / "robustness.csv")
+    drawn = {name: folder / "figures" / f"{name}.svg" for name in ROBUSTNESS_FIGURES}
+    page = render(tables, predictions, scored, folder, tables_too={"robustness": table}, figures_too=drawn)
+    return page, table
+
+
+def test_a_section_on_attacks(attacked: tuple[str, pd.DataFrame], page: str) -> None:
+    with_attacks, table = attacked
+    assert page.count("attacks") < with_attacks.count("attacks") and 'id="attacks"' not in page
+    section = with_attacks.split('<section id="attacks">')[1].split("</section>")[0]
+    assert "NPO recovers from 1 of 1 attacks, most from noise: 1.00 (1.00 to 1.00)." in section
+    assert section.count("<figure") == 2 and "robustness" not in _data(page)["tables"]
+    shown = _data(with_attacks)["tables"]["robustness"]
+    names = [column["name"] for column in shown["columns"]]
+    assert "excess" in names and "excess_low" not in names and "task" not in names
+    (excess,) = [column for column in shown["columns"] if column["name"] == "excess"]
+    assert len(shown["rows"]) == 4 < len(table), "the combined score only"
+    assert [row[excess["at"]] for row in shown["rows"]] == [0, None, 1, 0]
 
 
 def _data(page: str) -> Any:

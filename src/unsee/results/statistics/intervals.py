@@ -108,6 +108,9 @@ def clustered_interval(
     if seeds is not None:
         variance, degrees = _crossed(values - mean, index, np.unique(seeds, return_inverse=True)[1], variance)
     error = float(np.sqrt(variance))
+    rounding = 1e-12 * float(np.abs(values).max())
+    if error < rounding:  # the sums of all clusters are equal, but for the last bits
+        mean, error = (0.0 if abs(mean) < rounding else mean), 0.0
     half = float(stdtrit(degrees, 0.5 + confidence / 2)) * error
     return Interval(mean, mean - half, mean + half, error, groups, degrees)
 

@@ -95,7 +95,7 @@ def _of_ratio(percent: object, part: pd.DataFrame) -> Iterator[str]:
     judged = part[~part["method"].isin(CONTROLS) & ~part["destroyed"].astype(bool)]
     place = f"At {percent} % forgotten"
     if (part["verdict"].isin(["nothing to forget", "control"])).all():
-        yield f"{place} there was nothing to forget that vanilla is shown to know, so no method can be judged."
+        yield f"{place} vanilla is not shown to know more than the retain-only model, so no method can be judged."
         return
     if judged.empty:
         yield f"{place} there is no method to judge."
