@@ -78,6 +78,7 @@ class Weights:
         others: the training pairs of retained people.
         seed: the same for every model.
         base: loads the base model, without adapters, as a second model on the CPU.
+        division: the keys of :class:`~unsee.training.settings.TrainingSettings` that divide a step of training to save memory.
     """
 
     vlm: VisionLanguageModel
@@ -86,6 +87,7 @@ class Weights:
     others: Sequence[Pair]
     seed: int
     base: Callable[[], VisionLanguageModel]
+    division: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
