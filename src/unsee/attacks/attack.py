@@ -26,9 +26,9 @@ the picture or the question, but not on the model: every model is attacked alike
 receives the benchmark's :class:`People`. An attack on questions may put another picture of the benchmark into a question, and options
 into another order. Of a question that it does not concern it makes no questions, ``[]``, and then the question is not asked.
 
-Keyword-only parameters are the attack's options in config.yaml, with a number's range in the annotation; the default of a list is a
-tuple. The workflow reads the file without importing it (:mod:`unsee.attacks.catalogue`), so that everything in the decorator, and
-every default, must be a literal.
+Keyword-only parameters are the attack's options in config.yaml, with a number's range in the annotation; a list of at least one
+value is a ``Sequence``, whose default is a tuple. The workflow reads the file without importing it
+(:mod:`unsee.attacks.catalogue`), so that everything in the decorator, and every default, must be a literal.
 """
 
 from __future__ import annotations
