@@ -44,19 +44,16 @@ def attack_model(
         model: the configuration's ``model`` section.
         benchmark: folder of canonical tables.
         adapters: PEFT adapter folders on the base model, as for :func:`unsee.evaluation.predict.predict`.
-        attack: the name of the attack.
-        options: its options.
+        attack, options: the name of the attack, and its options.
         forget_percent: the ratio whose forgotten people are asked about.
         seed: decides all random numbers.
-        settings: as for :func:`unsee.evaluation.predict.predict`.
+        settings, cache: as for :func:`unsee.evaluation.predict.predict`.
         division: how an attack that trains divides a step, see :class:`~unsee.attacks.attack.Weights`.
         threads: the number of threads of this job.
         output: the parquet file, with the columns of :data:`~unsee.attacks.answers.ATTACKED`.
-        cache: the folder of the cache that jobs share, see :mod:`unsee.core.cache`.
 
     Raises:
-        ValueError: there is no such attack, it concerns no question, it has changed the text of an option, or it yields a state
-            twice.
+        ValueError: there is no such attack; it concerns no question, changes an option's text, or yields a state twice.
     """
     torch.set_num_threads(threads)
     declared = get(attack)
