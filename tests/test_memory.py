@@ -24,9 +24,10 @@ from safetensors.torch import save_file
 from tests import error_page
 from tools import memory_page
 from unsee import memory
+from unsee.attacks import catalogue as attack_catalogue
 from unsee.core import disk
-from unsee.jobs.config import ConfigError, resolve
-from unsee.jobs.config_checks import check, check_memory
+from unsee.jobs.config import ConfigError, resolve, resolve_attacks
+from unsee.jobs.config_checks import check, check_attacks, check_memory
 from unsee.memory.blocks import Block
 from unsee.models import half
 from unsee.models.likelihood import score
@@ -365,6 +366,40 @@ def test_the_rules_that_run_on_request_are_checked_when_they_are_requested() -> 
         assert re.search(f"needs a GPU of .* GB in rule {rule}, .* and gpu_gb is 12; expected a GPU of at least", line)
         little = {**config, "resources": {**config["resources"], rule: {**resources, "gpu_gb": 24, "mem_mb": 8000}}}
         assert f"resources.{rule}.mem_mb is 8000; expected at least" in refused_memory(rule, little)
+
+
+def refused_attacks(card: int, attacks: dict[str, Any], batch_size: int) -> list[str]:
+    """What is said of attacks on a 7B model, on a card of so many GB."""
+    config = laid_over(
+        "run-paper-llava-1.5-7b", "overlay-gpu-24gb", evaluation={"protocol": "unsee", "batch_size": batch_size}
+    )
+    config["resources"]["attack"] = {**config["resources"]["attack"], "gpu_gb": card}
+    config |= {"attacks": attacks, "robustness": {**config["robustness"], "forget_percents": None}}
+    entries = resolve_attacks(config, attack_catalogue.read())
+    try:
+        check_attacks(config, entries, resolve(config, catalogue.read()), ROOT)
+    except ConfigError as error:
+        return str(error).splitlines()
+    return []
+
+
+def test_an_attack_that_does_not_fit_is_refused_when_attacks_are_requested() -> None:
+    attacks = {"int8": {}, "relearn": {}, "relearn_one": {"attack": "relearn", "batch_size": 1}, "blur": {}}
+    lines = refused_attacks(24, attacks, 1)
+    assert [re.search(r"attacks\.(\w+)", line)[1] for line in lines] == ["int8"]  # type: ignore[index]
+    error_page.check("an attack that does not fit a GPU", "planning", lines[0])
+    # All 7 billion weights in float32, and what it says to take is enough.
+    found = re.search(
+        r"needs a GPU of (.*) GB in rule attack, (.*) of them for weights, .* at least (\d+) GB$", lines[0]
+    )
+    assert found and 26 < float(found[2]) < 27 < float(found[1]) <= int(found[3])
+    assert refused_attacks(int(found[3]), attacks, 1) == []
+    assert len(refused_attacks(int(found[3]) - 1, attacks, 1)) == 1
+    # Training takes more than answering one person's questions; fewer pairs in a step take less.
+    needs = [int(re.findall(r"of (\d+)\.", line)[0]) for line in refused_attacks(8, attacks, 1)]
+    assert len(needs) == 4 and needs[1] >= needs[2]
+    # A smaller batch of the evaluation is what is said where it helps.
+    assert refused_attacks(24, {"blur": {}}, 16)[0].endswith("expected false here, or a smaller evaluation.batch_size")
 
 
 def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does() -> None:

@@ -37,8 +37,14 @@ def test_a_description_holds_kind_needs_and_options_of_the_file(tmp_path: Path) 
         "shares": Option("Annotated[Sequence[float], '> 0']", [0.5, 1.0]),
     }
     shares = toy.options["shares"]
-    assert shares.expected == "a list of different numbers above 0"
-    assert [shares.accepts(value) for value in ([1.0], [], [0.0], [1.0, 1.0], 1.0)] == [True, True, False, False, False]
+    assert shares.expected == "a list of different numbers above 0, at least one"
+    assert [shares.accepts(value) for value in ([1.0], [], [0.0], [1.0, 1.0], 1.0)] == [
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(

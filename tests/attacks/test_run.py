@@ -110,6 +110,7 @@ def job(toys: None, model_spec: dict[str, Any], mini_benchmark: Path, tmp_path: 
             forget_percent=25,
             seed=seed,
             settings=settings,
+            division={},
             threads=1,
             output=output,
         )

@@ -41,7 +41,13 @@ BITSANDBYTES_INT8 = (
 MATRIX = torch.tensor([[0.5, -2.0, 0.01, 1.27], [0.0, 0.1, -0.3, 0.2]])
 
 
-def weights_of(vlm: VisionLanguageModel, spec: dict[str, Any], benchmark: Path, seed: int = 0) -> Weights:
+def weights_of(
+    vlm: VisionLanguageModel,
+    spec: dict[str, Any],
+    benchmark: Path,
+    seed: int = 0,
+    division: dict[str, Any] | None = None,
+) -> Weights:
     """What an attack on a model receives."""
     forgotten, others = (read_pairs(benchmark, person_ids(benchmark, 25, role)) for role in ("forget", "retain"))
     images = read_images(benchmark, {pair.image_id for pair in [*forgotten, *others] if pair.image_id})
@@ -52,6 +58,7 @@ def weights_of(vlm: VisionLanguageModel, spec: dict[str, Any], benchmark: Path, 
         others,
         seed,
         lambda: load(spec, to_gpu=False),
+        division or {},
     )
 
 
@@ -219,6 +226,20 @@ def test_relearning_starts_anew_with_each_share(model_spec: dict[str, Any], mini
         assert torch.equal(hidden, curves[0][state])
     one, three = curves[1].values()
     assert not torch.equal(one, three)
+
+
+def test_relearning_in_parts_has_the_same_gradient(model_spec: dict[str, Any], mini_benchmark: Path) -> None:
+    tokens = torch.tensor([[1, 5, 9, 13]])
+    hidden = []
+    for division in ({}, {"gradient_accumulation": 2, "gradient_checkpointing": True}):
+        vlm = load(model_spec)
+        weights = weights_of(vlm, model_spec, mini_benchmark, division=division)
+        for _ in relearn.relearn(weights, shares=[1.0], steps=[1], learning_rate=0.01):
+            assert not any(module.training for module in vlm.base.modules())
+            hidden.append(vlm.base.model.language_model(input_ids=tokens).last_hidden_state)
+    # Dropout differs between the parts of a step.
+    assert torch.nn.functional.cosine_similarity(hidden[0].flatten(), hidden[1].flatten(), dim=0) > 0.99
+    assert not torch.equal(hidden[0], load(model_spec).base.model.language_model(input_ids=tokens).last_hidden_state)
 
 
 def test_a_larger_share_contains_the_smaller_one(mini_benchmark: Path) -> None:

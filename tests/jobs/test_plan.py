@@ -367,6 +367,8 @@ def test_every_model_of_the_ratios_is_attacked_in_the_same_way() -> None:
     assert {name for name in params if params[name](vanilla) != params[name](ga)} == {"adapters", "job_hash"}
     assert params["adapters"](vanilla) == ["results/models/tiny-llava/forget0/vanilla/seed0/adapter"]
     assert attacked.receipt_of("attack", ga) == "results/jobs/attack/tiny-llava/forget10/ga/seed0/noise.json"
+    whole = {"gradient_accumulation": 1, "gradient_checkpointing": False}
+    assert params["division"](ga) == {} and params["division"](ga | {"attack": "relearn"}) == whole
     every = plan(robustness={"forget_percents": None})
     assert [run.forget_percent for run in every.attacked_runs if run.method == "vanilla"] == [5, 10, 15]
 

@@ -16,6 +16,7 @@ attack_model(
     seed=int(snakemake.wildcards.seed),
     # Not a parameter of the rule: it changes no result, and so runs nothing again.
     settings=snakemake.params.settings | {"batch_size": snakemake.config["evaluation"]["batch_size"]},
+    division=snakemake.params.division,
     threads=snakemake.threads,
     output=Path(snakemake.output[0]),
     cache=_job.CACHE,

@@ -26,9 +26,9 @@ the picture or the question, but not on the model: every model is attacked alike
 receives the benchmark's :class:`People`. An attack on questions may put another picture of the benchmark into a question, and options
 into another order. Of a question that it does not concern it makes no questions, ``[]``, and then the question is not asked.
 
-Keyword-only parameters are the attack's options in config.yaml, with a number's range in the annotation; the default of a list is a
-tuple. The workflow reads the file without importing it (:mod:`unsee.attacks.catalogue`), so that everything in the decorator, and
-every default, must be a literal.
+Keyword-only parameters are the attack's options in config.yaml, with a number's range in the annotation; a list of at least one
+value is a ``Sequence``, whose default is a tuple. The workflow reads the file without importing it
+(:mod:`unsee.attacks.catalogue`), so that everything in the decorator, and every default, must be a literal.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class Weights:
         others: the training pairs of retained people.
         seed: the same for every model.
         base: loads the base model, without adapters, as a second model on the CPU.
+        division: the keys of :class:`~unsee.training.settings.TrainingSettings` that divide a step of training to save memory.
     """
 
     vlm: VisionLanguageModel
@@ -86,6 +87,7 @@ class Weights:
     others: Sequence[Pair]
     seed: int
     base: Callable[[], VisionLanguageModel]
+    division: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from unsee.attacks.answers import ATTACKED, attacked_row
 from unsee.attacks.attack import State, Weights, get
 from unsee.attacks.inputs import Changed, attacked_images, attacked_questions
 from unsee.benchmarks.tables import person_ids, read_images, read_pairs
-from unsee.core.cache import Cache
 from unsee.core.files import atomic_write
 from unsee.evaluation.predict import answer_questions
 from unsee.models.model import VisionLanguageModel, load
@@ -34,6 +33,7 @@ def attack_model(
     forget_percent: int,
     seed: int,
     settings: Mapping[str, Any],
+    division: Mapping[str, Any],
     threads: int,
     output: Path,
     cache: Path | None = None,
@@ -44,18 +44,16 @@ def attack_model(
         model: the configuration's ``model`` section.
         benchmark: folder of canonical tables.
         adapters: PEFT adapter folders on the base model, as for :func:`unsee.evaluation.predict.predict`.
-        attack: the name of the attack.
-        options: its options.
+        attack, options: the name of the attack, and its options.
         forget_percent: the ratio whose forgotten people are asked about.
         seed: decides all random numbers.
-        settings: as for :func:`unsee.evaluation.predict.predict`.
+        settings, cache: as for :func:`unsee.evaluation.predict.predict`.
+        division: how an attack that trains divides a step, see :class:`~unsee.attacks.attack.Weights`.
         threads: the number of threads of this job.
         output: the parquet file, with the columns of :data:`~unsee.attacks.answers.ATTACKED`.
-        cache: the folder of the cache that jobs share, see :mod:`unsee.core.cache`.
 
     Raises:
-        ValueError: there is no such attack, it concerns no question, it has changed the text of an option, or it yields a state
-            twice.
+        ValueError: there is no such attack; it concerns no question, changes an option's text, or yields a state twice.
     """
     torch.set_num_threads(threads)
     declared = get(attack)
@@ -67,7 +65,12 @@ def attack_model(
     features = feature_cache(cache, vlm.family, adapters)
     states: Iterable[State] = [State()]
     if declared.kind == "weights":
-        weights = _weights(vlm, benchmark, forget_percent, features, seed, lambda: load(model, to_gpu=False))
+        forgotten, others = (
+            read_pairs(benchmark, person_ids(benchmark, forget_percent, role)) for role in ("forget", "retain")
+        )
+        shown = read_images(benchmark, {pair.image_id for pair in [*forgotten, *others] if pair.image_id})
+        training = Pictures(vlm.family, vlm.base, vlm.processor, shown, cache=features)
+        weights = Weights(vlm, training, forgotten, others, seed, lambda: load(model, to_gpu=False), division)
         states = declared.apply(weights, **options)
     rows: dict[State, list[dict[str, Any]]] = {}
     for state in states:
@@ -80,21 +83,6 @@ def attack_model(
         rows[state] = _answers(vlm, pictures, versions, state, settings)
     with atomic_write(output) as part:
         pq.write_table(pa.Table.from_pylist([row for some in rows.values() for row in some], ATTACKED), part)
-
-
-def _weights(
-    vlm: VisionLanguageModel,
-    benchmark: Path,
-    forget_percent: int,
-    features: Cache,
-    seed: int,
-    base: Callable[[], VisionLanguageModel],
-) -> Weights:
-    """What an attack on weights receives."""
-    forgotten, others = (read_pairs(benchmark, person_ids(benchmark, forget_percent, r)) for r in ("forget", "retain"))
-    images = read_images(benchmark, {pair.image_id for pair in [*forgotten, *others] if pair.image_id})
-    pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=features)
-    return Weights(vlm, pictures, forgotten, others, seed, base)
 
 
 def _answers(

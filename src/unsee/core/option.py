@@ -1,6 +1,7 @@
 """The values that a setting takes, read from its annotation: a key of config.yaml or an option of a method.
 
 A number's range is part of the annotation: ``Annotated[float, "> 0"]``, ``Annotated[int | None, ">= 1, <= 99"]``.
+A ``list`` may be empty, an option that is a ``Sequence`` may not.
 """
 
 from __future__ import annotations
@@ -106,7 +107,10 @@ def _parse(node: ast.expr, limits: list[tuple[str, float]]) -> tuple[Schema, str
     if is_list and (item := _parse(node.slice, limits)):  # type: ignore[attr-defined]
         of = item[1].removeprefix("a ").replace("number", "numbers", 1).replace("text", "texts", 1)
         items = {**item[0], "errorMessage": f"expected {item[1]}"}
-        return {"type": "array", "uniqueItems": True, "items": items}, f"a list of different {of}"
+        schema = {"type": "array", "uniqueItems": True, "items": items}
+        if _name(node.value) == "Sequence":  # type: ignore[attr-defined]
+            return {**schema, "minItems": 1}, f"a list of different {of}, at least one"
+        return schema, f"a list of different {of}"
     if (name := ast.unparse(node)) not in _TYPES:
         return None
     kind, words = _TYPES[name]

@@ -24,6 +24,7 @@ from unsee.jobs.parameter import Parameter, PerAttack, PerTask, Wildcards, value
 from unsee.jobs.resources import by_executor
 from unsee.jobs.runs import Run
 from unsee.jobs.values import for_ratios
+from unsee.training.settings import DIVISION
 
 #: Rules whose jobs run the script of another rule.
 SCRIPTS = {"train_reference": "finetune"}
@@ -90,6 +91,11 @@ class Plan(Layout):
     def attack_code(self, attack: str) -> list[str]:
         """The file of an entry's attack and what it imports of the library, each with the digest of its code."""
         return _code(self.attacks[attack].attack.source, self.root / "src/unsee")
+
+    def division(self, attack: str) -> dict[str, Any]:
+        """How an attack that trains divides a step: as unlearning does; nothing for other attacks."""
+        trains = self.attacks[attack].attack.trains
+        return {key: self.config["unlearning"][key] for key in DIVISION} if trains else {}
 
     def protocol_settings(self, task: str | None = None, stage: Stage | None = None) -> dict[str, Any]:
         """The evaluation's protocol and those of its settings that concern a task and a stage; by default all."""
@@ -264,6 +270,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "adapters": plan.adapters,
         "attack": PerAttack(lambda name: plan.attacks[name].attack.name),
         "options": PerAttack(lambda name: plan.attacks[name].options),
+        "division": PerAttack(plan.division),
         "settings": plan.protocol_settings(stage="answers") | {"tasks": plan.tasks},
     },
     "write_strangers": lambda plan: {

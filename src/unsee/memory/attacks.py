@@ -13,6 +13,7 @@ from unsee.memory.checkpoints import shapes_of
 from unsee.memory.lengths import LENGTHS, Lengths
 from unsee.memory.needs import GB, Need, answering, training
 from unsee.memory.shapes import FLOAT, Shapes
+from unsee.training.settings import DIVISION
 
 if TYPE_CHECKING:
     from unsee.jobs.config import AttackEntry, Key
@@ -21,7 +22,7 @@ RULE = "attack"
 
 
 def attack_need(
-    entry: AttackEntry, shapes: Shapes, lengths: Lengths, evaluation: Mapping[str, Any], *, beside: int
+    entry: AttackEntry, shapes: Shapes, lengths: Lengths, config: Mapping[str, Any], *, beside: int
 ) -> Need:
     """The memory of the jobs of an attack.
 
@@ -30,15 +31,16 @@ def attack_need(
     Args:
         entry: the attack.
         shapes, lengths: those of the model and the benchmark.
-        evaluation: the configuration's section.
+        config: the configuration.
         beside: the total rank of the adapters beside weights in half precision.
     """
+    evaluation, unlearning = config["evaluation"], config["unlearning"]
     if entry.attack.kind != "weights":
         return answering(shapes, lengths, evaluation, beside=beside)
     if not entry.attack.trains:
         return answering(replace(shapes, stored=FLOAT), lengths, evaluation)
     needs = [
-        training(shapes, lengths, {"batch_size": entry.options["batch_size"]}, beside=beside),
+        training(shapes, lengths, {key: unlearning[key] for key in DIVISION} | entry.options, beside=beside),
         answering(shapes, lengths, evaluation, beside=beside),
     ]
     return max(needs, key=lambda need: need.bytes)
@@ -61,9 +63,9 @@ def attack_findings(
     card = resources.get("gpu_gb")
     if shapes is None or card is None or not resources["gpu"]:
         return
-    smallest = {**config["evaluation"], "batch_size": 1}
+    smallest = {**config, "evaluation": {**config["evaluation"], "batch_size": 1}}
     for entry in attacks.values():
-        need = attack_need(entry, shapes, lengths, config["evaluation"], beside=beside)
+        need = attack_need(entry, shapes, lengths, config, beside=beside)
         if need.fits(card):
             continue
         in_small = attack_need(entry, shapes, lengths, smallest, beside=beside).fits(card)

@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal
 
 from unsee.core.option import key
 
+#: Keys of :class:`TrainingSettings` that divide a step to save memory; the gradient is the same.
+DIVISION = ("gradient_accumulation", "gradient_checkpointing")
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoraSettings:

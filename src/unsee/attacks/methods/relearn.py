@@ -47,7 +47,9 @@ def relearn(
         batch_size: pairs per step.
     """
     vlm, pictures = weights.vlm, weights.pictures
-    settings = TrainingSettings(learning_rate=learning_rate, steps=max(steps), batch_size=batch_size)
+    settings = TrainingSettings(
+        learning_rate=learning_rate, steps=max(steps), batch_size=batch_size, **weights.division
+    )
 
     def objective(part: Step, counters: Counters, n_in_step: Mapping[str, int]) -> Tensor:
         counters.forward_passes += 1
