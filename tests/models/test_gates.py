@@ -12,9 +12,9 @@ from torch import nn
 
 from unsee.models.gates import Gates, Side, gate
 from unsee.models.half import HalfLinear
-from unsee.models.model import AdapterError, load, merge
+from unsee.models.model import load, merge
 from unsee.models.pictures import adapts_encoder
-from unsee.models.stored import Instruction, config_of, instruction_of
+from unsee.models.stored import AdapterError, Instruction, config_of, instruction_of
 
 DOWN = "model.language_model.layers.1.mlp.down_proj"
 UP = "model.language_model.layers.0.mlp.up_proj"
