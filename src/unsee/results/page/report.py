@@ -93,10 +93,7 @@ def render(
             (name, manifest["adapter_sha256"][:16], manifest["seed"], _selected(manifest))
             for name, manifest in manifests.items()
         ],
-        licence=_read("tabulator/LICENSE"),
-        style=Markup(_without_source_map(_read("tabulator/tabulator_simple.min.css")) + _read("report.css")),
-        library=Markup(_without_source_map(_read("tabulator/tabulator.min.js"))),
-        script=Markup(_read("report.js")),
+        **_sources(),
         data=_json(data),
     )
 
@@ -122,6 +119,16 @@ def _without_single_model(table: pd.DataFrame, models: list[str]) -> pd.DataFram
 def _note(text: str) -> Markup:
     """A note in Markdown as HTML: names in backticks are code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _sources() -> dict[str, str]:
+    """Styles, scripts and the licence of the table library."""
+    return {
+        "licence": _read("tabulator/LICENSE"),
+        "style": Markup(_without_source_map(_read("tabulator/tabulator_simple.min.css")) + _read("report.css")),
+        "library": Markup(_without_source_map(_read("tabulator/tabulator.min.js"))),
+        "script": Markup(_read("report.js")),
+    }
 
 
 def _read(name: str) -> str:
