@@ -54,6 +54,7 @@ def test_its_answers_are_those_to_the_changed_questions_and_pictures(
         options=options,
         forget_percent=25,
         seed=0,
+        division={},
         settings=SETTINGS,
         threads=1,
         output=output,

@@ -29,6 +29,7 @@ TABLES = (
     "summary",
     "table3",
     "differences",
+    "modalities",
     "knowledge",
     "costs",
     "dataset_statistics",
