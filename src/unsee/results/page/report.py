@@ -93,22 +93,8 @@ def render(
             for name, manifest in manifests.items()
         ],
         **_sources(),
-        data=_json(_data(tables, explorer, colours)),
+        data=_json(data),
     )
-
-
-def _data(
-    tables: Mapping[str, pd.DataFrame], explorer: Mapping[str, Any], colours: Mapping[str, str]
-) -> dict[str, Any]:
-    """What the page's script reads."""
-    models = list(tables["summary"]["model"].unique())
-    return {
-        "tables": {name: _table(_without_single_model(table, models)) for name, table in _shown(tables).items()},
-        "explorer": explorer,
-        "labels": {name: label_of(name) for name in colours},
-        "colours": colours,
-        "decimals": {f"{metric.task}/{metric.name}": metric.decimals for metric in METRICS},
-    }
 
 
 def _notes(seeds: int) -> dict[str, str]:
