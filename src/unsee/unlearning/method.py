@@ -112,7 +112,7 @@ class Needs:
         Options that a search still has to find count as reading all that they could.
 
         Returns:
-            ``forget`` (the pairs of the people to forget), and behind it ``retained pictures`` or ``retained pairs``, and
+            ``forget`` (the people to forget, by their pairs or names), and behind it ``retained pictures`` or ``retained pairs``, and
             ``retain-only`` (the retain-only model), separated by commas.
         """
         needs, parts = self.with_options(options), ["forget"]

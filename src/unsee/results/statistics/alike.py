@@ -16,9 +16,9 @@ from unsee.results.statistics import jackknife
 Sees = Mapping[str, Mapping[int, str]]
 
 NOTE = """\
-`sees` says what a method reads besides vanilla: `forget`, pairs of the people to forget; `retained pictures` or `retained pairs` of
-the others; `retain-only`, the retain-only model. `best_alike` is the best of the methods that see the same, empty where there is no
-other one; `p_against_best_alike` compares with it as `p_against_best` does with the best of all.
+`sees` says what a method reads besides vanilla: `forget`, pairs (or names) of the people to forget; `retained pictures` or
+`retained pairs` of the others; `retain-only`, the retain-only model. `best_alike` is the best of the methods that see the same, empty
+where there is no other one; `p_against_best_alike` compares with it as `p_against_best` does with the best of all.
 """
 
 
