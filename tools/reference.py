@@ -25,7 +25,7 @@ START, END = "<!-- written by tools/reference.py from here -->\n", "<!-- to here
 #: What is kept of a results folder.
 FILES = (
     *("table3.csv", "table3.md", "table3.manifest.json", "summary.csv", "summary.md", "ranking.csv", "ranking.md"),
-    *("knowledge.md", "modalities.csv", "robustness.csv", "robustness.md", "membership.csv", "membership.md"),
+    *("knowledge.md", "modalities.csv", "robustness.md", "membership.md"),
     *("figures/equal_utility.svg", "figures/robustness.svg", "figures/relearning.svg"),
 )
 #: The columns of README's table: set, and task and metric.

@@ -34,6 +34,7 @@ from unsee.results.tables.table3 import table3
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 RUNS = [(0, "vanilla", 0), (25, "retain", 0), (25, "npo", 0), (25, "mine", 0)]
+SEES = {"npo": {25: "forget, retain-only"}, "mine": {25: "forget"}}
 RIGHT = {"vanilla": 0.95, "retain": 0.6, "npo": 0.5, "mine": 0.3}
 
 
@@ -104,9 +105,9 @@ def render(
         runs.append(Run("tiny", percent, method, seed, [folder / f"{method}.parquet"]))
     items = gather(runs, tables["questions"], tables["splits"], [25])
     scores, compared = summarise(items), differences(items)
-    table = summary(items, compared)
+    table = summary(items, compared, (), SEES)
     drawing.save(figures_trade_off.trade_off(table), folder, "trade_off")
-    curves, ranking = trade_off(items, {}, 0.95)
+    curves, ranking = trade_off(items, {}, 0.95, None, SEES)
     drawing.save(figures_trade_off.equal_utility(curves, 0.95), folder, "equal_utility")
     people = forgotten_people(tables, predictions, 25, 0)
     drawing.save(figures.portraits(people, list(RIGHT)), folder, "portraits")
@@ -217,16 +218,28 @@ def test_nothing_points_outside(page: str) -> None:
     assert "Permission is hereby granted" in page
 
 
+def test_the_page_says_what_methods_see_and_that_seeds_are_missing(page: str) -> None:
+    assert "<li><code>npo</code>: forget, retain-only</li><li><code>mine</code>: forget</li>" in page
+    for name in ("summary", "ranking"):
+        spec = _data(page)["tables"][name]
+        at = [column["name"] for column in spec["columns"]]
+        assert {"sees", "best_alike"} <= set(at), name
+    assert page.count("the spread between seeds is missing") == 2
+
+
 def test_findings_agree_with_the_summary() -> None:
     rows = [("vanilla", 0.0, np.nan, 0), ("retain", 1.0, np.nan, 0), ("npo", 0.8, np.nan, 3)]
     rows += [("ga", 0.7, 0.2, 0), ("kl_min", 0.1, 0.001, 0)]
     part = pd.DataFrame(rows, columns=["method", "combined", "p_against_best", "over_unlearned"]).assign(
         forget_percent=10, combined_low=0.5, combined_high=0.9, forgetting=0.75, utility_kept=0.86
     )
+    part["sees"] = [None, None, "forget", "forget, retained pairs", "forget, retained pairs"]
+    part["best_alike"] = [None, None, None, "ga", "ga"]
     assert findings.as_they_stand(part) == (
         "At 10 % forgotten, NPO comes nearest to a model that never met the people: combined score 0.80 (0.50 to 0.90), "
         "forgetting 0.75, utility kept 0.86. It is not clearly better than GA: there are too few people. It is clearly better than KL_Min "
-        "(p < 0.05, Holm-corrected). It over-unlearns in 3 of 12 scores: below what the retain-only model guesses."
+        "(p < 0.05, Holm-corrected). It over-unlearns in 3 of 12 scores: below what the retain-only model guesses. "
+        "Best among methods that see the same: GA (forget, retained pairs)."
     )
     assert findings.as_they_stand(part.head(2)) == "At 10 % there is no method to compare."
 
@@ -234,14 +247,26 @@ def test_findings_agree_with_the_summary() -> None:
 def test_the_top_of_the_page_agrees_with_the_ranking() -> None:
     rows = [("kl_min", np.nan), ("ga", 0.2), ("npo", 0.01), ("mine", 0.001)]
     ranking = pd.DataFrame(rows, columns=["method", "p_against_best"]).assign(
-        forget_percent=10, forgetting=0.8, forgetting_low=0.7, forgetting_high=0.9, scale=0.75, utility_kept=0.953
+        forget_percent=10,
+        forgetting=0.8,
+        forgetting_low=0.7,
+        forgetting_high=0.9,
+        scale=0.75,
+        utility_kept=0.953,
+        stopped_early=False,
     )
     (best,) = findings.best_at_equal_utility(ranking)
     assert (best.percent, best.method, best.forgetting) == (10, "kl_min", "0.80 (0.70 to 0.90)")
     assert best.how == "75 % of its update, 95 % of vanilla's utility"
     assert (best.better_than, best.unclear) == ("NPO and mine", "GA")
     (alone,) = findings.best_at_equal_utility(ranking.head(1))
-    assert (alone.better_than, alone.unclear) == ("", "")
+    assert (alone.better_than, alone.unclear, alone.not_compared) == ("", "", "")
+    early = ranking.assign(stopped_early=[False, False, True, True])
+    (best,) = findings.best_at_equal_utility(early)
+    assert (best.method, best.better_than, best.unclear) == ("kl_min", "", "GA")
+    assert best.not_compared == "NPO (forgets 0.80, keeps 95 %) and mine (forgets 0.80, keeps 95 %)"
+    (none,) = findings.best_at_equal_utility(early.tail(2))
+    assert (none.percent, none.method, none.forgetting) == (10, "", "") and none.not_compared == best.not_compared
 
 
 def test_one_person_agrees_with_the_tables(

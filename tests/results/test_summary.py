@@ -17,7 +17,7 @@ from unsee.results.statistics.intervals import clustered_interval
 from unsee.results.statistics.jackknife import standard_error
 from unsee.results.tables.files import to_markdown
 from unsee.results.tables.scores import gather
-from unsee.results.tables.summary import COLUMNS, NOTE, summary
+from unsee.results.tables.summary import COLUMNS, note, summary
 
 SHOWN = {"classification": "accuracy", "generation": "rouge_l", "cloze": "accuracy"}
 
@@ -83,6 +83,19 @@ def test_equals_a_plain_recomputation(items: pd.DataFrame, table: pd.DataFrame, 
     assert row["truth_ratio"] == pytest.approx(ratios["value"].mean())
 
 
+def test_what_methods_see_and_the_best_of_those_that_see_the_same(items: pd.DataFrame, table: pd.DataFrame) -> None:
+    sees = {"alpha": {10: "forget", 20: "forget"}, "zeta": {10: "forget", 20: "forget, retain-only"}}
+    rows = summary(items, differences(items), ["alpha"], sees).set_index(["forget_percent", "method"])
+    assert rows.loc[10, "sees"].fillna("").tolist() == ["", "", "forget", "forget"]
+    best = rows.loc[10].loc[["alpha", "zeta"], "combined"].idxmax()
+    assert rows.loc[10].loc[["alpha", "zeta"], "best_alike"].tolist() == [best, best]
+    # Two methods only: within is the same as across.
+    across = rows.loc[10, "p_against_best"].to_list()
+    assert rows.loc[10, "p_against_best_alike"].to_list() == pytest.approx(across, nan_ok=True)
+    assert rows.loc[20, ["best_alike", "p_against_best_alike"]].isna().all(axis=None)
+    assert table["sees"].isna().all()
+
+
 def test_the_ends_of_the_scale(table: pd.DataFrame) -> None:
     ends = table.set_index(["method", "forget_percent"])
     assert (ends.loc["vanilla", ["forgetting", "combined"]] == 0).all(axis=None)
@@ -117,9 +130,21 @@ def test_the_jackknife_of_a_mean_equals_its_clustered_error() -> None:
 
 
 def test_markdown_defines_the_columns(table: pd.DataFrame) -> None:
-    note, rest = to_markdown(table, NOTE).split("\n\n", 1)
-    for name in ("combined", "forgetting", "utility", "utility_kept", "over_unlearned", "still_known", "ks", "ks_p"):
-        assert f"`{name}`" in note
+    words, rest = to_markdown(table, note(2)).split("\n\n", 1)
+    for name in (
+        "sees",
+        "best_alike",
+        "p_against_best_alike",
+        "combined",
+        "forgetting",
+        "utility",
+        "utility_kept",
+        "over_unlearned",
+        "still_known",
+        "ks",
+        "ks_p",
+    ):
+        assert f"`{name}`" in words
     assert "TOFU" not in rest and len(rest.strip().splitlines()) == 2 + len(table)
 
 

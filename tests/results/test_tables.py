@@ -68,7 +68,7 @@ def test_cells_are_means_over_seeds(scores: pd.DataFrame) -> None:
 def test_a_set_without_questions_stays_empty(scores: pd.DataFrame) -> None:
     table = table3(scores[(scores["set"] != "celebrity")])
     assert table["celebrity_cloze"].isna().all()
-    assert to_markdown(table).count("| – ") == 3 * len(table)
+    assert to_markdown(table, {}).count("| – ") == 3 * len(table)
 
 
 def test_a_score_twice_is_refused(scores: pd.DataFrame) -> None:
@@ -81,7 +81,7 @@ def test_a_score_twice_is_refused(scores: pd.DataFrame) -> None:
 
 def test_markdown_is_rounded_and_explained(scores: pd.DataFrame) -> None:
     table = table3(scores)
-    text = to_markdown(table)
+    text = to_markdown(table, {})
     note, rest = text.split("\n\n", 1)
     for word in ("percent", "25 is chance", "`retain`", "means over seeds"):
         assert word in note

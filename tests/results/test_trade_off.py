@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 
 from unsee.results.page import figures_trade_off
-from unsee.results.statistics.trade_off import CURVE_COLUMNS, RANKING_COLUMNS, most_forgetting, note, trade_off
+from unsee.results.statistics.trade_off import (
+    CURVE_COLUMNS,
+    RANKING_COLUMNS,
+    most_forgetting,
+    note,
+    stops_early,
+    trade_off,
+)
 from unsee.results.tables.files import to_markdown
 from unsee.results.tables.scores import gather
 
@@ -95,6 +102,40 @@ def test_the_best_differs_from_the_others_only_where_it_is_better(items: pd.Data
     assert p.loc["zeta"].isna().all() and (p.loc["twin"] == 1).all() and (p.loc["alpha"] < 0.05).all()
 
 
+def test_a_method_that_stops_early_is_not_compared(items: pd.DataFrame) -> None:
+    """zeta keeps 0.5 and alpha 0.6 of the utility with their whole update."""
+    _, ranking = trade_off(items, {}, 0.55, ["zeta", "alpha"], {"zeta": {20: "forget"}, "alpha": {20: "forget"}})
+    first, last = ranking[ranking["forget_percent"] == 20].to_dict("records")
+    assert (first["method"], first["stopped_early"], first["sees"]) == ("zeta", False, "forget")
+    assert (last["method"], last["stopped_early"], last["sees"]) == ("alpha", True, "forget")
+    # What alpha had forgotten by its end.
+    assert (last["forgetting"], last["scale"], last["utility_kept"]) == pytest.approx((0.6, 1.0, 0.6))
+    assert np.isnan(last["p_against_best"]) and pd.isna([first["best_alike"], last["best_alike"]]).all()
+    _, ranking = trade_off(items, {}, 0.45, ["zeta", "alpha"])
+    assert ranking["stopped_early"].all() and ranking["p_against_best"].isna().all()
+    assert ranking["method"].tolist() == ["zeta", "alpha"] * 2
+    assert not stops_early(0.6 + 1e-12, 0.6) and stops_early(0.61, 0.6)
+
+
+def test_the_line_of_a_method_that_stops_early_is_dotted(items: pd.DataFrame) -> None:
+    curves, _ = trade_off(items, {}, 0.55, ["zeta", "alpha"])
+    figure = figures_trade_off.equal_utility(curves, 0.55)
+    lines = [line for line in figure.axes[1].lines if len(line.get_xdata()) == 2 and line.get_linestyle() != "--"]
+    assert [line.get_linestyle() for line in lines if line.get_linestyle() in "-:"] == ["-", ":"]
+
+
+def test_methods_that_see_the_same_are_compared(items: pd.DataFrame) -> None:
+    third = items[items["method"] == "alpha"].assign(method="third")
+    sees = {name: {10: "forget", 20: "forget"} for name in ("third", "alpha")} | {
+        "zeta": {10: "forget, retained pairs"}
+    }
+    _, ranking = trade_off(pd.concat([items, third]), {}, 0.75, None, sees)
+    here = ranking[ranking["forget_percent"] == 10].set_index("method")
+    assert here.loc[["alpha", "third"], "best_alike"].nunique() == 1 and pd.isna(here.loc["zeta", "best_alike"])
+    (other,) = {"alpha", "third"} - {here.loc["third", "best_alike"]}
+    assert here.loc[other, "p_against_best_alike"] == 1
+
+
 def test_without_scales_a_curve_is_a_line(items: pd.DataFrame) -> None:
     curves, ranking = trade_off(items, {}, 0.75)
     assert (curves["method"] == "zeta").sum() == 2 * 2
@@ -129,9 +170,18 @@ def test_a_run_with_missing_answers_is_refused(items: pd.DataFrame, scaled: Any)
 
 def test_markdown_and_figure(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     curves, ranking = tables
-    text = to_markdown(ranking, note(0.9))
+    text = to_markdown(ranking, note(0.9, 2))
     assert text.startswith("Methods at 90 % of vanilla's utility.")
-    for name in ("forgetting", "utility_kept", "area", "p_against_best", "area_p_against_best", "scale"):
+    for name in (
+        "forgetting",
+        "utility_kept",
+        "area",
+        "p_against_best",
+        "area_p_against_best",
+        "scale",
+        "sees",
+        "best_alike",
+    ):
         assert f"`{name}`" in text
     figure = figures_trade_off.equal_utility(curves, 0.9)
     lines = [line for line in figure.axes[1].lines if len(line.get_xdata()) == 3]

@@ -23,6 +23,7 @@ from unsee.results.tables.write_tables import write_tables
 
 RUNS = [(0, "base", 0), (0, "vanilla", 0), (25, "retain", 0), (25, "npo", 0), (25, "mine", 0)]
 RIGHT = {"base": 4, "vanilla": 1, "retain": 2, "npo": 3, "mine": 2}  # every so many answers are right
+SEES = {"mine": {25: "forget, retained pairs"}, "npo": {25: "forget, retain-only"}}
 TABLES = (
     "scores",
     "scores_over_seeds",
@@ -84,9 +85,10 @@ def folders(mini_benchmark: Path, tmp_path_factory: pytest.TempPathFactory) -> t
         write_csv(summarise(items), folder / "scores.csv")
         scores = pd.read_csv(folder / "scores.csv")
         statistics = pd.DataFrame({"statistic": ["Total Profiles"], "value": ["16"]})
-        write_tables(folder, scores=scores, items=items, methods=["mine", "npo"], runs=costs, statistics=statistics)
-        write_summary(folder, scores=scores, items=items, methods=["mine", "npo"])
-        write_trade_off(folder, items=items, scaled={}, utility=0.95, methods=["mine", "npo"])
+        both: dict[str, Any] = {"items": items, "methods": ["mine", "npo"], "sees": SEES}
+        write_tables(folder, scores=scores, runs=costs, statistics=statistics, **both)
+        write_summary(folder, scores=scores, **both)
+        write_trade_off(folder, scaled={}, utility=0.95, **both)
         write_report(
             folder,
             benchmark=benchmark,
@@ -114,6 +116,18 @@ def test_every_file_is_written(folders: tuple[Path, Path]) -> None:
         "table3.tex",
         "report.html",
     }
+
+
+def test_every_table_says_what_methods_see(folders: tuple[Path, Path]) -> None:
+    text = (folders[0] / "table3.md").read_text(encoding="utf-8")
+    lines = "- `mine`: forget, retained pairs\n- `npo`: forget, retain-only\n\n|"
+    assert lines in text and text.index(lines) > text.index("What each method sees besides vanilla:")
+    assert "sees" not in pd.read_csv(folders[0] / "table3.csv")
+    for name in ("summary", "ranking"):
+        table = pd.read_csv(folders[0] / f"{name}.csv").set_index("method")
+        assert table.loc["npo", "sees"] == "forget, retain-only"
+        assert "| forget, retain-only" in (folders[0] / f"{name}.md").read_text(encoding="utf-8")
+        assert "the spread between seeds is missing" in (folders[0] / f"{name}.md").read_text(encoding="utf-8")
 
 
 def test_equal_frames_give_equal_bytes(folders: tuple[Path, Path]) -> None:

@@ -82,6 +82,10 @@ def test_an_option_accepts_the_values_of_its_annotation(
             "line 1: cannot be read without running it (vocabulary is True; expected one of none, forget, retain, both)",
         ),
         (
+            '@method("toy", Needs(prepare_unless={"vacuum": 3}))\ndef toy(forget, *, vacuum: bool = True): ...\n',
+            "line 1: cannot be read without running it (prepare_unless has vacuum: 3, which is no option with such a value)",
+        ),
+        (
             '@method("toy", Needs(retain_weight="alpha"))\ndef toy(forget, *, beta: float = 0): ...\n',
             "line 1: cannot be read without running it (retain_weight is 'alpha', which is no option)",
         ),

@@ -106,3 +106,38 @@ def test_no_retain_examples_are_read_where_their_weight_is_zero() -> None:
     assert needs.groups == ["forget", "retain"]
     always = Needs(retain_examples=True)
     assert always.with_options({"alpha": 0.0}) == always
+
+
+def test_prepare_reads_nothing_where_an_option_says_so() -> None:
+    needs = Needs(prepare="retain", prepare_unless={"space": False}, prepare_pictures={"reads": "image"})
+    assert needs.with_options({"space": True, "reads": "image"}).groups == ["forget", "retain"]
+    assert needs.with_options({"space": False}).groups == ["forget"]
+    assert needs.sees({"space": True, "reads": "image"}) == "forget, retained pictures"
+    assert needs.sees({"space": True, "reads": "text"}) == "forget, retained pairs"
+    assert needs.sees({"space": False, "reads": "text"}) == "forget"
+    assert needs.sees({"space": "tuned", "reads": "tuned"}) == "forget, retained pairs", "it may read all that it could"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "sees"),
+    [
+        ("ga", {}, "forget"),
+        ("ga_diff", {}, "forget, retained pairs"),
+        ("kl_min", {}, "forget, retained pairs"),
+        ("npo", {}, "forget, retain-only"),
+        ("npo", {"reference_model": "vanilla"}, "forget"),
+        ("npo", {"alpha": 1.0}, "forget, retained pairs, retain-only"),
+        ("npo", {"alpha": "tuned"}, "forget, retained pairs, retain-only"),
+        ("vl_eraser", {}, "forget, retained pictures"),
+        ("vl_eraser", {"vacuum_inputs": "both"}, "forget, retained pairs"),
+        ("vl_eraser", {"vacuum": False, "vacuum_inputs": "both"}, "forget"),
+    ],
+)
+def test_what_methods_see(name: str, options: dict[str, Any], sees: str) -> None:
+    assert get(name).needs.sees({**OPTIONS[name], **options}) == sees
+    assert catalogue.read()[name].needs == get(name).needs
+
+
+def test_prepare_without_a_vacuum_is_given_no_retain_examples() -> None:
+    needs = get("vl_eraser").needs
+    assert needs.with_options({**OPTIONS["vl_eraser"], "vacuum": False}).groups == ["forget"]

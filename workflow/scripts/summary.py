@@ -13,5 +13,6 @@ write_summary(
     scores=pd.read_csv(snakemake.input.scores),
     items=pd.read_parquet(snakemake.input.answers),
     methods=snakemake.params.methods,
+    sees=snakemake.params.sees,
 )
 _job.done(snakemake)

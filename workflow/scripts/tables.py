@@ -20,6 +20,7 @@ write_tables(
     scores=pd.read_csv(inputs.scores),
     items=pd.read_parquet(inputs.answers),
     methods=params.methods,
+    sees=params.sees,
     runs=[TrainedRun(params.model, *run, Path(time), Path(manifest)) for run, time, manifest in files],
     statistics=statistics.count(Path(inputs.tables[0]).parent, params.forget_percents),
 )

@@ -20,5 +20,6 @@ write_trade_off(
     scaled=scaled,
     utility=snakemake.params.utility,
     methods=snakemake.params.methods,
+    sees=snakemake.params.sees,
 )
 _job.done(snakemake)

@@ -116,6 +116,14 @@ class Plan(Layout):
         methods = {entry.method.name: entry.method for entry in self.entries.values()}
         return {name: [method.label, method.colour, method.marker] for name, method in sorted(methods.items())}
 
+    def sees(self) -> dict[str, dict[int, str]]:
+        """What each row of ``methods`` reads at each ratio, see :meth:`unsee.unlearning.method.Needs.sees`."""
+        percents = self.benchmark.forget_percents
+        return {
+            name: {percent: entry.method.needs.sees(entry.at(percent).settings) for percent in percents}
+            for name, entry in self.entries.items()
+        }
+
     def table_configuration(self) -> Any:
         """The part of the configuration that decides the table, for the table's manifest."""
         keys = ["benchmark", "model", "seeds", "finetune", "evaluation"]
@@ -291,6 +299,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
     "trade_off": lambda plan: {
         "runs": [tuple(run) for run in plan.rescaled_runs],
         "methods": plan.scaled_methods,
+        "sees": plan.sees(),
         "styles": plan.styles(),
         "utility": plan.config["trade_off"]["utility"],
         "settings": plan.protocol_settings(stage="scores"),
@@ -317,12 +326,14 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "model": plan.model.name,
         "runs": [tuple(run) for run in plan.trained_runs],
         "methods": list(plan.entries),
+        "sees": plan.sees(),
         "forget_percents": plan.benchmark.forget_percents,
         "configuration": plan.table_configuration(),
     },
     "summary": lambda plan: {
         "styles": plan.styles(),
         "methods": list(plan.entries),
+        "sees": plan.sees(),
     },
     "report": lambda plan: {
         "runs": [tuple(run) for run in plan.runs],

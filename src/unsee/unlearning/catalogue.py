@@ -120,6 +120,10 @@ def _describe(declaration: Declaration) -> Description:
     for name in ("retain_weight", "hidden"):  # the options that they name
         if (option := getattr(needs, name)) and option not in declaration.options:
             raise ValueError(f"{name} is {option!r}, which is no option")
+    for name in ("whole_step", "prepare_unless", "prepare_pictures"):
+        for option, value in getattr(needs, name).items():
+            if option not in declaration.options or not declaration.options[option].accepts(value):
+                raise ValueError(f"{name} has {option}: {value!r}, which is no option with such a value")
     texts = {"label": declaration.name, **declaration.texts(_TEXTS)}
     description = Description(declaration.name, needs, declaration.options, declaration.source, **texts)
     description.accepts(dict.fromkeys(declaration.options, 0))  # refuses an expression that cannot be read

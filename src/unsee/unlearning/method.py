@@ -69,6 +69,8 @@ class Needs:
             :mod:`unsee.unlearning.refusals`: ``beside`` its true answer, or ``instead`` of it (``forget`` then has no examples).
         hidden: The option that names a layer, see :func:`block_number`. All scores then hold that layer's hidden states.
         prepare: ``retain`` gives ``prepare`` the retain examples although no step uses them.
+        prepare_unless: Options, and their values, with which ``prepare`` is not given them.
+        prepare_pictures: Options, and their values, with which ``prepare`` reads their pictures only.
         training: False: the decorated function is no loss. It is called once, with the :class:`Context` as its only positional
             parameter, and returns what is stored (:class:`unsee.models.stored.Result`). Of the settings of ``unlearning``
             only :data:`DATA_SETTINGS` are read.
@@ -86,6 +88,8 @@ class Needs:
     alternative: Literal["none", "beside", "instead"] = "none"
     hidden: str = ""
     prepare: Literal["none", "retain"] = "none"
+    prepare_unless: Mapping[str, Any] = field(default_factory=dict)
+    prepare_pictures: Mapping[str, Any] = field(default_factory=dict)
     training: bool = True
     result: Literal["adapter", "gates", "instruction"] = "adapter"
     scaled: bool = True
@@ -97,9 +101,28 @@ class Needs:
                 raise ValueError(f"{name} is {value!r}; expected one of {', '.join(get_args(hint))}")
 
     def with_options(self, options: Mapping[str, Any]) -> Needs:
-        """The inputs at these values of the options: without retain examples where the option that weighs them is 0."""
+        """The inputs at these values of the options: without retain examples where the options say that none is read."""
         unused = self.retain_weight and options.get(self.retain_weight) == 0
-        return replace(self, retain_examples=False) if unused else self
+        needs = replace(self, retain_examples=False) if unused else self
+        return replace(needs, prepare="none") if _has_one(options, self.prepare_unless) else needs
+
+    def sees(self, options: Mapping[str, Any]) -> str:
+        """What a run with these options reads besides vanilla, for the tables.
+
+        Options that a search still has to find count as reading all that they could.
+
+        Returns:
+            ``forget`` (the people to forget, by their pairs or names), and behind it ``retained pictures`` or ``retained pairs``, and
+            ``retain-only`` (the retain-only model), separated by commas.
+        """
+        needs, parts = self.with_options(options), ["forget"]
+        if needs.retain_examples:
+            parts.append("retained pairs")
+        elif needs.prepare == "retain":
+            parts.append("retained pictures" if _has_one(options, self.prepare_pictures) else "retained pairs")
+        if needs.reference == "retain_only" and options.get("reference_model") != "vanilla":
+            parts.append("retain-only")
+        return ", ".join(parts)
 
     def has_vocabulary(self, group: str) -> bool:
         """Whether the scores of a group hold the log-probabilities of the whole vocabulary."""
@@ -128,6 +151,11 @@ class Needs:
                     f"expected {' and '.join(parts)} 1, or another {option}"
                 )
         return None
+
+
+def _has_one(options: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """Whether one of the options has the value that is named for it."""
+    return any(option in options and options[option] == value for option, value in values.items())
 
 
 @dataclass

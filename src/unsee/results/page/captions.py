@@ -6,8 +6,8 @@ FIGURES = {
     "equal_utility": (
         "Methods at equal utility",
         "A line is a method as its update grows from nothing (vanilla) to all of it (the marker). Compare heights at the dashed line, "
-        "where all methods have the same utility. The aim is the star, a model that never met the forgotten people. Models that keep less "
-        "than half of the utility are beyond the left edge.",
+        "where all methods have the same utility; a dotted line ends before it and is not compared. The aim is the star, a model that "
+        "never met the forgotten people. Models that keep less than half of the utility are beyond the left edge.",
     ),
     "trade_off": (
         "Forgetting against utility, with intervals",

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unsee.results.page.drawing import STYLE, grid, legend
+from unsee.results.statistics.trade_off import stops_early
 from unsee.results.styles import colours_of, markers_of, size_of
 
 
@@ -63,6 +64,8 @@ def _lines_of_equal_score(ax: Axes, largest: float, of_retain: float) -> None:
 def equal_utility(curves: pd.DataFrame, share: float) -> Figure:
     """Forgetting against the kept share of vanilla's utility: a panel for each ratio, a line for each method as its update grows.
 
+    The line of a method that stops before the compared share is dotted.
+
     Args:
         curves: of one model, see :func:`unsee.results.statistics.trade_off.trade_off`.
         share: of vanilla's utility at which methods are compared; drawn as a dashed line.
@@ -83,7 +86,8 @@ def equal_utility(curves: pd.DataFrame, share: float) -> Figure:
             )
             for name, part in rows.groupby("method", sort=False):
                 method = str(name)
-                _curve(ax, part, colours[method], markers[method])
+                early = len(part) > 1 and stops_early(float(part["utility_kept"].iloc[-1]), share)
+                _curve(ax, part, colours[method], markers[method], ":" if early else "-")
             ax.set(xlim=(left, right), ylim=(-0.05, 1.07), title=f"{percent} % forgotten")
             ax.set_xlabel("share of vanilla's utility")
         axes[0][0].set_ylabel("forgetting")
@@ -91,10 +95,10 @@ def equal_utility(curves: pd.DataFrame, share: float) -> Figure:
     return figure
 
 
-def _curve(ax: Axes, part: pd.DataFrame, colour: str, marker: str) -> None:
+def _curve(ax: Axes, part: pd.DataFrame, colour: str, marker: str, line: str) -> None:
     """A line through all scales with small dots, and a marker at the whole update."""
     x, y = part["utility_kept"].to_numpy(), part["forgetting"].to_numpy()
     if len(part) > 1:
-        ax.plot(x, y, color=colour, linewidth=1.1)
+        ax.plot(x, y, color=colour, linewidth=1.1, linestyle=line)
         ax.plot(x[1:-1], y[1:-1], ".", color=colour, markersize=3, zorder=3)
     ax.plot(x[-1], y[-1], color=colour, marker=marker, markersize=size_of(marker), linestyle="none", zorder=4)

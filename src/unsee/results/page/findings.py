@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -19,11 +20,12 @@ class Best:
 
     Attributes:
         percent: the ratio.
-        method: the entry's name.
+        method: the entry's name; empty where every method stopped early, and then the texts about it are empty too.
         forgetting: with its interval, as text.
         how: the part of its update and the utility that is kept, as text.
         better_than: labels of the methods that it is better than by the paired test, as a list in words.
         unclear: labels of the other methods, likewise.
+        not_compared: labels of the methods that stopped early, each with what it had forgotten and kept, likewise.
     """
 
     percent: int
@@ -32,6 +34,7 @@ class Best:
     how: str
     better_than: str
     unclear: str
+    not_compared: str
 
 
 def best_at_equal_utility(ranking: pd.DataFrame) -> Iterator[Best]:
@@ -41,17 +44,27 @@ def best_at_equal_utility(ranking: pd.DataFrame) -> Iterator[Best]:
         ranking: of one model, see :func:`unsee.results.statistics.trade_off.trade_off`.
     """
     for percent, part in ranking.groupby("forget_percent", sort=False):
-        first, *others = part.to_dict("records")
-        ends = (first["forgetting_low"], first["forgetting_high"])
-        yield Best(
-            percent=int(str(percent)),
-            method=first["method"],
-            forgetting=f"{first['forgetting']:.2f}"
-            + ("" if pd.isna(ends[0]) else f" ({ends[0]:.2f} to {ends[1]:.2f})"),
-            how=f"{100 * first['scale']:.0f} % of its update, {100 * first['utility_kept']:.0f} % of vanilla's utility",
-            better_than=in_words([label_of(row["method"]) for row in others if row["p_against_best"] < LEVEL]),
-            unclear=in_words([label_of(row["method"]) for row in others if not row["p_against_best"] < LEVEL]),
-        )
+        rows = part.to_dict("records")
+        early = [
+            f"{label_of(row['method'])} (forgets {row['forgetting']:.2f}, keeps {100 * row['utility_kept']:.0f} %)"
+            for row in rows
+            if row["stopped_early"]
+        ]
+        compared = [row for row in rows if not row["stopped_early"]]
+        yield Best(int(str(percent)), *(_best(*compared) if compared else ("", "", "", "", "")), in_words(early))
+
+
+def _best(first: Mapping[Any, Any], *others: Mapping[Any, Any]) -> tuple[str, str, str, str, str]:
+    """The texts about the best method, from its row of the ranking and those of the methods it is compared with."""
+    low, high = first["forgetting_low"], first["forgetting_high"]
+    ends = "" if pd.isna(low) else f" ({low:.2f} to {high:.2f})"
+    return (
+        first["method"],
+        f"{first['forgetting']:.2f}{ends}",
+        f"{100 * first['scale']:.0f} % of its update, {100 * first['utility_kept']:.0f} % of vanilla's utility",
+        in_words([label_of(row["method"]) for row in others if row["p_against_best"] < LEVEL]),
+        in_words([label_of(row["method"]) for row in others if not row["p_against_best"] < LEVEL]),
+    )
 
 
 def as_they_stand(part: pd.DataFrame) -> str:
@@ -82,4 +95,6 @@ def as_they_stand(part: pd.DataFrame) -> str:
             f" It over-unlearns in {best['over_unlearned']:.0f} of {compared_scores()} scores: below what the retain-only model "
             "guesses."
         )
+    if pairs := [f"{label_of(row['method'])} ({row['sees']})" for row in rows if row["method"] == row["best_alike"]]:
+        text += f" Best among methods that see the same: {in_words(pairs)}."
     return text

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from unsee.results.columns import METRICS, SCORE, column_of
 from unsee.results.page import findings
 from unsee.results.page.captions import FIGURES, ROBUSTNESS_FIGURES
-from unsee.results.statistics import trade_off
+from unsee.results.statistics import alike, trade_off
 from unsee.results.styles import attack_label, colours_of, label_of
 from unsee.results.tables import knowledge, modalities, robustness, summary, table3
 
@@ -26,10 +26,8 @@ _DATA = files("unsee") / "data" / "report"
 _SHOWN = ("summary", "table3", "knowledge", "scores", "differences", "modalities", "costs", "ranking")
 
 
-#: What the columns of each table mean.
+#: What the columns of most tables mean.
 _NOTES = {
-    "summary": summary.NOTE,
-    "ranking": trade_off.NOTE,
     "table3": table3.NOTE,
     "knowledge": knowledge.NOTE,
     "modalities": modalities.NOTE,
@@ -84,7 +82,8 @@ def render(
         attacks=robustness.sentences(tables["robustness"]) if "robustness" in tables else [],
         attack_figures=_figures(ROBUSTNESS_FIGURES, figures),
         findings=[findings.as_they_stand(part) for _, part in tables["summary"].groupby("forget_percent", sort=False)],
-        notes={name: _note(note) for name, note in _NOTES.items()},
+        notes={name: _note(text) for name, text in _notes(int(tables["scores"]["n_seeds"].max())).items()},
+        sees=[_note(line) for line in alike.legend(alike.of_table(tables["summary"]))],
         figures=_figures(FIGURES, figures),
         statistics=list(tables["statistics"].itertuples(index=False, name=None)),
         configuration=configuration,
@@ -96,6 +95,11 @@ def render(
         **_sources(),
         data=_json(data),
     )
+
+
+def _notes(seeds: int) -> dict[str, str]:
+    """What the columns of each table mean, with this number of training seeds."""
+    return {**_NOTES, "summary": summary.note(seeds), "ranking": trade_off.definitions(seeds)}
 
 
 def _shown(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

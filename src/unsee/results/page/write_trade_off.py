@@ -12,6 +12,7 @@ from unsee.results.columns import RunKey
 from unsee.results.page.drawing import save
 from unsee.results.page.figures_trade_off import equal_utility
 from unsee.results.statistics import trade_off
+from unsee.results.statistics.alike import Sees
 from unsee.results.tables.files import to_markdown, write_csv
 
 
@@ -22,16 +23,17 @@ def write_trade_off(
     scaled: Mapping[RunKey, pd.DataFrame],
     utility: float,
     methods: Sequence[str],
+    sees: Sees,
 ) -> None:
     """Write trade_off.csv, ranking.csv, ranking.md and the figure equal_utility.
 
     Args:
         folder: where they are written; the figure goes to ``figures`` in it.
-        items, scaled, methods: as for :func:`unsee.results.statistics.trade_off.trade_off`.
+        items, scaled, methods, sees: as for :func:`unsee.results.statistics.trade_off.trade_off`.
         utility: the share of vanilla's utility at which methods are compared.
     """
-    curves, ranking = trade_off.trade_off(items, scaled, utility, methods)
+    curves, ranking = trade_off.trade_off(items, scaled, utility, methods, sees)
     write_csv(curves, folder / "trade_off.csv")
     write_csv(ranking, folder / "ranking.csv")
-    write_text(folder / "ranking.md", to_markdown(ranking, trade_off.note(utility)))
+    write_text(folder / "ranking.md", to_markdown(ranking, trade_off.note(utility, items["seed"].nunique())))
     save(equal_utility(curves, utility), folder / "figures", "equal_utility")

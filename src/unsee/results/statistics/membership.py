@@ -87,7 +87,7 @@ def interval(values: np.ndarray, strata: np.ndarray) -> Interval:
     """
     error, degrees = jackknife.standard_error(values, strata)
     low, high = jackknife.interval(values, strata)
-    return Interval(float(values[0]), low, high, error, degrees + 1, float(degrees))
+    return Interval(float(values[0]), low, high, error, int(degrees) + 1, degrees)
 
 
 def tpr(pairs: Pairs, false_positives: float = FALSE_POSITIVES) -> float:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from unsee.evaluation.scoring import score_predictions
 from unsee.results.columns import BASELINES, REFERENCES, RunKey, in_order
-from unsee.results.statistics import jackknife
+from unsee.results.statistics import alike, jackknife
 from unsee.results.statistics.differences import one_column_per_method
 
 CURVE_COLUMNS = [
@@ -23,8 +23,9 @@ CURVE_COLUMNS = [
     *("forgetting", "forgetting_low", "forgetting_high", "utility", "utility_low", "utility_high", "utility_kept"),
 ]
 RANKING_COLUMNS = [
-    *("model", "forget_percent", "method"),
-    *("forgetting", "forgetting_low", "forgetting_high", "p_against_best", "scale", "utility_kept"),
+    *("model", "forget_percent", "method", "sees", "stopped_early"),
+    *("forgetting", "forgetting_low", "forgetting_high", "p_against_best", "best_alike", "p_against_best_alike"),
+    *("scale", "utility_kept"),
     *("area", "area_low", "area_high", "area_p_against_best"),
 ]
 NOTE = """\
@@ -36,14 +37,21 @@ In the ranking `forgetting` is the most that a method reaches while `utility_kep
 is where it reaches it. `area` (0 to 1) is the mean of the same over all shares from 0 to 1: it depends neither on one share nor on a
 learning rate that was too high. `p_against_best` and `area_p_against_best` are p-values of being as good as the best method,
 Holm-corrected over methods.
-Intervals are 95 %, from the jackknife over people; they do not include the spread between seeds.
+`stopped_early` marks a method that still keeps more than that share with its whole update: its curve ends before the place where
+methods are compared, and with more steps or a higher rate it might have forgotten more. Such a method is not compared: it stands
+below the others with what it had forgotten, without p-values at that share, and is never the best. Its `area` counts no more than
+that.
 """
 #: The shares of vanilla's utility that the area is the mean over.
 _SHARES = np.linspace(0, 1, 101)
 
 
 def trade_off(
-    items: pd.DataFrame, scaled: Mapping[RunKey, pd.DataFrame], share: float, methods: Sequence[str] | None = None
+    items: pd.DataFrame,
+    scaled: Mapping[RunKey, pd.DataFrame],
+    share: float,
+    methods: Sequence[str] | None = None,
+    sees: alike.Sees | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compute each method's curve and rank the methods at equal utility; see :data:`NOTE`.
 
@@ -56,10 +64,11 @@ def trade_off(
             questions asked there count. Without any, all questions count, and a curve is a straight line.
         share: of vanilla's utility, 0 to 1, at which methods are compared.
         methods: the methods to compare, in order; by default all. A method whose update has no parts is not among them.
+        sees: what each of them sees.
 
     Returns:
         The curves (trade_off.csv, with :data:`CURVE_COLUMNS`) and the ranking (ranking.csv, with :data:`RANKING_COLUMNS`), the best
-        method first.
+        method first and those that stopped early last.
 
     Raises:
         ValueError: a run lacks a question that another run answered, at the same ratio.
@@ -86,7 +95,8 @@ def trade_off(
                 | _with_ends(measured, column)
                 | {"utility_kept": _utility_kept(measured, vanilla)[0, column]}
             )
-        ranking += [{"model": model, "forget_percent": percent} | row for row in _rank(measured, paths, share, vanilla)]
+        ranked = _rank(measured, paths, share, vanilla, alike.at_ratio(sees or {}, paths, percent))
+        ranking += [{"model": model, "forget_percent": percent} | row for row in ranked]
     return pd.DataFrame(curves, columns=CURVE_COLUMNS), pd.DataFrame(ranking, columns=RANKING_COLUMNS)
 
 
@@ -110,9 +120,14 @@ def score_rescaled(
     )
 
 
-def note(share: float) -> str:
-    """What stands above the ranking in ranking.md; ``share`` as for :func:`trade_off`."""
-    return f"Methods at {100 * share:g} % of vanilla's utility.\n\n{NOTE}"
+def note(share: float, seeds: int) -> str:
+    """What stands above the ranking in ranking.md; ``share`` as for :func:`trade_off`, ``seeds`` the number of training seeds."""
+    return f"Methods at {100 * share:g} % of vanilla's utility.\n\n{definitions(seeds)}"
+
+
+def definitions(seeds: int) -> str:
+    """What the columns of the ranking mean, with this number of training seeds."""
+    return NOTE + alike.NOTE + jackknife.interval_note(seeds)
 
 
 def most_forgetting(
@@ -180,7 +195,11 @@ def _with_ends(measured: jackknife.Measured, column: int) -> dict[str, float]:
 
 
 def _rank(
-    measured: jackknife.Measured, paths: Mapping[str, Sequence[tuple[float, int]]], share: float, vanilla: int
+    measured: jackknife.Measured,
+    paths: Mapping[str, Sequence[tuple[float, int]]],
+    share: float,
+    vanilla: int,
+    sees: Mapping[str, str | None],
 ) -> Iterator[dict[str, object]]:
     """The rows of the ranking at one ratio.
 
@@ -189,11 +208,12 @@ def _rank(
         paths: the scales and columns of each method's curve.
         share: as for :func:`trade_off`.
         vanilla: the column of vanilla.
+        sees: what each method sees.
     """
     if not paths:
         return
     kept = _utility_kept(measured, vanilla)
-    at_share, area, reached = [], [], {}
+    at_share, area, places = [], [], {}
     for method, path in paths.items():
         columns = [column for _, column in path]
         curve = kept[:, columns], measured.forgetting[:, columns]
@@ -201,19 +221,31 @@ def _rank(
         at_share.append(most)
         area.append(np.mean([most_forgetting(*curve, level)[0] for level in _SHARES], axis=0))
         steps = np.arange(len(path))
-        reached[method] = {
+        places[method] = {
+            "sees": sees[method],
+            "stopped_early": stops_early(float(curve[0][0, -1]), share),
             "scale": float(np.interp(place[0], steps, [scale for scale, _ in path])),
             "utility_kept": float(np.interp(place[0], steps, curve[0][0])),
         }
     values = {"forgetting": np.stack(at_share, axis=1), "area": np.stack(area, axis=1)}
-    p = {name: jackknife.p_against_best(value, range(len(paths)), measured.groups) for name, value in values.items()}
-    for i in np.argsort(-values["forgetting"][0], kind="stable").tolist():
-        method = list(paths)[i]
-        row: dict[str, object] = {"method": method, **reached[method]}
+    compared = {method: i for i, method in enumerate(paths) if not places[method]["stopped_early"]}
+    p = jackknife.p_against_best(values["forgetting"], list(compared.values()), measured.groups)
+    area_p = jackknife.p_against_best(values["area"], range(len(paths)), measured.groups)
+    best_alike = alike.against_best_alike(values["forgetting"], compared, sees, measured.groups)
+    order = sorted(enumerate(paths), key=lambda one: (one[1] not in compared, -values["forgetting"][0, one[0]]))
+    for i, method in order:
+        row: dict[str, object] = {"method": method, **places[method], **best_alike.get(method, {})}
         for name, value in values.items():
             low, high = jackknife.interval(value[:, i], measured.groups)
             row |= {name: value[0, i], f"{name}_low": low, f"{name}_high": high}
-        yield row | {
-            "p_against_best": p["forgetting"].get(i, np.nan),
-            "area_p_against_best": p["area"].get(i, np.nan),
-        }
+        yield row | {"p_against_best": p.get(i, np.nan), "area_p_against_best": area_p.get(i, np.nan)}
+
+
+def stops_early(utility_kept: float, share: float) -> bool:
+    """Whether a method cannot be compared at a share of vanilla's utility, because its whole update keeps more than that.
+
+    Args:
+        utility_kept: the share of vanilla's utility that the whole update keeps, whatever is kept at smaller scales.
+        share: as for :func:`trade_off`.
+    """
+    return utility_kept > share + 1e-9  # the same share, but for rounding, is reached

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from unsee.results.columns import FORGOTTEN, REFERENCES, in_order, is_metric
-from unsee.results.statistics import jackknife
+from unsee.results.statistics import alike, jackknife
 from unsee.results.statistics.differences import one_column_per_method
 from unsee.results.statistics.forget_quality import forget_quality
 
 COLUMNS = [
-    *("model", "forget_percent", "method"),
-    *("combined", "combined_low", "combined_high", "p_against_best"),
+    *("model", "forget_percent", "method", "sees"),
+    *("combined", "combined_low", "combined_high", "p_against_best", "best_alike", "p_against_best_alike"),
     *("forgetting", "forgetting_low", "forgetting_high"),
     *("utility", "utility_low", "utility_high", "utility_kept"),
     *("still_known", "over_unlearned", "truth_ratio", "ks", "ks_p"),
@@ -33,18 +33,25 @@ model by the paired test (Holm-corrected over methods). The aim is 0 of both, th
 `truth_ratio` (0 to 1) is R / (1 + R) on `forget`: 0 where the model is sure of the truth, 0.5 where it is as sure of falsehoods. `ks`
 (0 to 1) is the largest gap between the distributions of truth ratios of the method and of the retain-only model, `ks_p` its p-value
 by permuting people: a small one says that they differ.
-Intervals are 95 %, from the jackknife over people; they do not include the spread between seeds.
 """
 
 
-def summary(items: pd.DataFrame, differences: pd.DataFrame, methods: Sequence[str] = ()) -> pd.DataFrame:
-    """Sum each method up; :data:`NOTE` defines the columns.
+def note(seeds: int) -> str:
+    """What the columns mean, with this number of training seeds."""
+    return NOTE + alike.NOTE + jackknife.interval_note(seeds)
+
+
+def summary(
+    items: pd.DataFrame, differences: pd.DataFrame, methods: Sequence[str] = (), sees: alike.Sees | None = None
+) -> pd.DataFrame:
+    """Sum each method up; :func:`note` defines the columns.
 
     Args:
         items: one row for each run, question and metric, ``vanilla`` and ``retain`` among the methods, see
             :func:`unsee.results.tables.scores.gather`.
         differences: the table of :func:`unsee.results.statistics.differences.differences`.
         methods: the entries of the configuration, in order.
+        sees: what each of them sees.
 
     Returns:
         One row for each ratio and method, with :data:`COLUMNS`. The reference models have no p-value against the best method and
@@ -54,7 +61,7 @@ def summary(items: pd.DataFrame, differences: pd.DataFrame, methods: Sequence[st
         ValueError: a method lacks a question that another one answered.
     """
     order = in_order(items["method"].unique().tolist(), methods)
-    rows = [row for place in one_column_per_method(items) for row in _summarise(*place, differences, order)]
+    rows = [row for place in one_column_per_method(items) for row in _summarise(*place, differences, order, sees or {})]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"still_known": "Int64", "over_unlearned": "Int64"})
 
 
@@ -64,7 +71,7 @@ def compared_scores() -> int:
 
 
 def combine(measured: jackknife.Measured, retain: int) -> tuple[np.ndarray, np.ndarray]:
-    """``utility_kept`` and ``combined`` of :data:`NOTE`, each (1 + people, methods).
+    """``utility_kept`` and ``combined`` of :data:`NOTE`, each (rows, methods), see :class:`~unsee.results.statistics.jackknife.Measured`.
 
     Args:
         measured: forgetting and utility.
@@ -75,7 +82,7 @@ def combine(measured: jackknife.Measured, retain: int) -> tuple[np.ndarray, np.n
 
 
 def _summarise(
-    model: str, percent: int, table: pd.DataFrame, differences: pd.DataFrame, order: Sequence[str]
+    model: str, percent: int, table: pd.DataFrame, differences: pd.DataFrame, order: Sequence[str], sees: alike.Sees
 ) -> Iterator[dict[str, object]]:
     """The rows of one ratio."""
     methods = [name for name in order if name in table]
@@ -83,6 +90,9 @@ def _summarise(
     utility_kept, combined = combine(measured, methods.index("retain"))
     unlearned = [i for i, name in enumerate(methods) if name not in REFERENCES]
     p_values = jackknife.p_against_best(combined, unlearned, measured.groups)
+    columns = {methods[i]: i for i in unlearned}
+    seen = alike.at_ratio(sees, methods, percent)
+    best_alike = alike.against_best_alike(combined, columns, seen, measured.groups)
     against_retain = differences[
         (differences["model"].astype(str) == model)
         & (differences["forget_percent"] == percent)
@@ -93,6 +103,7 @@ def _summarise(
     ratios = table[(table["set"] == "forget") & (table["metric"] == "truth_ratio")]
     for i, method in enumerate(methods):
         row: dict[str, object] = {"model": model, "forget_percent": percent, "method": method}
+        row |= {"sees": seen[method], **best_alike.get(method, {})}
         for name, values in (
             ("combined", combined),
             ("forgetting", measured.forgetting),

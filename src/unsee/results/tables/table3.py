@@ -11,6 +11,7 @@ import pandas as pd
 
 from unsee.benchmarks.schema import SETS
 from unsee.results.columns import TABLE_ROW, column_of, in_order, table_metrics
+from unsee.results.statistics import alike
 from unsee.results.tables import files
 
 NOTE = """\
@@ -63,6 +64,7 @@ def table3(scores: pd.DataFrame, methods: Sequence[str] = ()) -> pd.DataFrame:
     return table.reindex(columns=[*keys, *names]).rename_axis(columns=None).reset_index(drop=True)
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """The table in Markdown, each metric with its own number of decimals."""
-    return files.to_markdown(table, NOTE, [f".{column_of(name).decimals}f" for name in table.columns])
+def to_markdown(table: pd.DataFrame, sees: alike.Sees) -> str:
+    """The table in Markdown, each metric with its own number of decimals, below what each method sees."""
+    note = NOTE + alike.as_list(list(alike.legend(sees)))
+    return files.to_markdown(table, note, [f".{column_of(name).decimals}f" for name in table.columns])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from unsee.core.files import write_text
+from unsee.results.statistics.alike import Sees
 from unsee.results.statistics.differences import differences
 from unsee.results.tables import knowledge, latex, summary
 from unsee.results.tables import modalities as by_modality
@@ -16,7 +17,9 @@ from unsee.results.tables.scores import over_seeds
 from unsee.results.tables.table3 import table3
 
 
-def write_summary(folder: Path, *, scores: pd.DataFrame, items: pd.DataFrame, methods: Sequence[str]) -> None:
+def write_summary(
+    folder: Path, *, scores: pd.DataFrame, items: pd.DataFrame, methods: Sequence[str], sees: Sees
+) -> None:
     """Write differences.csv, modalities.csv, scores_over_seeds.csv, summary.csv, summary.md and table3.tex.
 
     Args:
@@ -24,14 +27,17 @@ def write_summary(folder: Path, *, scores: pd.DataFrame, items: pd.DataFrame, me
         scores: scores.csv.
         items: scores.parquet, with the likelihoods of options.
         methods: the entries of the configuration, in order.
+        sees: what each of them sees.
     """
     compared = differences(items)
-    table = summary.summary(items, compared, methods)
+    table = summary.summary(items, compared, methods, sees)
     write_csv(over_seeds(items), folder / "scores_over_seeds.csv")
     write_csv(compared, folder / "differences.csv")
     write_csv(by_modality.modalities(items, methods), folder / "modalities.csv")
     write_csv(table, folder / "summary.csv")
     lines = knowledge.sentences(knowledge.knowledge(items))
-    write_text(folder / "summary.md", to_markdown(table, summary.NOTE) + knowledge.as_list(lines))
+    write_text(
+        folder / "summary.md", to_markdown(table, summary.note(items["seed"].nunique())) + knowledge.as_list(lines)
+    )
     tex = latex.to_latex(table3(scores, methods), latex.marks(items, compared))
     write_text(folder / "table3.tex", tex)

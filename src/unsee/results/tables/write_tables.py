@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from unsee.core.files import write_text
+from unsee.results.statistics.alike import Sees
 from unsee.results.tables import knowledge
 from unsee.results.tables.ablation import ablation
 from unsee.results.tables.costs import TrainedRun, collect
@@ -21,6 +22,7 @@ def write_tables(
     scores: pd.DataFrame,
     items: pd.DataFrame,
     methods: Sequence[str],
+    sees: Sees,
     runs: Sequence[TrainedRun],
     statistics: pd.DataFrame,
 ) -> None:
@@ -31,12 +33,13 @@ def write_tables(
         scores: scores.csv.
         items: scores.parquet.
         methods: the entries of the configuration, in order.
+        sees: what each of them sees.
         runs: the rows of costs.csv.
         statistics: the counts of :func:`unsee.benchmarks.statistics.count`.
     """
     table, gaps = table3(scores, methods), knowledge.knowledge(items)
     write_csv(table, folder / "table3.csv")
-    write_text(folder / "table3.md", to_markdown(table) + knowledge.as_list(knowledge.sentences(gaps)))
+    write_text(folder / "table3.md", to_markdown(table, sees) + knowledge.as_list(knowledge.sentences(gaps)))
     write_csv(gaps, folder / "knowledge.csv")
     write_text(folder / "knowledge.md", knowledge.to_markdown(gaps))
     write_csv(ablation(scores, methods), folder / "ablation.csv")
