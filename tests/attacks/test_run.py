@@ -86,6 +86,11 @@ def toys() -> Iterator[None]:
     def renamed(question: Question) -> list[Question]:
         return [question | {"options": [option.upper() for option in question["options"]]}]
 
+    @attack("reversed")
+    def reversed_in_place(question: Question) -> list[Question]:
+        question["options"].reverse()
+        return [question]
+
     @attack("silent")
     def silent(question: Question) -> list[Question]:
         return []
@@ -212,6 +217,16 @@ def test_options_in_another_order_are_put_back(
         assert row["option_tokens"] == before[row["question_id"]]["option_tokens"]
         if row["version"] == 0:
             assert row["option_log_likelihoods"] == pytest.approx(before[row["question_id"]]["option_log_likelihoods"])
+
+
+def test_an_attack_may_change_its_question_in_place(toys: None, mini_benchmark: Path) -> None:
+    expected = {question["question_id"]: question for question in forgotten_questions(mini_benchmark)}
+    (changes,) = attacked_questions(
+        REGISTRY["reversed"], {}, mini_benchmark, forget_percent=25, tasks=TASKS, seed=0
+    )
+    for question, original in changes:
+        assert original == expected[original["question_id"]]
+        assert question["options"] == original["options"][::-1]
 
 
 def test_a_row_is_put_back_by_hand() -> None:

@@ -75,6 +75,21 @@ def test_the_tokens_are_those_of_a_plain_pass(family_spec: dict[str, Any], peopl
         assert tokens.greedy.tolist() == (log_probs.argmax(1) == targets).tolist()
 
 
+def test_a_model_that_has_diverged_is_refused(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores that are no numbers tie: the AUC would be 0.5, that of a model that has forgotten everybody."""
+
+    def diverged(*arguments: Any) -> Any:
+        vlm = load(*arguments)
+        vlm.base.get_output_embeddings().weight.fill_(float("nan"))
+        return vlm
+
+    monkeypatch.setattr("unsee.membership.score_pairs.load", diverged)
+    with pytest.raises(ValueError, match="training pair '.*': a log-probability is nan; expected a number. The model has"):
+        scored(people, tmp_path / "pairs.parquet")
+
+
 def test_a_pair_scores_the_same_in_any_company(model_spec: dict[str, Any], people: Path, tmp_path: Path) -> None:
     """Base and vanilla score the people of all ratios, the other models those of their own."""
     one, all_ratios = (scored(people, tmp_path / f"{p}.parquet", model_spec, p) for p in ((25,), (25, 50)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
@@ -60,7 +61,8 @@ def attacked_questions(
         questions = [original]
         if attack.kind == "question":
             inputs = people | _random(attack, seed, original["question_id"])
-            questions = attack.apply(dict(original), **inputs, **options)
+            # A deep copy, because an attack may well reorder the options in place.
+            questions = attack.apply(copy.deepcopy(original), **inputs, **options)
         for version, question in enumerate(questions):
             _check_options(attack, question, original)
             versions[version].append(Changed(question | {"question_id": original["question_id"]}, original))

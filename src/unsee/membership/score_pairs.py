@@ -64,7 +64,7 @@ def score_pairs(
 
     Raises:
         BenchmarkError: a table is missing, or a person has no training pairs.
-        ValueError: a pair is longer than the model's context.
+        ValueError: a pair is longer than the model's context, or a score is not a number.
     """
     torch.set_num_threads(threads)
     forgotten = sorted({person for percent in forget_percents for person in person_ids(benchmark, percent, "forget")})
@@ -81,6 +81,7 @@ def score_pairs(
         for person in tqdm(sorted({pair.person_id for pair in pairs}), unit="person", mininterval=5):
             of_person = [pair for pair in pairs if pair.person_id == person]
             for pair, tokens in zip(of_person, answer_tokens(vlm, pictures, of_person), strict=True):
+                _check_numbers(tokens, pair)
                 rows.append(
                     {
                         "pair_id": pair.pair_id,
@@ -93,6 +94,15 @@ def score_pairs(
                 )
     with atomic_write(output) as part:
         pq.write_table(pa.Table.from_pylist(rows, PAIRS), part)
+
+
+def _check_numbers(tokens: AnswerTokens, pair: Pair) -> None:
+    """Refuse a model that has diverged: its scores would all tie, and its AUC would be 0.5, as if it had forgotten."""
+    if np.isnan(tokens.log_probs).any():
+        raise ValueError(
+            f"training pair {pair.pair_id!r}: a log-probability is nan; expected a number. The model has diverged: train it "
+            "again with a lower learning rate"
+        )
 
 
 @torch.inference_mode()
