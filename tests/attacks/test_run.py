@@ -221,9 +221,7 @@ def test_options_in_another_order_are_put_back(
 
 def test_an_attack_may_change_its_question_in_place(toys: None, mini_benchmark: Path) -> None:
     expected = {question["question_id"]: question for question in forgotten_questions(mini_benchmark)}
-    (changes,) = attacked_questions(
-        REGISTRY["reversed"], {}, mini_benchmark, forget_percent=25, tasks=TASKS, seed=0
-    )
+    (changes,) = attacked_questions(REGISTRY["reversed"], {}, mini_benchmark, forget_percent=25, tasks=TASKS, seed=0)
     for question, original in changes:
         assert original == expected[original["question_id"]]
         assert question["options"] == original["options"][::-1]

@@ -75,9 +75,7 @@ def test_the_tokens_are_those_of_a_plain_pass(family_spec: dict[str, Any], peopl
         assert tokens.greedy.tolist() == (log_probs.argmax(1) == targets).tolist()
 
 
-def test_a_model_that_has_diverged_is_refused(
-    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_has_diverged_is_refused(people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores that are no numbers tie: the AUC would be 0.5, that of a model that has forgotten everybody."""
 
     def diverged(*arguments: Any) -> Any:
@@ -86,7 +84,9 @@ def test_a_model_that_has_diverged_is_refused(
         return vlm
 
     monkeypatch.setattr("unsee.membership.score_pairs.load", diverged)
-    with pytest.raises(ValueError, match="training pair '.*': a log-probability is nan; expected a number. The model has"):
+    with pytest.raises(
+        ValueError, match="training pair '.*': a log-probability is nan; expected a number. The model has"
+    ):
         scored(people, tmp_path / "pairs.parquet")
 
 
