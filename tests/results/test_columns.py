@@ -46,7 +46,7 @@ def test_a_new_metric_is_one_entry(items: pd.DataFrame, doubt: Metric, tmp_path:
     scores = summarise(items)
     table = table3(scores)
     assert table["forget_doubt"].to_numpy() == pytest.approx(100 - 100 * table["forget_rouge_l"].to_numpy())
-    header, _, row = to_markdown(table).split("\n\n")[1].splitlines()[:3]
+    header, _, row = to_markdown(table, {}).split("\n\n")[1].splitlines()[:3]
     at = [cell.strip() for cell in header.split("|")].index("forget_doubt")
     assert row.split("|")[at].strip() == f"{table['forget_doubt'][0]:.1f}"
 
