@@ -133,8 +133,8 @@ def _rows() -> Iterator[tuple[str, str, list[str], str]]:
     yield from _rows_of("LLaVA-1.5-7B", clear, lambda job: job == "vl_eraser", ", CLEAR")
     for model, protocols in PROTOCOLS.items():
         for protocol in protocols:
-            asked = {"evaluation": {"protocol": protocol, "shots": 0, "max_new_tokens": 50}}
-            config = _laid_over(configuration(MODELS[model]), asked)
+            evaluation = {"evaluation": {"protocol": protocol, "shots": 0, "max_new_tokens": 50}}
+            config = _laid_over(configuration(MODELS[model]), evaluation)
             yield from _rows_of(model, config, lambda job: job == "predict", f", protocol {protocol}")
 
 
@@ -143,9 +143,9 @@ def _rows_of(
 ) -> Iterator[tuple[str, str, list[str], str]]:
     by_card = {card: needs(_laid_over(config, overlay(card))) for card in CARDS}
     for job in filter(wanted, by_card[CARDS[0]]):
-        found = {card: by_card[card][job] for card in CARDS}
-        cells = [f"{need.card:.1f}{'' if need.fits(card) else ' (refused)'}" for card, need in found.items()]
-        parts = found[CARDS[0]].parts
+        job_needs = {card: by_card[card][job] for card in CARDS}
+        cells = [f"{need.card:.1f}{'' if need.fits(card) else ' (refused)'}" for card, need in job_needs.items()]
+        parts = job_needs[CARDS[0]].parts
         first, second = sorted(parts, key=lambda name: -parts[name])[:2]
         most = f"{first} {parts[first] / memory.GB:.1f}, {second} {parts[second] / memory.GB:.1f}"
         yield model, job + label, cells, most
