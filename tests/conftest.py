@@ -191,11 +191,11 @@ def many_shapes() -> Any:
 
     def reshape(images: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
         shapes = [(100, 60), (52, 96), (96, 96), (120, 48)]
-        found = []
+        reshaped = []
         for i, (image_id, data) in enumerate(sorted(images)):
             file = io.BytesIO()
             Image.open(io.BytesIO(data)).resize(shapes[i % len(shapes)]).save(file, "PNG")
-            found.append((image_id, file.getvalue()))
-        return found
+            reshaped.append((image_id, file.getvalue()))
+        return reshaped
 
     return reshape

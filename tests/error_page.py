@@ -28,18 +28,18 @@ def rows() -> list[str]:
     return sorted({line for line in lines if line.startswith("| ") and not line.startswith("| input |")})
 
 
-def check(given: str, when: str, message: str) -> None:
+def check(bad_input: str, when: str, message: str) -> None:
     """Assert that a row of the page says this; with ``WRITE_PAGES`` set, write it there.
 
     Args:
-        given: the bad input, in a few words; a literal, so that a row without a test can be found.
+        bad_input: the bad input, in a few words; a literal, so that a row without a test can be found.
         when: one of :data:`WHEN`.
         message: as it is said, with paths replaced by ``FOLDER``.
     """
     assert when in WHEN, when
-    row = f"| {_cell(given)} | {when} | {_cell(message)} |"
+    row = f"| {_cell(bad_input)} | {when} | {_cell(message)} |"
     if os.environ.get("WRITE_PAGES"):
-        kept = [line for line in rows() if not line.startswith(f"| {_cell(given)} |")]
+        kept = [line for line in rows() if not line.startswith(f"| {_cell(bad_input)} |")]
         PAGE.write_text(HEAD + "\n".join(sorted([*kept, row])) + "\n", encoding="utf-8")
     assert row in rows(), f"docs/errors.md lacks this row (WRITE_PAGES=1 writes it):\n{row}"
 

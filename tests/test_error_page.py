@@ -13,8 +13,8 @@ def test_every_row_is_of_an_input_that_a_test_names() -> None:
     constants = (node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
     literals = {error_page._cell(value) for value in constants if isinstance(value, str)}
     for row in error_page.rows():
-        given = row.split(" | ")[0].removeprefix("| ")
-        assert given in literals, f"no test names {given!r}; delete the row"
+        bad_input = row.split(" | ")[0].removeprefix("| ")
+        assert bad_input in literals, f"no test names {bad_input!r}; delete the row"
 
 
 def test_every_input_has_one_row() -> None:

@@ -251,11 +251,11 @@ def test_autograd_keeps_what_the_arithmetic_says(
 def test_more_examples_of_a_part_and_less_is_computed_again() -> None:
     """Each way to train needs less than the one before it."""
     shapes, lengths = published(LLAVA), memory.LENGTHS["mllmu"]
-    found = [
+    sizes = [
         memory.training(shapes, lengths, {"batch_size": 4, **way}, needs=Needs(retain_examples=True)).bytes
         for way in memory.ways_to_train(4)
     ]
-    assert found == sorted(found, reverse=True) and len(found) == 6
+    assert sizes == sorted(sizes, reverse=True) and len(sizes) == 6
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------
@@ -296,9 +296,9 @@ def test_a_method_that_does_not_fit_is_refused_with_what_to_set() -> None:
     error_page.check("a method that does not fit a GPU", "planning", kl_min)
     # What it says to set is enough.
     for line in lines:
-        found = re.search(r"gradient_accumulation: (\d) and gradient_checkpointing: (\w+)$", line)
-        assert found
-        way = {"gradient_accumulation": int(found[1]), "gradient_checkpointing": found[2] == "true"}
+        match = re.search(r"gradient_accumulation: (\d) and gradient_checkpointing: (\w+)$", line)
+        assert match
+        way = {"gradient_accumulation": int(match[1]), "gradient_checkpointing": match[2] == "true"}
         section = "finetune" if " finetune " in line else "unlearning"
         name = line.split()[1].removeprefix("methods.")
         left = complaints({**config, section: {**config[section], **way}})
@@ -389,12 +389,12 @@ def test_an_attack_that_does_not_fit_is_refused_when_attacks_are_requested() -> 
     assert [re.search(r"attacks\.(\w+)", line)[1] for line in lines] == ["int8"]  # type: ignore[index]
     error_page.check("an attack that does not fit a GPU", "planning", lines[0])
     # All 7 billion weights in float32, and what it says to take is enough.
-    found = re.search(
+    match = re.search(
         r"needs a GPU of (.*) GB in rule attack, (.*) of them for weights, .* at least (\d+) GB$", lines[0]
     )
-    assert found and 26 < float(found[2]) < 27 < float(found[1]) <= int(found[3])
-    assert refused_attacks(int(found[3]), attacks, 1) == []
-    assert len(refused_attacks(int(found[3]) - 1, attacks, 1)) == 1
+    assert match and 26 < float(match[2]) < 27 < float(match[1]) <= int(match[3])
+    assert refused_attacks(int(match[3]), attacks, 1) == []
+    assert len(refused_attacks(int(match[3]) - 1, attacks, 1)) == 1
     # Training takes more than answering one person's questions; fewer pairs in a step take less.
     needs = [int(re.findall(r"of (\d+)\.", line)[0]) for line in refused_attacks(8, attacks, 1)]
     assert len(needs) == 4 and needs[1] >= needs[2]
@@ -403,17 +403,19 @@ def test_an_attack_that_does_not_fit_is_refused_when_attacks_are_requested() -> 
 
 
 def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does() -> None:
-    asked = {"protocol": "mllmu-official"}
-    config = laid_over("run-paper-llava-1.5-7b", "overlay-gpu-40gb", evaluation={**asked, "batch_size": 9})
+    evaluation = {"protocol": "mllmu-official"}
+    config = laid_over("run-paper-llava-1.5-7b", "overlay-gpu-40gb", evaluation={**evaluation, "batch_size": 9})
     (line,) = complaints(config)
     error_page.check("an evaluation.batch_size that does not fit a GPU", "planning", line)
     largest = int(line.rsplit(" ", 1)[1])
     assert (
-        complaints(laid_over("run-paper-llava-1.5-7b", "overlay-gpu-40gb", evaluation={**asked, "batch_size": largest}))
+        complaints(
+            laid_over("run-paper-llava-1.5-7b", "overlay-gpu-40gb", evaluation={**evaluation, "batch_size": largest})
+        )
         == []
     )
     assert complaints(
-        laid_over("run-paper-llava-1.5-7b", "overlay-gpu-40gb", evaluation={**asked, "batch_size": largest + 1})
+        laid_over("run-paper-llava-1.5-7b", "overlay-gpu-40gb", evaluation={**evaluation, "batch_size": largest + 1})
     )
 
 
@@ -485,8 +487,8 @@ def test_an_overlay_is_what_the_arithmetic_makes_of_a_card(card: int) -> None:
 
 @pytest.mark.parametrize("card", memory_page.CARDS)
 def test_the_next_faster_setting_would_not_fit(card: int) -> None:
-    chosen, ways = memory_page.overlay(card), list(memory.ways_to_train(4))
-    position, batch = ways.index(chosen["finetune"]), chosen["evaluation"]["batch_size"]
+    settings, ways = memory_page.overlay(card), list(memory.ways_to_train(4))
+    position, batch = ways.index(settings["finetune"]), settings["evaluation"]["batch_size"]
     assert memory_page.fit({"finetune": ways[position], "unlearning": ways[position]}, card)
     if position:
         assert not memory_page.fit({"finetune": ways[position - 1], "unlearning": ways[position - 1]}, card)

@@ -112,15 +112,15 @@ def load(kind: str, model: Any, processor: Any) -> VisionLanguageModel:
     """As unsee.models.model.load does, with vanilla's adapter beside the weights."""
     model.eval().requires_grad_(False)
     compute_in_float32(model)
-    found = load_family(kind)
-    decoder: Any = found.language_model(model)
+    family = load_family(kind)
+    decoder: Any = family.language_model(model)
     decoder.set_attn_implementation(attention.NAME)
     for module in decoder.modules():
         if isinstance(module, nn.Linear):
             module.add(
                 torch.full((VANILLA_RANK, module.in_features), 1e-4), torch.zeros(module.out_features, VANILLA_RANK)
             )  # type: ignore[operator]
-    return VisionLanguageModel(found, model, processor)
+    return VisionLanguageModel(family, model, processor)
 
 
 def shapes_of(vlm: VisionLanguageModel, resident: int, picture_tokens: int) -> memory.Shapes:
@@ -216,7 +216,9 @@ def check(name: str, predicted: float, measured: float) -> None:
     if os.environ.get("WRITE_PAGES"):
         order = [case.name for case in CASES]
         rows = [old for old in rows if not old.startswith(f"| {name} |")] + [row(name, predicted, measured)]
-        rows.sort(key=lambda line: next((i for i, known in enumerate(order) if line.startswith(f"| {known} |")), 99))
+        rows.sort(
+            key=lambda line: next((i for i, case_name in enumerate(order) if line.startswith(f"| {case_name} |")), 99)
+        )
         head = "| job | model | picture + words, tokens | predicted, MB | measured, MB | ratio |\n|---|---|---|--:|--:|--:|\n"
         memory_page.PAGE.write_text(memory_page.between(page, "measured", head + "".join(rows)), encoding="utf-8")
     assert abs(predicted / measured - 1) <= TOLERANCE, row(name, predicted, measured)
@@ -269,7 +271,7 @@ def train_under(case: Case, output: Path) -> tuple[float, float]:
             retained = method.needs.with_options(options).retain_examples
             groups = groups if retained else {"forget": groups["forget"]}
             # A refusal as long as the answer.
-            alternatives = {known.key: replace(unit(case, 4), key=known.key) for known in groups["forget"]}
+            alternatives = {example.key: replace(unit(case, 4), key=example.key) for example in groups["forget"]}
             objective = make_objective(method, vlm, pictures, {}, state, options, alternatives)
         train(vlm, pictures, groups, objective, settings, seed=0, description=case.job)
     lengths = memory.Lengths(case.words, case.answer, 1, 0, 0, 0, (1, 1), 1)
@@ -327,8 +329,8 @@ def test_answering_takes_what_the_arithmetic_says(
     vlm = load("llava", model, processor)
     rows = [row for row in read_table(mini_benchmark, "questions").to_pylist() if row["origin"] == "profile"]
     people = sorted({row["person_id"] for row in rows})[:packs]
-    asked = [row for row in rows if row["person_id"] in people and row["image_id"]]
-    images = read_images(mini_benchmark, {row["image_id"] for row in asked if row["image_id"]})
+    questions = [row for row in rows if row["person_id"] in people and row["image_id"]]
+    images = read_images(mini_benchmark, {row["image_id"] for row in questions if row["image_id"]})
     pictures = Pictures(vlm.family, vlm.base, processor, images)
     packed_tasks: list[tuple[int, int, int]] = []
     pack = engine.pack
@@ -348,7 +350,7 @@ def test_answering_takes_what_the_arithmetic_says(
         "max_new_tokens": 3,
     }
     with LiveBytes([*vlm.base.parameters(), *vlm.base.buffers()]) as live:
-        answer_questions(vlm, pictures, asked, settings)
+        answer_questions(vlm, pictures, questions, settings)
     shapes = shapes_of(vlm, live.start, 16)
     # Each task is read and decoded in passes of its own: the largest of them counts.
     needs = [

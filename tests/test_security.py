@@ -77,11 +77,11 @@ def test_nothing_in_the_code_unpickles_or_trusts() -> None:
     ]
     assert len(calls) > 1000
     for file, node in calls:
-        called, given = ast.unparse(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords}
-        assert given.get("trust_remote_code", "False") == "False", f"{file}:{node.lineno}"
+        called, keywords = ast.unparse(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords}
+        assert keywords.get("trust_remote_code", "False") == "False", f"{file}:{node.lineno}"
         assert called not in ("pickle.load", "pickle.loads", "joblib.load", "eval", "exec"), f"{file}:{node.lineno}"
-        assert called != "torch.load" or given.get("weights_only") == "True", f"{file}:{node.lineno}"
-        assert called != "np.load" or given.get("allow_pickle", "False") == "False", f"{file}:{node.lineno}"
+        assert called != "torch.load" or keywords.get("weights_only") == "True", f"{file}:{node.lineno}"
+        assert called != "np.load" or keywords.get("allow_pickle", "False") == "False", f"{file}:{node.lineno}"
 
 
 def bomb(width: int, height: int) -> bytes:

@@ -250,11 +250,11 @@ def main() -> int:
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="kept afterwards; by default a temporary one")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with (
         tempfile.TemporaryDirectory() as scratch,
-        closing(Chaos((given.folder or Path(scratch)).resolve(), given.cores)) as chaos,
+        closing(Chaos((arguments.folder or Path(scratch)).resolve(), arguments.cores)) as chaos,
     ):
         started = time.monotonic()
         whole = chaos.start("undisturbed")
@@ -263,7 +263,8 @@ def main() -> int:
         print(f"undisturbed: {jobs} jobs, {seconds:.0f} s", flush=True)
         cases: dict[str, Callable[[], str]] = {f.__name__: partial(f, chaos) for f in OTHERS}
         cases |= {
-            f"round {i}": partial(killed, chaos, i, given.seed, jobs, seconds / jobs) for i in range(given.rounds)
+            f"round {i}": partial(killed, chaos, i, arguments.seed, jobs, seconds / jobs)
+            for i in range(arguments.rounds)
         }
         failed = 0
         for name, case in cases.items():

@@ -2,7 +2,7 @@
 
     python tools/memory_page.py
 
-tests/test_memory.py fails where a file differs from what this writes.
+tests/test_memory.py fails if a file differs from the output of this script.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PAGE = ROOT / "docs" / "memory.md"
 CARDS = (24, 40, 80)
 BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 MODELS = {"LLaVA-1.5-7B": "run-paper-llava-1.5-7b", "Qwen2-VL-7B": "overlay-qwen2-vl-7b"}
-#: The protocols of ``evaluation`` that a model can be asked by.
+#: The values of ``evaluation.protocol`` that each model supports.
 PROTOCOLS = {"LLaVA-1.5-7B": ("unsee", "mllmu-official", "mmunlearner"), "Qwen2-VL-7B": ("unsee", "mmunlearner")}
 #: The presets that an overlay of a card is laid over, alone and with other settings between them.
 LAID_OVER = [
@@ -71,7 +71,7 @@ def _methods() -> catalogue.Catalogue:
 
 
 def needs(config: dict[str, Any]) -> dict[str, memory.Need]:
-    """What each job of a configuration needs: ``finetune``, each method, ``predict``."""
+    """The memory that each job of a configuration needs: ``finetune``, each method, ``predict``."""
     lengths = memory.LENGTHS[config["benchmark"]["name"]]
     shapes = memory.read_shapes(
         memory.PUBLISHED[config["model"]["path"]], {}, config["model"]["dtype"], lengths.picture
@@ -84,7 +84,7 @@ def needs(config: dict[str, Any]) -> dict[str, memory.Need]:
 
 
 def fit(section: dict[str, Any], card: int) -> bool:
-    """Whether every preset fits a card under these settings: its training, or, where they are of ``evaluation``, its answering."""
+    """Whether every preset fits a card under these settings: its evaluation if they contain ``evaluation``, otherwise its training."""
     for presets in LAID_OVER:
         for rule, need in needs(_laid_over(configuration(*presets), section)).items():
             if (rule == "predict") == ("evaluation" in section) and not need.fits(card):
@@ -97,7 +97,7 @@ def overlay(card: int) -> dict[str, Any]:
     """The settings of a card: the first of the ways to train, and the largest batch, that fit all presets.
 
     Raises:
-        ValueError: there are none.
+        ValueError: no settings fit.
     """
     way = next((way for way in memory.ways_to_train(4) if fit({"finetune": way, "unlearning": way}, card)), None)
     batch = max((batch for batch in BATCHES if fit({"evaluation": {"batch_size": batch}}, card)), default=None)
@@ -110,8 +110,8 @@ def overlay_text(card: int) -> str:
     """The file of a card's overlay."""
     lines = []
     for section, settings in overlay(card).items():
-        said = ", ".join(f"{key}: {str(value).lower()}" for key, value in settings.items())
-        lines.append(f"{section}: {{{said}}}\n")
+        entries = ", ".join(f"{key}: {str(value).lower()}" for key, value in settings.items())
+        lines.append(f"{section}: {{{entries}}}\n")
     return HEAD.format(card=card) + "".join(lines)
 
 
@@ -133,8 +133,8 @@ def _rows() -> Iterator[tuple[str, str, list[str], str]]:
     yield from _rows_of("LLaVA-1.5-7B", clear, lambda job: job == "vl_eraser", ", CLEAR")
     for model, protocols in PROTOCOLS.items():
         for protocol in protocols:
-            asked = {"evaluation": {"protocol": protocol, "shots": 0, "max_new_tokens": 50}}
-            config = _laid_over(configuration(MODELS[model]), asked)
+            evaluation = {"evaluation": {"protocol": protocol, "shots": 0, "max_new_tokens": 50}}
+            config = _laid_over(configuration(MODELS[model]), evaluation)
             yield from _rows_of(model, config, lambda job: job == "predict", f", protocol {protocol}")
 
 
@@ -143,9 +143,9 @@ def _rows_of(
 ) -> Iterator[tuple[str, str, list[str], str]]:
     by_card = {card: needs(_laid_over(config, overlay(card))) for card in CARDS}
     for job in filter(wanted, by_card[CARDS[0]]):
-        found = {card: by_card[card][job] for card in CARDS}
-        cells = [f"{need.card:.1f}{'' if need.fits(card) else ' (refused)'}" for card, need in found.items()]
-        parts = found[CARDS[0]].parts
+        job_needs = {card: by_card[card][job] for card in CARDS}
+        cells = [f"{need.card:.1f}{'' if need.fits(card) else ' (refused)'}" for card, need in job_needs.items()]
+        parts = job_needs[CARDS[0]].parts
         first, second = sorted(parts, key=lambda name: -parts[name])[:2]
         most = f"{first} {parts[first] / memory.GB:.1f}, {second} {parts[second] / memory.GB:.1f}"
         yield model, job + label, cells, most

@@ -60,17 +60,17 @@ def test_its_answers_are_those_to_the_changed_questions_and_pictures(
         output=output,
         cache=cache,
     )
-    found = pq.read_table(output).to_pylist()
+    rows = pq.read_table(output).to_pylist()
 
     attack, vlm = get(name), load(model_spec)
     versions = attacked_questions(attack, options, mini_benchmark, forget_percent=25, tasks=TASKS, seed=0)
     images = attacked_images(attack, options, mini_benchmark, versions, 0)
     pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
-    assert {row["version"] for row in found} == set(range(len(versions)))
+    assert {row["version"] for row in rows} == set(range(len(versions)))
     for version, changes in enumerate(versions):
         changed = {change.question["question_id"]: change for change in changes}
         answers = answer_questions(vlm, pictures, [change.question for change in changes], SETTINGS)
-        of_version = [row for row in found if row["version"] == version]
+        of_version = [row for row in rows if row["version"] == version]
         assert [row["question_id"] for row in of_version] == sorted(changed)
         for row, answer in zip(of_version, answers, strict=True):
             question, original = changed[row["question_id"]]

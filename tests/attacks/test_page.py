@@ -19,15 +19,15 @@ ELSEWHERE = {"other_photo": "picture"}
 
 def section(kind: str) -> str:
     """What the page says of a kind."""
-    _, found = PAGE.split(f"\n## {KINDS[kind]}\n")
-    return found.split("\n## ")[0]
+    _, rest = PAGE.split(f"\n## {KINDS[kind]}\n")
+    return rest.split("\n## ")[0]
 
 
 def entry(name: str) -> str:
     """What the page says of an attack."""
     kind = ELSEWHERE.get(name, ATTACKS[name].kind)
-    _, found = section(kind).split(f"\n### `{name}`\n")
-    return found.split("\n### ")[0]
+    _, rest = section(kind).split(f"\n### `{name}`\n")
+    return rest.split("\n### ")[0]
 
 
 def test_the_page_has_every_attack_and_no_other() -> None:

@@ -53,23 +53,23 @@ def test_size_and_mode_stay_and_the_pixels_do_not(name: str, size: tuple[int, in
 def test_a_crop_is_the_middle_twice_as_large() -> None:
     columns, rows = np.meshgrid(4 * np.arange(40), 6 * np.arange(20))
     ramps = np.stack([columns, rows, columns + rows // 2], axis=-1).astype(np.uint8)
-    found = np.asarray(changed("crop", Image.fromarray(ramps), keep=0.5))
+    pixels = np.asarray(changed("crop", Image.fromarray(ramps), keep=0.5))
     # Pixel x shows what stood at 10 + (x + 1/2) / 2 - 1/2.
     x = 10 + (np.arange(40) + 0.5) / 2 - 0.5
     y = 5 + (np.arange(20) + 0.5) / 2 - 0.5
-    assert np.abs(found[:, :, 0] - 4 * x[None]).max() <= 0.5
-    assert np.abs(found[:, :, 1] - 6 * y[:, None]).max() <= 0.5
+    assert np.abs(pixels[:, :, 0] - 4 * x[None]).max() <= 0.5
+    assert np.abs(pixels[:, :, 1] - 6 * y[:, None]).max() <= 0.5
 
 
 def test_a_blurred_edge_is_the_integral_of_a_gaussian() -> None:
     edge = np.zeros((60, 200), dtype=np.uint8)
     edge[:, 100:] = 255
-    found = np.asarray(changed("blur", Image.fromarray(edge), radius=0.1))[30]
+    pixels = np.asarray(changed("blur", Image.fromarray(edge), radius=0.1))[30]
     sigma = 0.1 * 60
     expected = [255 * (1 + math.erf((x - 99.5) / sigma / math.sqrt(2))) / 2 for x in range(200)]
-    assert np.abs(found - np.array(expected)).max() < 4
+    assert np.abs(pixels - np.array(expected)).max() < 4
     other = [255 * (1 + math.erf((x - 99.5) / (0.8 * sigma) / math.sqrt(2))) / 2 for x in range(200)]
-    assert np.abs(found - np.array(other)).max() > 8
+    assert np.abs(pixels - np.array(other)).max() > 8
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
@@ -96,10 +96,10 @@ def test_brightness_by_hand() -> None:
 
 
 def test_noise_has_its_standard_deviation_and_is_cut_at_black() -> None:
-    found = np.asarray(changed("pixel_noise", plain(128, (200, 200)), sigma=0.08), dtype=float)
-    assert found.mean() == pytest.approx(128, abs=0.3)
-    assert found.std() == pytest.approx(0.08 * 255, rel=0.01)
-    assert np.corrcoef(found[:, :, 0].flat, found[:, :, 1].flat)[0, 1] == pytest.approx(0, abs=0.02)
+    pixels = np.asarray(changed("pixel_noise", plain(128, (200, 200)), sigma=0.08), dtype=float)
+    assert pixels.mean() == pytest.approx(128, abs=0.3)
+    assert pixels.std() == pytest.approx(0.08 * 255, rel=0.01)
+    assert np.corrcoef(pixels[:, :, 0].flat, pixels[:, :, 1].flat)[0, 1] == pytest.approx(0, abs=0.02)
     dark = np.asarray(changed("pixel_noise", plain(0, (200, 200)), sigma=0.08))
     assert (dark == 0).mean() == pytest.approx(0.5, abs=0.02)
     assert changed("pixel_noise", plain(128), 1).tobytes() != changed("pixel_noise", plain(128), 2).tobytes()
@@ -108,10 +108,10 @@ def test_noise_has_its_standard_deviation_and_is_cut_at_black() -> None:
 def test_a_quarter_is_covered_by_a_grey_rectangle_somewhere() -> None:
     places = set()
     for seed in range(40):
-        found = np.asarray(changed("occlusion", plain(255, (40, 20)), seed, share=0.25))
-        rows, columns = np.nonzero((found == 128).all(axis=-1))
+        pixels = np.asarray(changed("occlusion", plain(255, (40, 20)), seed, share=0.25))
+        rows, columns = np.nonzero((pixels == 128).all(axis=-1))
         assert (np.ptp(rows) + 1, np.ptp(columns) + 1, len(rows)) == (10, 20, 200)
-        assert (found == 255).all(axis=-1).sum() == 600
+        assert (pixels == 255).all(axis=-1).sum() == 600
         places.add((rows.min(), columns.min()))
     assert len(places) > 20
     assert min(y for y, _ in places) >= 0 and max(x for _, x in places) <= 20

@@ -85,11 +85,11 @@ def test_options_follow_the_prefix_after_one_space(vlm: VisionLanguageModel) -> 
         bare = vlm.tokenizer(text.removeprefix("<s>"), add_special_tokens=False)["input_ids"]
         return [*([vlm.tokenizer.bos_token_id] if text.startswith("<s>") else []), *bare]
 
-    for option, found in zip(question["options"], answer["option_log_likelihoods"], strict=True):
+    for option, log_likelihood in zip(question["options"], answer["option_log_likelihoods"], strict=True):
         whole, prompt = tokens(f"{answer['prompt']} {option}"), tokens(answer["prompt"])
         assert whole[: len(prompt)] == prompt
         assert vlm.tokenizer.decode(whole).endswith(f"Sure, it is {option}")
         with torch.no_grad():
             logits = vlm.base(input_ids=torch.tensor([whole]), attention_mask=torch.ones(1, len(whole))).logits[0]
         of_tokens = torch.log_softmax(logits.double(), -1)[range(len(whole) - 1), whole[1:]]
-        assert found == pytest.approx(float(of_tokens[len(prompt) - 1 :].sum()), abs=1e-3)
+        assert log_likelihood == pytest.approx(float(of_tokens[len(prompt) - 1 :].sum()), abs=1e-3)

@@ -161,9 +161,9 @@ def fact(person: str, answer: str, text: str = "Where was {} born?", **columns: 
 def test_a_person_who_shares_an_answer_or_is_forgotten_is_passed_over() -> None:
     from random import Random
 
-    asked = question()
-    told = [
-        asked,
+    original = question()
+    candidates = [
+        original,
         fact("B", "paris"),  # the answer
         fact("C", "Rome", "Who is the wife of Cy Cole? She is called ANN  ASHE."),  # the name
         fact("D", "Oslo", "Dan Dale was born in __."),
@@ -171,7 +171,7 @@ def test_a_person_who_shares_an_answer_or_is_forgotten_is_passed_over() -> None:
 
     def hints(forgotten: Sequence[str], facts: int = 1) -> set[str]:
         apply = get("hint").apply
-        changed = [apply(asked, Random(seed), people(told, (), forgotten), facts=facts) for seed in range(20)]
+        changed = [apply(original, Random(seed), people(candidates, (), forgotten), facts=facts) for seed in range(20)]
         return {one["question"] for some in changed for one in some}
 
     assert hints(["A"]) == {"Facts about Dan Dale:\nDan Dale was born in Oslo.\n\nThis person was born in __."}
@@ -183,8 +183,8 @@ def test_a_person_who_shares_an_answer_or_is_forgotten_is_passed_over() -> None:
 
 
 def test_every_option_stands_once_at_every_place(mini_benchmark: Path) -> None:
-    asked = question(task="classification", options=["a", "b", "c", "d"], answer="c", answer_index=2)
-    assert [(q["options"], q["answer_index"]) for q in get("orders").apply(asked)] == [
+    original = question(task="classification", options=["a", "b", "c", "d"], answer="c", answer_index=2)
+    assert [(q["options"], q["answer_index"]) for q in get("orders").apply(original)] == [
         (["a", "b", "c", "d"], 2),
         (["b", "c", "d", "a"], 1),
         (["c", "d", "a", "b"], 0),

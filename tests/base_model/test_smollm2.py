@@ -102,8 +102,8 @@ def test_the_projector_alone_is_aligned_first(language: Path, tmp_path: Path, ca
 
     def changed(model: torch.nn.Module) -> set[str]:
         # A checkpoint is in half precision.
-        found = dict(model.named_parameters())
-        moved = [n for n, w in start.named_parameters() if not torch.equal(w.half().float(), found[n])]
+        trained = dict(model.named_parameters())
+        moved = [n for n, w in start.named_parameters() if not torch.equal(w.half().float(), trained[n])]
         return {".".join(name.split(".")[:2]) for name in moved}
 
     assert changed(made["a"]) == {"model.multi_modal_projector"}

@@ -187,8 +187,8 @@ def test_the_place_of_the_right_option_follows_from_the_row(tmp_path: Path) -> N
     fewer = Published()
     del fewer.rows["forget33_perturbed"][0]
     first, second = (load("clear", p.write(tmp_path / name), [33]) for name, p in (("a", whole), ("b", fewer)))
-    known = {q["question_id"]: q for q in first.questions.to_pylist()}
-    assert all(known[q["question_id"]] == q for q in second.questions.to_pylist())
+    by_id = {q["question_id"]: q for q in first.questions.to_pylist()}
+    assert all(by_id[q["question_id"]] == q for q in second.questions.to_pylist())
 
 
 def test_a_picture_that_was_encoded_anew_is_one_more(tmp_path: Path) -> None:
@@ -208,10 +208,12 @@ def test_answers_to_it_are_scored_in_every_set(tmp_path: Path, model_spec: dict[
     score_predictions(pd.read_parquet(output), questions).to_parquet(tmp_path / "items.parquet")
     runs = [Run("random", 33, method, 0, [tmp_path / "items.parquet"]) for method in ("vanilla", "retain")]
     scores = summarise(gather(runs, questions, splits, [33]))
-    found = scores[scores["method"] == "vanilla"].groupby(["set", "modality", "task"], observed=True)["metric"].agg(set)
+    metrics_of = (
+        scores[scores["method"] == "vanilla"].groupby(["set", "modality", "task"], observed=True)["metric"].agg(set)
+    )
     choice = {"accuracy", "probability", "truth_ratio"}
     overlaps = {"rouge_1", "rouge_2", "rouge_l", "bleu"}
-    assert found.to_dict() == {
+    assert metrics_of.to_dict() == {
         **{
             (name, modality, task): metrics
             for name in ("forget", "retain")

@@ -286,8 +286,8 @@ def expect_clear(folder: Path, benchmark: Benchmark) -> None:
     captions = [(p["person_id"], p["answer"]) for p in pairs if p["modality"] == "image"]
     assert captions == [(name, row["caption"].strip()) for name, row in zip(names, rows["full"], strict=True)]
     texts = [(p["question"], p["answer"]) for p in pairs if p["modality"] == "text"]
-    asked = [row for row in rows["full+tofu"] if (row["question"] or "").strip()]
-    assert texts == [(row["question"].strip(), row["answer"].strip()) for row in asked]
+    answered = [row for row in rows["full+tofu"] if (row["question"] or "").strip()]
+    assert texts == [(row["question"].strip(), row["answer"].strip()) for row in answered]
     questions = benchmark.questions.to_pylist()
     assert all(q["answer"] == q["person_id"] for q in questions if q["question_id"].endswith("/who"))
     assert sum(q["origin"] == "celebrity" for q in questions) == len(rows["real_faces"]) + len(rows["real_world"])

@@ -169,8 +169,10 @@ def test_an_option_that_a_row_lacks_is_left_out(tmp_path: Path) -> None:
     published = Published()
     published.rows["Full_Set"][1]["Classification_Task"]["Pure_Text_Questions"][0]["Options"]["A"] = None
     benchmark = load("mllmu", published.write(tmp_path), [33])
-    (found,) = [q for q in benchmark.questions.to_pylist() if q["question_id"] == "profile/002/text/classification/0"]
-    assert (found["options"], found["answer"], found["answer_index"]) == (["x", "y", "z"], "z", 2)
+    (question,) = [
+        q for q in benchmark.questions.to_pylist() if q["question_id"] == "profile/002/text/classification/0"
+    ]
+    assert (question["options"], question["answer"], question["answer_index"]) == (["x", "y", "z"], "z", 2)
 
 
 def test_a_folder_that_save_to_disk_left_is_the_same(tmp_path: Path) -> None:
@@ -184,9 +186,9 @@ def test_a_folder_that_save_to_disk_left_is_the_same(tmp_path: Path) -> None:
         for i, part in enumerate((table.slice(0, 1), table.slice(1))):
             with pa.ipc.new_stream(str(folder / f"data-0000{i}-of-00002.arrow"), table.schema) as stream:
                 stream.write_table(part)
-    found = load("mllmu", tmp_path / "saved", [33])
+    loaded = load("mllmu", tmp_path / "saved", [33])
     for name in ("people", "images", "questions", "training_pairs", "splits"):
-        assert getattr(found, name).to_pylist() == getattr(expected, name).to_pylist()
+        assert getattr(loaded, name).to_pylist() == getattr(expected, name).to_pylist()
 
 
 def test_the_join_of_training_pairs_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -336,8 +338,8 @@ def _exchanged_questions(published: Published) -> None:
 
 
 def _question(published: Published) -> dict[str, Any]:
-    found: dict[str, Any] = published.rows["Full_Set"][0]["Classification_Task"]["Pure_Text_Questions"][0]
-    return found
+    question: dict[str, Any] = published.rows["Full_Set"][0]["Classification_Task"]["Pure_Text_Questions"][0]
+    return question
 
 
 def _correct(answer: str) -> Callable[[Published], None]:

@@ -20,8 +20,8 @@ def rows() -> list[dict[str, object]]:
 
 
 def test_every_identity_has_its_views(rows: list[dict[str, object]]) -> None:
-    found = [(row["identity"], row["view"]) for row in rows]
-    assert found == [(i, view) for i in range(653) for view in range(5 if i >= 500 else 3)]
+    views = [(row["identity"], row["view"]) for row in rows]
+    assert views == [(i, view) for i in range(653) for view in range(5 if i >= 500 else 3)]
     assert PATH.stat().st_size < 9_000_000
 
 

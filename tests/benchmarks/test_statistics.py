@@ -86,12 +86,12 @@ def test_a_biography_is_read_whatever_its_keys(biography: dict[str, Any], expect
 
 def test_published_biographies_are_counted(tmp_path: Path) -> None:
     published = Published()
-    given = [
+    biographies = [
         {"Born": "March 15, 1980", "Residence": "Houston, Texas, USA", "Employment": "Nurse at St. Mary"},
         {"Date of Birth": "1980-01-02", "Residence": "Dallas, Texas, United States", "Employment": "nurse"},
         {"Born": "1 May 1981", "Residence": "Lyon, France", "Employment": "Chef"},
     ]
-    for row, biography in zip(published.rows["Full_Set"], given, strict=True):
+    for row, biography in zip(published.rows["Full_Set"], biographies, strict=True):
         row["biography"] = json.dumps({"Name": "N", **biography})
     published.rows["Retain_Set"] = [profile(1, Born="1955", Residence="Paris, France", Employment="Chef")]
     load("mllmu", published.write(tmp_path / "raw"), [33]).write(tmp_path / "tables")

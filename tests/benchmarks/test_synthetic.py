@@ -84,8 +84,8 @@ def test_options_are_other_peoples_values_of_the_same_attribute() -> None:
 
 def test_training_words_are_never_the_evaluations(mini_benchmark: Path) -> None:
     trained = set(read_table(mini_benchmark, "training_pairs", ["question"])["question"].to_pylist())
-    asked = set(read_table(mini_benchmark, "questions", ["question"])["question"].to_pylist())
-    assert not trained & asked
+    questions = set(read_table(mini_benchmark, "questions", ["question"])["question"].to_pylist())
+    assert not trained & questions
 
 
 def test_every_asked_fact_is_taught_with_and_without_picture(mini_benchmark: Path) -> None:
@@ -125,14 +125,14 @@ def test_sets_follow_the_split(mini_benchmark: Path) -> None:
     sets = assign_sets(questions, splits, 25)
     forgotten = set(splits.loc[splits["role"] == "forget", "person_id"])
     assert len(forgotten) == 3
-    for (person, origin), found in sets.groupby([questions["person_id"], questions["origin"]], dropna=False):
+    for (person, origin), names in sets.groupby([questions["person_id"], questions["origin"]], dropna=False):
         if origin == "celebrity":
             expected = "celebrity"
         elif origin == "profile":
             expected = "forget" if person in forgotten else "retain"
         else:
             expected = "test" if person in forgotten else None
-        assert all(value == expected or (expected is None and value != value or value is expected) for value in found)
+        assert all(value == expected or (expected is None and value != value or value is expected) for value in names)
     with pytest.raises(BenchmarkError, match="no people at 10 %"):
         assign_sets(questions, splits, 10)
 

@@ -97,7 +97,7 @@ def test_the_table_through_slurm(slurm: dict[str, str], tmp_path: Path) -> None:
     quick += ["--slurm-init-seconds-before-status-checks", "1"]
     struck: dict[str, int] = {}
     side_by_side: set[tuple[str, str]] = set()
-    told: set[tuple[str, str]] = set()
+    visible: set[tuple[str, str]] = set()
     with log.open("w") as output:
         call = command(tmp_path / "there", "--profile", str(ROOT / "profiles" / "slurm"), *quick)
         run = subprocess.Popen(call, env=slurm, stdout=output, stderr=subprocess.STDOUT)
@@ -109,7 +109,7 @@ def test_the_table_through_slurm(slurm: dict[str, str], tmp_path: Path) -> None:
                 for i, job in on_gpu.items():
                     name, device = rule(job), devices(i)
                     if device is not None:
-                        told.add((job["GRES"], device))
+                        visible.add((job["GRES"], device))
                         if name in STRIKES and name not in struck:
                             subprocess.run([*STRIKES[name], str(i)], env=slurm, check=True)
                             struck[name] = i
@@ -125,15 +125,15 @@ def test_the_table_through_slurm(slurm: dict[str, str], tmp_path: Path) -> None:
     assert {name: done.count(name) for name in done} == ON_GPU | ON_CPU
     for job in jobs.values():
         name = rule(job)
-        asked = dict(part.split("=") for part in job["TRES"].split(","))
-        assert asked["cpu"] == "1" and asked["mem"] == f"{resources_of(CONFIG, name)['mem_mb']}M", job
+        requested = dict(part.split("=") for part in job["TRES"].split(","))
+        assert requested["cpu"] == "1" and requested["mem"] == f"{resources_of(CONFIG, name)['mem_mb']}M", job
         assert job.get("TresPerJob") == ("gres:gpu:toy:1" if name in ON_GPU else None), job
         assert job["Partition"] == ("gpus" if name in ON_GPU else "main"), job
 
     # Two at a time, never on the same device, and each script was told which is its own.
     ours = [f"gpu:toy:1(IDX:{i})" for i in range(2)]
     assert side_by_side == {(ours[0], ours[1])}
-    assert told == {(ours[0], "0"), (ours[1], "1")}
+    assert visible == {(ours[0], "0"), (ours[1], "1")}
 
     # The killed job came again as another, with twice the time; the one that lost its node came again as itself.
     killed, lost = jobs[struck["unlearn"]], jobs[struck["predict"]]

@@ -75,8 +75,8 @@ def test_what_is_damaged_is_computed_again_with_a_word(
     )
     caplog.clear()
     for words in (["damaged; computing it again"], []):
-        found = Cache(tmp_path).get("ab12", lambda: {"x": expected})["x"]
-        assert torch.equal(found, expected)
+        cached = Cache(tmp_path).get("ab12", lambda: {"x": expected})["x"]
+        assert torch.equal(cached, expected)
         assert [record.getMessage().removeprefix(f"{path}: ") for record in caplog.records] == words
         caplog.clear()
 

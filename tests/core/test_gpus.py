@@ -52,9 +52,9 @@ def test_the_variable_chooses_among_the_machines(
     machine(3)
     if visible is not None:
         monkeypatch.setenv(gpus.VARIABLE, visible)
-    found = gpus.usable()
-    assert [gpu.identity for gpu in found] == expected
-    assert [gpu.name for gpu in found] == (visible.split(",")[: len(found)] if visible is not None else UUIDS)
+    cards = gpus.usable()
+    assert [gpu.identity for gpu in cards] == expected
+    assert [gpu.name for gpu in cards] == (visible.split(",")[: len(cards)] if visible is not None else UUIDS)
 
 
 @pytest.mark.parametrize("visible", [None, "0", "MIG-99"])

@@ -32,19 +32,19 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(
         huggingface_hub,
         "snapshot_download",
-        lambda *given, **named: original(*given, **{"cache_dir": str(tmp_path / "hub"), **named}),
+        lambda *arguments, **named: original(*arguments, **{"cache_dir": str(tmp_path / "hub"), **named}),
     )
     return snapshot
 
 
 def fetch(output: Path, **changed: Any) -> None:
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "kind": "dataset",
         "patterns": ["Full_Set/train-*", "forget_5/train-*"],
         "key": "benchmark.path",
         "output": output,
     }
-    hub.fetch("owner/people", COMMIT, **{**given, **changed})
+    hub.fetch("owner/people", COMMIT, **{**arguments, **changed})
 
 
 def test_a_record_says_what_there_is_and_leads_to_it(cached: Path, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def fetched(cached: Path, tmp_path: Path, random_checkpoint: Path) -> Path:
 def test_jobs_load_the_commit_that_was_fetched_without_a_network(
     fetched: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*given: Any, **named: Any) -> None:
+    def refuse(*arguments: Any, **named: Any) -> None:
         raise AssertionError("a connection was tried")
 
     # As on a node that has no network and does not know it.

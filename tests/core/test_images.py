@@ -157,8 +157,8 @@ def test_every_family_takes_the_longest_picture(
     folder = {"llava": random_checkpoint, "llava_next": random_llava_next, "qwen2_vl": random_qwen2_vl}[family]
     processor = find(family).load_processor(str(folder))
     for size in ((1, 200), (200, 1), (2000, 10), (1, 1)):
-        found = find(family).preprocess(processor, [Image.new("RGB", size)])
-        assert all(value.isfinite().all() for value in found.values())
+        inputs = find(family).preprocess(processor, [Image.new("RGB", size)])
+        assert all(value.isfinite().all() for value in inputs.values())
 
 
 #: Not ru_maxrss, which counts the process that started this one.

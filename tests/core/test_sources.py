@@ -15,8 +15,8 @@ LIBRARY = ROOT / "src" / "unsee"
 
 def named(script: str) -> set[str]:
     """What a rule's script is made of, relative to the library."""
-    found = imported(ROOT / "workflow" / "scripts" / f"{script}.py", LIBRARY)
-    return {str(path.relative_to(LIBRARY)) for path in found[1:]}
+    files = imported(ROOT / "workflow" / "scripts" / f"{script}.py", LIBRARY)
+    return {str(path.relative_to(LIBRARY)) for path in files[1:]}
 
 
 def test_imports_are_followed(tmp_path: Path) -> None:

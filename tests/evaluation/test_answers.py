@@ -47,9 +47,9 @@ def test_the_chosen_option_is_the_most_probable_one(per_token: bool) -> None:
     for _ in range(200):
         tokens = [draw.randint(1, 9) for _ in range(4)]
         sums = [-draw.expovariate(0.5) * n for n in tokens]
-        chosen = choose(sums, tokens, per_token=per_token)
+        choice = choose(sums, tokens, per_token=per_token)
         probabilities = [certainty(sums, tokens, i, per_token=per_token)[0] for i in range(4)]
-        assert probabilities.index(max(probabilities)) == chosen
+        assert probabilities.index(max(probabilities)) == choice
         assert sum(probabilities) == pytest.approx(1)
 
 
@@ -87,23 +87,23 @@ def test_options_that_allow_no_choice_are_refused(
 
 def test_rouge_counts_pairs_of_words() -> None:
     # Reference "a b c d e" (4 pairs of words), answer "a b x d e" (4): shared are "a b" and "d e".
-    found = overlap("a b x d e", "a b c d e")
-    assert found["rouge_2"] == pytest.approx(2 / 4)
-    assert found["rouge_1"] == found["rouge_l"] == pytest.approx(4 / 5)
+    scores = overlap("a b x d e", "a b c d e")
+    assert scores["rouge_2"] == pytest.approx(2 / 4)
+    assert scores["rouge_1"] == scores["rouge_l"] == pytest.approx(4 / 5)
 
 
 def test_rouge_l_goes_by_order_and_rouge_1_does_not() -> None:
     # The longest common subsequence of "d c b a" and "a b c d" is one word.
-    found = overlap("d c b a", "a b c d")
-    assert found["rouge_1"] == 1.0
-    assert found["rouge_l"] == pytest.approx(1 / 4)
-    assert found["rouge_2"] == 0.0
+    scores = overlap("d c b a", "a b c d")
+    assert scores["rouge_1"] == 1.0
+    assert scores["rouge_l"] == pytest.approx(1 / 4)
+    assert scores["rouge_2"] == 0.0
 
 
 def test_rouge_stems_and_ignores_case_where_bleu_does_not() -> None:
-    found = overlap("She BAKES", "she bakes")
-    assert found["rouge_l"] == 1.0
-    assert found["bleu"] < 0.2
+    scores = overlap("She BAKES", "she bakes")
+    assert scores["rouge_l"] == 1.0
+    assert scores["bleu"] < 0.2
     assert overlap("paints portraits", "painting portrait")["rouge_2"] == 1.0
 
 

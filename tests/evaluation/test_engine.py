@@ -19,7 +19,7 @@ SETTINGS = {"classification": "likelihood", "batch_size": 16, "max_new_tokens": 
 
 
 @pytest.fixture(scope="module")
-def asked(
+def model_and_rows(
     family_spec: dict[str, Any], mini_benchmark: Path, many_shapes: Any
 ) -> tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]]:
     vlm = load(family_spec)
@@ -38,53 +38,55 @@ def test_test_questions_are_those_of_the_forgotten(mini_benchmark: Path) -> None
     assert len({row["person_id"] for row in rows if row["origin"] == "profile"}) == 12
 
 
-def test_open_answers_equal_generate(asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]]) -> None:
-    vlm, pictures, rows = asked
+def test_open_answers_equal_generate(
+    model_and_rows: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
+) -> None:
+    vlm, pictures, rows = model_and_rows
     open_rows = [row for row in rows if row["task"] != "classification"]
     answers = answer_questions(vlm, pictures, open_rows, SETTINGS)
-    assert len({found["output"] for found in answers}) > 10, "a test of one answer tests nothing"
-    for row, found in zip(open_rows, answers, strict=True):
-        assert found["question_id"] == row["question_id"]
-        inputs = _inputs(vlm, pictures, found["prompt"], row["image_id"])
+    assert len({answer["output"] for answer in answers}) > 10, "a test of one answer tests nothing"
+    for row, answer in zip(open_rows, answers, strict=True):
+        assert answer["question_id"] == row["question_id"]
+        inputs = _inputs(vlm, pictures, answer["prompt"], row["image_id"])
         tokens = vlm.base.generate(**inputs, max_new_tokens=8, do_sample=False)
         new = tokens[0, inputs["input_ids"].shape[1] :]
-        assert found["output"] == vlm.tokenizer.decode(new, skip_special_tokens=True).strip()
+        assert answer["output"] == vlm.tokenizer.decode(new, skip_special_tokens=True).strip()
 
 
 def test_option_likelihoods_equal_the_plain_forward(
-    asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
+    model_and_rows: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
 ) -> None:
-    vlm, pictures, rows = asked
-    chosen = [row for row in rows if row["task"] == "classification"][::7]
-    for row, found in zip(chosen, answer_questions(vlm, pictures, chosen, SETTINGS), strict=True):
-        n = _inputs(vlm, pictures, found["prompt"], row["image_id"])["input_ids"].shape[1]
+    vlm, pictures, rows = model_and_rows
+    multiple_choice = [row for row in rows if row["task"] == "classification"][::7]
+    for row, answer in zip(multiple_choice, answer_questions(vlm, pictures, multiple_choice, SETTINGS), strict=True):
+        n = _inputs(vlm, pictures, answer["prompt"], row["image_id"])["input_ids"].shape[1]
         for option, total, count in zip(
-            row["options"], found["option_log_likelihoods"], found["option_tokens"], strict=True
+            row["options"], answer["option_log_likelihoods"], answer["option_tokens"], strict=True
         ):
-            whole = _inputs(vlm, pictures, f"{found['prompt']}{vlm.family.seam}{option}", row["image_id"])
+            whole = _inputs(vlm, pictures, f"{answer['prompt']}{vlm.family.seam}{option}", row["image_id"])
             tokens = whole["input_ids"][0, n:]
             with torch.no_grad():
                 logits = vlm.base(**whole).logits[0, n - 1 : -1].log_softmax(-1)
             assert len(tokens) == count
             assert total == pytest.approx(logits.gather(1, tokens[:, None]).sum().item(), abs=1e-3)
-        means = [a / b for a, b in zip(found["option_log_likelihoods"], found["option_tokens"], strict=True)]
-        assert found["choice"] == means.index(max(means))
-        assert found["correct"] is (row["options"][found["choice"]] == row["answer"])
+        means = [a / b for a, b in zip(answer["option_log_likelihoods"], answer["option_tokens"], strict=True)]
+        assert answer["choice"] == means.index(max(means))
+        assert answer["correct"] is (row["options"][answer["choice"]] == row["answer"])
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 def test_neither_batch_size_nor_order_changes_a_bit(
-    asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]], batch_size: int
+    model_and_rows: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]], batch_size: int
 ) -> None:
-    vlm, pictures, rows = asked
+    vlm, pictures, rows = model_and_rows
     other = answer_questions(vlm, pictures, rows[::-1], {**SETTINGS, "batch_size": batch_size})
     assert other == answer_questions(vlm, pictures, rows, SETTINGS)
 
 
 def test_company_on_a_picture_does_not_matter(
-    asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
+    model_and_rows: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
 ) -> None:
-    vlm, pictures, rows = asked
+    vlm, pictures, rows = model_and_rows
     together = {a["question_id"]: a for a in answer_questions(vlm, pictures, rows, SETTINGS)}
     for row in (rows[5], rows[-1]):
         (alone,) = answer_questions(vlm, pictures, [row], SETTINGS)
@@ -94,13 +96,13 @@ def test_company_on_a_picture_does_not_matter(
 
 
 def test_answers_end_one_by_one(
-    asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+    model_and_rows: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vlm, pictures, rows = asked
+    vlm, pictures, rows = model_and_rows
     rows = [row for row in rows if row["task"] != "classification"]
     written = {}
-    for found, row in zip(answer_questions(vlm, pictures, rows, SETTINGS), rows, strict=True):
-        inputs = _inputs(vlm, pictures, found["prompt"], row["image_id"])
+    for answer, row in zip(answer_questions(vlm, pictures, rows, SETTINGS), rows, strict=True):
+        inputs = _inputs(vlm, pictures, answer["prompt"], row["image_id"])
         tokens = vlm.base.generate(**inputs, max_new_tokens=8, do_sample=False)
         written[row["question_id"]] = tokens[0, inputs["input_ids"].shape[1] :].tolist()
 
@@ -111,45 +113,45 @@ def test_answers_end_one_by_one(
     end = max({token for tokens in written.values() for token in tokens}, key=lambda token: len(set(before(token))))
     assert len(set(before(end))) > 2, "they should end at different steps"
     monkeypatch.setattr(type(vlm.tokenizer), "eos_token_id", end, raising=False)
-    for found in answer_questions(vlm, pictures, rows, SETTINGS):
-        tokens = written[found["question_id"]]
+    for answer in answer_questions(vlm, pictures, rows, SETTINGS):
+        tokens = written[answer["question_id"]]
         tokens = tokens[: tokens.index(end)] if end in tokens else tokens
-        assert found["output"] == vlm.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+        assert answer["output"] == vlm.tokenizer.decode(tokens, skip_special_tokens=True).strip()
 
 
 def test_only_what_is_asked_for_is_projected(
-    asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
+    model_and_rows: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
 ) -> None:
-    vlm, pictures, rows = asked
+    vlm, pictures, rows = model_and_rows
     rows = [row for row in rows if row["person_id"] == "000" and row["origin"] == "profile"]
     projected: list[int] = []
     hook = vlm.base.get_output_embeddings().register_forward_hook(
         lambda module, inputs, output: projected.append(output.shape[:-1].numel())
     )
     try:
-        found = answer_questions(vlm, pictures, rows, {**SETTINGS, "max_new_tokens": 3})
+        answers = answer_questions(vlm, pictures, rows, {**SETTINGS, "max_new_tokens": 3})
     finally:
         hook.remove()
     n_cloze, n_generation = (sum(row["task"] == task for row in rows) for task in ("cloze", "generation"))
     # The options' tokens; and of each task the first words of the open answers, and then a word each for two steps.
-    assert projected == [sum(sum(a["option_tokens"]) for a in found), *[n_cloze] * 3, *[n_generation] * 3]
+    assert projected == [sum(sum(a["option_tokens"]) for a in answers), *[n_cloze] * 3, *[n_generation] * 3]
 
 
 def test_each_picture_is_encoded_once(
-    asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
+    model_and_rows: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
     mini_benchmark: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    vlm, _, rows = asked
+    vlm, _, rows = model_and_rows
     images = read_images(mini_benchmark, {row["image_id"] for row in rows if row["image_id"]})
     fresh = Pictures(vlm.family, vlm.base, vlm.processor, images)
     encoded: list[int] = []
     encode = vlm.family.image_features
 
     def counted(*arguments: Any) -> list[Tensor]:
-        found = encode(*arguments)
-        encoded.append(len(found))
-        return found
+        features = encode(*arguments)
+        encoded.append(len(features))
+        return features
 
     monkeypatch.setattr(vlm.family, "image_features", counted)
     answer_questions(vlm, fresh, rows, SETTINGS)
@@ -158,26 +160,32 @@ def test_each_picture_is_encoded_once(
 
 @pytest.mark.parametrize("scoring", ["likelihood", "likelihood_sum", "letter"])
 def test_where_nothing_is_chosen_options_are_scored_by_their_text(
-    asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]], scoring: str
+    model_and_rows: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]], scoring: str
 ) -> None:
-    vlm, pictures, rows = asked
+    vlm, pictures, rows = model_and_rows
     row = next(row for row in rows if row["task"] == "classification")
-    (chosen,) = answer_questions(vlm, pictures, [row], SETTINGS)
-    (found,) = answer_questions(vlm, pictures, [{**row, "task": "likelihood"}], {**SETTINGS, "classification": scoring})
-    assert found == chosen
+    (classified,) = answer_questions(vlm, pictures, [row], SETTINGS)
+    (scored,) = answer_questions(
+        vlm, pictures, [{**row, "task": "likelihood"}], {**SETTINGS, "classification": scoring}
+    )
+    assert scored == classified
 
 
-def test_letters_can_be_scored_instead(asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]]) -> None:
-    vlm, pictures, rows = asked
+def test_letters_can_be_scored_instead(
+    model_and_rows: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
+) -> None:
+    vlm, pictures, rows = model_and_rows
     row = next(row for row in rows if row["task"] == "classification")
-    (found,) = answer_questions(vlm, pictures, [row], {**SETTINGS, "classification": "letter"})
-    assert len(set(found["option_tokens"])) == 1, "letters are equally long"
-    assert "\nA: " in found["prompt"] and "Just give ONE letter" in found["prompt"]
-    assert found["output"] == row["options"][found["choice"]]
+    (answer,) = answer_questions(vlm, pictures, [row], {**SETTINGS, "classification": "letter"})
+    assert len(set(answer["option_tokens"])) == 1, "letters are equally long"
+    assert "\nA: " in answer["prompt"] and "Just give ONE letter" in answer["prompt"]
+    assert answer["output"] == row["options"][answer["choice"]]
 
 
-def test_the_sum_can_be_compared_instead(asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]]) -> None:
-    vlm, pictures, rows = asked
+def test_the_sum_can_be_compared_instead(
+    model_and_rows: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
+) -> None:
+    vlm, pictures, rows = model_and_rows
     # To a random model every word is about as unlikely as any other, so the one-word option has the highest sum.
     row = {**next(row for row in rows if row["task"] == "classification"), "answer_index": 1, "answer": "Baker"}
     row["options"] = ["a person who bakes bread in Oslo", "Baker"]
@@ -196,20 +204,20 @@ def _inputs(vlm: VisionLanguageModel, pictures: Pictures, text: str, image_id: s
 
 
 def test_the_tasks_that_are_asked_together_change_no_bit(
-    asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
+    model_and_rows: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]],
 ) -> None:
-    vlm, pictures, rows = asked
-    together = {found["question_id"]: found for found in answer_questions(vlm, pictures, rows, SETTINGS)}
+    vlm, pictures, rows = model_and_rows
+    together = {answer["question_id"]: answer for answer in answer_questions(vlm, pictures, rows, SETTINGS)}
     for tasks in (["classification"], ["cloze"], ["generation"], ["generation", "cloze"]):
         alone = answer_questions(vlm, pictures, rows, {**SETTINGS, "tasks": tasks})
         assert {row["question_id"] for row in alone} == {row["question_id"] for row in rows if row["task"] in tasks}
-        assert alone == [together[found["question_id"]] for found in alone]
+        assert alone == [together[answer["question_id"]] for answer in alone]
 
 
 def test_the_model_reads_each_picture_once(
-    asked: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+    model_and_rows: tuple[VisionLanguageModel, Pictures, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vlm, pictures, rows = asked
+    vlm, pictures, rows = model_and_rows
     read: list[str] = []
     embed = VisionLanguageModel.embed
 

@@ -68,21 +68,21 @@ def test_every_answer_and_no_other_question_is_scored(
 def test_the_published_files(predictions: pd.DataFrame, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     questions, splits = tables
     items = score_predictions(predictions, questions, SETTINGS)
-    found = official.results(items, questions, splits, 25)
-    assert list(found) == [
+    results = official.results(items, questions, splits, 25)
+    assert list(results) == [
         "Forget Set Results",
         "Test Set Results",
         "Retain Set (shared dataset) Results",
         "Retain Set (real person) Results",
     ]
-    block = found["Retain Set (shared dataset) Results"]
+    block = results["Retain Set (shared dataset) Results"]
     assert list(block) == ["fill_in_the_blank", "classification", "generation"]
     assert block["fill_in_the_blank"] == {"image_textual_accuracy": 0.0, "pure_text_accuracy": 100.0}
     assert block["classification"] == {
         "Image-Textual Question Accuracy": 100.0,
         "Pure Text Question Accuracy": 100.0,
     }
-    assert found["Retain Set (real person) Results"]["classification"]["Pure Text Question Accuracy"] == 0.0
+    assert results["Retain Set (real person) Results"]["classification"]["Pure Text Question Accuracy"] == 0.0
     assert list(block["generation"]) == [
         f"Average {metric} ({kind})"
         for kind in ("Image_Textual", "Pure_Text")
@@ -95,32 +95,32 @@ def test_the_published_files(predictions: pd.DataFrame, tables: tuple[pd.DataFra
     rows = {mode: content["Generation_Questions"] for mode, content in written.items()}
     assert [len(rows[mode]) for mode in rows] == [3 * 4, 3 * 4, 9 * 4, 4 * 4]
     one = rows["retain_celebrity"][0]
-    asked = questions[questions["question_id"] == "celebrity/celebrity-000/image/generation/0"].iloc[0]
+    question = questions[questions["question_id"] == "celebrity/celebrity-000/image/generation/0"].iloc[0]
     assert one == {
         "image_id": "000",
         "question type": "Image_Textual",
-        "question": asked["question"],
-        "generated_answer": asked["answer"],
-        "ground_truth": asked["answer"],
+        "question": question["question"],
+        "generated_answer": question["answer"],
+        "ground_truth": question["answer"],
     }
 
 
 def test_a_known_figure_by_hand(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     questions, splits = tables
-    asked = questions[
+    portraits = questions[
         (questions["origin"] == "profile") & (questions["modality"] == "image") & (questions["task"] == "generation")
     ]
-    groups = assign_sets(asked, splits, 25)
+    groups = assign_sets(portraits, splits, 25)
     rows: list[dict[str, Any]] = [
         # Forgotten: right, that is 1; kept: "a b" for "a c", that is 1/2.
         {"question_id": q, "output": "a c" if group == "forget" else "a b", "reference": "a c", "correct": None}
-        for q, group in zip(asked["question_id"], groups, strict=True)
+        for q, group in zip(portraits["question_id"], groups, strict=True)
     ]
     answers = pd.DataFrame(rows).assign(option_log_likelihoods=[[]] * len(rows), option_tokens=[[]] * len(rows))
     figures = {"forget_percent": 25, "forget": 0.99, "retain": 0.45, "tolerance": 0.02}
-    found = anchor.check(answers, questions, splits, figures)
-    assert found["set"].tolist() == ["forget", "retain"]
-    assert found["n_questions"].tolist() == [3 * 2, 9 * 2]
-    assert found["found"].tolist() == pytest.approx([1.0, 0.5])
-    assert found["difference"].tolist() == pytest.approx([0.01, 0.05])
-    assert found["within"].tolist() == [True, False]
+    table = anchor.check(answers, questions, splits, figures)
+    assert table["set"].tolist() == ["forget", "retain"]
+    assert table["n_questions"].tolist() == [3 * 2, 9 * 2]
+    assert table["found"].tolist() == pytest.approx([1.0, 0.5])
+    assert table["difference"].tolist() == pytest.approx([0.01, 0.05])
+    assert table["within"].tolist() == [True, False]

@@ -23,9 +23,9 @@ def asked_tasks(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     tasks: set[str] = set()
     answer = engine.answer
 
-    def noting(vlm: Any, pictures: Any, groups: Any, asked: Any, max_new_tokens: int) -> Any:
-        tasks.update(asked)
-        return answer(vlm, pictures, groups, asked, max_new_tokens)
+    def noting(vlm: Any, pictures: Any, groups: Any, requested: Any, max_new_tokens: int) -> Any:
+        tasks.update(requested)
+        return answer(vlm, pictures, groups, requested, max_new_tokens)
 
     monkeypatch.setattr(engine, "answer", noting)
     return tasks

@@ -52,8 +52,8 @@ def row(task: str, image: bool, examples: int = 0) -> dict[str, Any]:
         "cloze": [("Ann lives in __.", "Oslo", []), ("Bo was born in ____.", "1970", [])],
         "generation": [("Describe her work.", "She heals.", []), ("Describe his work.", "He flies.", [])],
     }[task]
-    own = question(task, "ann" if image else None, *shown[0])
-    return {**own, "examples": [question(task, "bo" if image else None, *shown[1])] * examples}
+    about_ann = question(task, "ann" if image else None, *shown[0])
+    return {**about_ann, "examples": [question(task, "bo" if image else None, *shown[1])] * examples}
 
 
 CHOICES = "A: Baker\nB: Pilot\nC: Nurse\nD: Judge\n"
@@ -118,11 +118,11 @@ def test_ours(chat_model: VisionLanguageModel, task: str, image: bool) -> None:
 
 
 def test_ours_by_letter(chat_model: VisionLanguageModel) -> None:
-    asked = row("classification", True)
+    question_row = row("classification", True)
     expected = TURN[chat_model.family.name][True].format(f"What is her job?\n{CHOICES}{LETTER}")
     protocol = load_protocol({"classification": "letter"})
-    assert protocol.prompt(asked, chat_model) == begun(chat_model, expected)
-    assert protocol.candidates(asked) == ["A", "B", "C", "D"]
+    assert protocol.prompt(question_row, chat_model) == begun(chat_model, expected)
+    assert protocol.candidates(question_row) == ["A", "B", "C", "D"]
 
 
 @pytest.mark.parametrize(("task", "image"), LLAVA)
@@ -142,11 +142,11 @@ def test_mllmu_benchs_own(chat_model: VisionLanguageModel, task: str, image: boo
             protocol.prompt(row(task, image, examples), chat_model)
         return
     expected = EXAMPLE.get((task, image), "") * examples + LLAVA[task, image]
-    asked = row(task, image, examples)
-    assert protocol.prompt(asked, chat_model) == begun(chat_model, expected)
-    assert prompt_images(asked) == ["bo"] * examples * image + ["ann"] * image
+    question_row = row(task, image, examples)
+    assert protocol.prompt(question_row, chat_model) == begun(chat_model, expected)
+    assert prompt_images(question_row) == ["bo"] * examples * image + ["ann"] * image
     with_one = load_protocol({"protocol": "mmunlearner", "seed": 0, "shots": 1})
-    assert with_one.prompt(asked, chat_model) == begun(chat_model, expected), "the same in both for LLaVA"
+    assert with_one.prompt(question_row, chat_model) == begun(chat_model, expected), "the same in both for LLaVA"
 
 
 @pytest.mark.parametrize("scheme", ["first", "always"])
@@ -179,12 +179,12 @@ def test_prompts_are_tokenised_as_the_published_code_does(random_checkpoint: Pat
 
 def test_a_missing_option_is_printed_as_none(random_checkpoint: Path) -> None:
     vlm = load({"family": "llava", "path": str(random_checkpoint), "dtype": "float32"})
-    asked = row("classification", False) | {"options": JOBS[:3]}
-    assert "C: Nurse\nD: None\nJust" in load_protocol({"protocol": "mllmu-official"}).prompt(asked, vlm)
+    question_row = row("classification", False) | {"options": JOBS[:3]}
+    assert "C: Nurse\nD: None\nJust" in load_protocol({"protocol": "mllmu-official"}).prompt(question_row, vlm)
 
 
 @pytest.mark.parametrize(
-    ("written", "own", "mmunlearners"),
+    ("written", "mllmus", "mmunlearners"),
     [
         ("C", "C", "C"),
         ("c. Nurse", "C", "C"),
@@ -197,11 +197,11 @@ def test_a_missing_option_is_printed_as_none(random_checkpoint: Path) -> None:
         ("", None, None),
     ],
 )
-def test_a_letter_is_the_first_character(written: str, own: str | None, mmunlearners: str | None) -> None:
-    asked = row("classification", True)
-    for name, expected in (("mllmu-official", own), ("mmunlearner", mmunlearners)):
+def test_a_letter_is_the_first_character(written: str, mllmus: str | None, mmunlearners: str | None) -> None:
+    question_row = row("classification", True)
+    for name, expected in (("mllmu-official", mllmus), ("mmunlearner", mmunlearners)):
         protocol = load_protocol({"protocol": name})
-        assert protocol.parse_choice(asked, protocol.extract_answer(written)) == (
+        assert protocol.parse_choice(question_row, protocol.extract_answer(written)) == (
             "ABCD".index(expected) if expected else -1
         )
     assert load_protocol({"protocol": "mllmu-official"}).parse_choice(row("cloze", True), "A") is None
@@ -253,17 +253,20 @@ def test_examples_are_of_the_set_itself(planned: tuple[str, list[dict[str, Any]]
     splits = read_table(mini_benchmark, "splits").to_pandas()
     forgotten = set(splits.loc[splits["role"] == "forget", "person_id"])
     drawn: dict[tuple[str, str], set[tuple[str, ...]]] = {}
-    for group, asked in zip(_sets(rows, mini_benchmark), rows, strict=True):
-        people = tuple(dict.fromkeys(example["person_id"] for example in asked["examples"]))
-        drawn.setdefault((group, asked["task"]), set()).add(people)
-        assert len(people) == (0 if group == "celebrity" else PROTOCOLS[name][asked["task"]])
+    for group, question_row in zip(_sets(rows, mini_benchmark), rows, strict=True):
+        people = tuple(dict.fromkeys(example["person_id"] for example in question_row["examples"]))
+        drawn.setdefault((group, question_row["task"]), set()).add(people)
+        assert len(people) == (0 if group == "celebrity" else PROTOCOLS[name][question_row["task"]])
         assert all((person in forgotten) == (group in ("forget", "test")) for person in people)
-        for example in asked["examples"]:
+        for example in question_row["examples"]:
             assert example["question_id"].startswith(
-                f"profile/{example['person_id']}/{asked['modality']}/{asked['task']}/"
+                f"profile/{example['person_id']}/{question_row['modality']}/{question_row['task']}/"
             )
-        assert len(asked["examples"]) == len(people) * {"classification": 5, "cloze": 2, "generation": 0}[asked["task"]]
-        assert asked["person_id"] not in people
+        assert (
+            len(question_row["examples"])
+            == len(people) * {"classification": 5, "cloze": 2, "generation": 0}[question_row["task"]]
+        )
+        assert question_row["person_id"] not in people
     assert all(len(people) == 1 for people in drawn.values()), "one draw a set and task"
 
 
@@ -271,9 +274,9 @@ def test_draws_depend_on_the_seed_and_nothing_else(mini_benchmark: Path) -> None
     def people(seed: int, rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         splits = read_table(mini_benchmark, "splits").to_pandas()
         images = read_table(mini_benchmark, "images", ["image_id"])["image_id"].to_pylist()
-        found = load_protocol({"protocol": "mllmu-official", "seed": seed}).prepare(rows, splits, images, [25])
-        found.sort(key=lambda r: str(r["question_id"]))
-        return [(r["question_id"], r["image_id"] or "", *(e["question_id"] for e in r["examples"])) for r in found]
+        prepared = load_protocol({"protocol": "mllmu-official", "seed": seed}).prepare(rows, splits, images, [25])
+        prepared.sort(key=lambda r: str(r["question_id"]))
+        return [(r["question_id"], r["image_id"] or "", *(e["question_id"] for e in r["examples"])) for r in prepared]
 
     rows = read_questions(mini_benchmark, [25])
     assert people(0, rows) == people(0, rows[::-1])
@@ -286,13 +289,15 @@ def test_each_task_draws_its_test_picture(mini_benchmark: Path) -> None:
     images = [f"{r['person_id']}/test-{i}" for r in rows for i in range(9)]
     splits = read_table(mini_benchmark, "splits").to_pandas()
     protocol = load_protocol({"protocol": "mllmu-official", "seed": 0})
-    found: dict[tuple[str, str], set[str]] = {}
-    for asked in protocol.prepare(rows + profiles, splits, sorted(set(images)), [25]):
-        if asked["origin"] == "test" and asked["image_id"]:
-            assert asked["image_id"].startswith(f"{asked['person_id']}/test-")
-            found.setdefault((asked["person_id"], asked["task"]), set()).add(asked["image_id"])
-    assert all(len(shown) == 1 for shown in found.values()), "once a person and task"
-    assert len({next(iter(shown)) for shown in found.values()}) > len({person for person, _ in found})
+    pictures_of: dict[tuple[str, str], set[str]] = {}
+    for question_row in protocol.prepare(rows + profiles, splits, sorted(set(images)), [25]):
+        if question_row["origin"] == "test" and question_row["image_id"]:
+            assert question_row["image_id"].startswith(f"{question_row['person_id']}/test-")
+            pictures_of.setdefault((question_row["person_id"], question_row["task"]), set()).add(
+                question_row["image_id"]
+            )
+    assert all(len(shown) == 1 for shown in pictures_of.values()), "once a person and task"
+    assert len({next(iter(shown)) for shown in pictures_of.values()}) > len({person for person, _ in pictures_of})
 
 
 def test_what_a_published_protocol_cannot_do_is_said(mini_benchmark: Path) -> None:

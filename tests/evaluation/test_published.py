@@ -16,17 +16,17 @@ from unsee.evaluation.questions import protocol_questions
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
 
-Asked = tuple[VisionLanguageModel, Pictures, list[dict[str, Any]], dict[str, Any]]
+ModelAndRows = tuple[VisionLanguageModel, Pictures, list[dict[str, Any]], dict[str, Any]]
 
 
 @pytest.fixture(scope="module", params=["llava behind examples", "qwen2_vl"])
-def asked(
+def model_and_rows(
     request: pytest.FixtureRequest,
     random_checkpoint: Path,
     random_qwen2_vl: Path,
     mini_benchmark: Path,
     many_shapes: Any,
-) -> Asked:
+) -> ModelAndRows:
     family = request.param.split()[0]
     path = {"llava": random_checkpoint, "qwen2_vl": random_qwen2_vl}[family]
     vlm = load({"family": family, "path": str(path), "dtype": "float32"})
@@ -39,34 +39,34 @@ def asked(
     kinds: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
         kinds.setdefault((row["origin"], row["task"], row["modality"]), row)
-    chosen = list(kinds.values())
-    images = many_shapes(read_images(mini_benchmark, {image_id for row in chosen for image_id in prompt_images(row)}))
-    return vlm, Pictures(vlm.family, vlm.base, vlm.processor, images), chosen, settings
+    distinct = list(kinds.values())
+    images = many_shapes(read_images(mini_benchmark, {image_id for row in distinct for image_id in prompt_images(row)}))
+    return vlm, Pictures(vlm.family, vlm.base, vlm.processor, images), distinct, settings
 
 
-def test_answers_equal_generate(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    vlm, shown, rows, settings = asked
+def test_answers_equal_generate(model_and_rows: ModelAndRows, monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm, shown, rows, settings = model_and_rows
     protocol = load_protocol(settings)
     monkeypatch.setattr(type(protocol), "max_new_tokens", 6)
     answers = {a["question_id"]: a for a in answer_questions(vlm, shown, rows, settings)}
     assert len(answers) == len(rows) == 18
     assert len({a["output"] for a in answers.values()}) > 10, "a test of one answer tests nothing"
     for row in rows:
-        found = answers[row["question_id"]]
-        text = {"text": found["prompt"], "return_tensors": "pt", "add_special_tokens": False}
+        answer = answers[row["question_id"]]
+        text = {"text": answer["prompt"], "return_tensors": "pt", "add_special_tokens": False}
         if prompt_images(row):
             inputs = vlm.processor(images=[shown.image(image_id) for image_id in prompt_images(row)], **text)
         else:  # the tokenizer alone: a placeholder that no picture fills is a word like any other
             inputs = vlm.tokenizer(**text)
         tokens = vlm.base.generate(**inputs, max_new_tokens=6, do_sample=False)
         written = vlm.tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        assert found["output"] == protocol.extract_answer(written)
-        assert found["option_log_likelihoods"] == []
-        assert (found["correct"] is None) == (row["task"] != "classification")
+        assert answer["output"] == protocol.extract_answer(written)
+        assert answer["option_log_likelihoods"] == []
+        assert (answer["correct"] is None) == (row["task"] != "classification")
 
 
-def test_batch_size_and_order_change_no_bit(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    vlm, shown, rows, settings = asked
+def test_batch_size_and_order_change_no_bit(model_and_rows: ModelAndRows, monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm, shown, rows, settings = model_and_rows
     monkeypatch.setattr(type(load_protocol(settings)), "max_new_tokens", 3)
     assert answer_questions(vlm, shown, rows[::-1], {**settings, "batch_size": 3}) == answer_questions(
         vlm, shown, rows, settings
@@ -74,9 +74,9 @@ def test_batch_size_and_order_change_no_bit(asked: Asked, monkeypatch: pytest.Mo
 
 
 def test_a_prompt_that_is_too_long_is_named_before_the_model_runs(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
+    model_and_rows: ModelAndRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vlm, shown, rows, settings = asked
+    vlm, shown, rows, settings = model_and_rows
     protocol = load_protocol(settings)
 
     def length(row: dict[str, Any]) -> int:

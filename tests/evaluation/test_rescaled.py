@@ -26,9 +26,9 @@ SETTINGS = {"classification": "likelihood", "batch_size": 4, "max_new_tokens": 4
 @pytest.fixture(scope="module")
 def adapters(model_spec: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Vanilla's and two unlearned models', with random weights that show: of low rank, and whole modules."""
-    found = {}
+    folders = {}
     for seed, name in enumerate(("vanilla", "low rank", "whole")):
-        vlm = load(model_spec, list(found.values())[:1])
+        vlm = load(model_spec, list(folders.values())[:1])
         if name == "whole":
             names = [n for n, _ in vlm.base.named_modules() if n.endswith("down_proj")]
             config = LoraConfig(target_modules=DUMMY_TARGET_MODULES, modules_to_save=names)
@@ -39,23 +39,23 @@ def adapters(model_spec: dict[str, Any], tmp_path_factory: pytest.TempPathFactor
         for key, weight in vlm.model.named_parameters():
             if "lora_B" in key or "modules_to_save" in key:
                 weight.data += torch.randn_like(weight) * 0.3
-        found[name] = tmp_path_factory.mktemp("adapter")
-        save_adapter(vlm, found[name])
-    return found
+        folders[name] = tmp_path_factory.mktemp("adapter")
+        save_adapter(vlm, folders[name])
+    return folders
 
 
 @pytest.mark.parametrize("kind", ["low rank", "whole"])
 def test_parts_of_an_update_are_a_sum_of_weights(
     model_spec: dict[str, Any], adapters: dict[str, Path], kind: str
 ) -> None:
-    vanilla, own = adapters["vanilla"], adapters[kind]
+    vanilla, unlearned = adapters["vanilla"], adapters[kind]
     before, after = (
-        dict(load(model_spec, list(chosen)).base.named_parameters()) for chosen in ([vanilla], [vanilla, own])
+        dict(load(model_spec, list(folders)).base.named_parameters()) for folders in ([vanilla], [vanilla, unlearned])
     )
     vlm = load(model_spec, [vanilla])
     done = 0.0
     for scale in (0.25, 0.75, 1.0):
-        vlm.model = merge(vlm.model, own, scale, done=done)
+        vlm.model = merge(vlm.model, unlearned, scale, done=done)
         done = scale
         for name, weight in vlm.base.named_parameters():
             expected = before[name] + scale * (after[name] - before[name])
@@ -67,12 +67,12 @@ def test_parts_of_an_update_are_a_sum_of_weights(
 def test_answers_are_those_of_a_model_with_these_weights(
     model_spec: dict[str, Any], adapters: dict[str, Path], mini_benchmark: Path, tmp_path: Path
 ) -> None:
-    vanilla, own = adapters["vanilla"], adapters["low rank"]
+    vanilla, unlearned = adapters["vanilla"], adapters["low rank"]
     predict_rescaled(
         model_spec,
         mini_benchmark,
         vanilla=vanilla,
-        adapter=own,
+        adapter=unlearned,
         scales=[1.0, 0.5],
         forget_percent=25,
         others=2,
@@ -86,14 +86,14 @@ def test_answers_are_those_of_a_model_with_these_weights(
     rows = [row for row in read_questions(mini_benchmark, [25]) if row["question_id"] in whole.index]
     splits = pd.read_parquet(mini_benchmark / "splits.parquet").query("forget_percent == 25")
     gone = set(splits.loc[splits["role"] == "forget", "person_id"])
-    asked = {row["person_id"] for row in rows}
-    assert gone < asked and len(asked) == len(gone) + 2 + 2
-    vlm = load(model_spec, [vanilla, own])
+    people = {row["person_id"] for row in rows}
+    assert gone < people and len(people) == len(gone) + 2 + 2
+    vlm = load(model_spec, [vanilla, unlearned])
     images = read_images(mini_benchmark, {row["image_id"] for row in rows if row["image_id"]})
-    for found in answer_questions(vlm, Pictures(vlm.family, vlm.base, vlm.processor, images), rows, SETTINGS):
-        mine = whole.loc[found["question_id"]]
-        assert mine["option_log_likelihoods"] == pytest.approx(found["option_log_likelihoods"], abs=1e-3)
-        assert mine["output"] == found["output"]
+    for answer in answer_questions(vlm, Pictures(vlm.family, vlm.base, vlm.processor, images), rows, SETTINGS):
+        mine = whole.loc[answer["question_id"]]
+        assert mine["option_log_likelihoods"] == pytest.approx(answer["option_log_likelihoods"], abs=1e-3)
+        assert mine["output"] == answer["output"]
     halves = table[table["scale"] == 0.5]["option_log_likelihoods"].str[0].dropna().to_numpy()
     assert abs(halves - whole["option_log_likelihoods"].str[0].dropna().to_numpy()).max() > 0.01
 

@@ -50,10 +50,10 @@ def predictions(questions: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_values_are_those_of_the_single_answers(predictions: pd.DataFrame, questions: pd.DataFrame) -> None:
-    found = score_predictions(predictions, questions)
-    assert found.columns.tolist() == SCORES.names
-    assert found["value"].dtype == "float64"
-    values = found.set_index(["question_id", "metric"])["value"]
+    scores = score_predictions(predictions, questions)
+    assert scores.columns.tolist() == SCORES.names
+    assert scores["value"].dtype == "float64"
+    values = scores.set_index(["question_id", "metric"])["value"]
     assert len(values) == 4 * (3 + 1 + 4)
     for row in predictions.itertuples():
         task = row.question_id.rsplit("/")[-1]
@@ -91,8 +91,8 @@ def test_signs_alone_and_other_scripts_are_scored(questions: pd.DataFrame) -> No
     predictions = pd.DataFrame(
         {"question_id": questions["question_id"], "output": texts, "reference": texts, "correct": None}
     ).assign(option_log_likelihoods=[[], []], option_tokens=[[], []])
-    found = score_predictions(predictions, questions).set_index("metric")["value"]
-    assert found["accuracy"] == found["rouge_l"] == found["bleu"] == 1.0
+    scores = score_predictions(predictions, questions).set_index("metric")["value"]
+    assert scores["accuracy"] == scores["rouge_l"] == scores["bleu"] == 1.0
     wrong = score_predictions(predictions.assign(output=["C", "Он был в Риме."]), questions).set_index("metric")
     assert wrong.loc["accuracy", "value"] == 0.0
     assert wrong.loc["rouge_l", "value"] == pytest.approx(1 / 4)
@@ -102,8 +102,8 @@ def test_a_run_need_not_answer_the_test_questions_of_people_it_keeps(
     predictions: pd.DataFrame, questions: pd.DataFrame
 ) -> None:
     kept = questions["question_id"].str.startswith("test/p1")
-    found = score_predictions(predictions[~kept.to_numpy()], questions)
-    assert found["question_id"].nunique() == 9
+    scores = score_predictions(predictions[~kept.to_numpy()], questions)
+    assert scores["question_id"].nunique() == 9
 
 
 @pytest.mark.parametrize(

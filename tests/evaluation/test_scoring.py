@@ -53,10 +53,10 @@ def test_certainty_at_the_ends() -> None:
 
 def test_rouge_l_by_hand() -> None:
     # Longest common subsequence "the cat sat": 3 of 3 generated and of 6 reference words.
-    found = overlap("the cat sat", "the cat on the mat sat")
-    assert found["rouge_l"] == pytest.approx(2 * 1.0 * 0.5 / 1.5)
-    assert found["rouge_1"] == pytest.approx(2 * 1.0 * 0.5 / 1.5)
-    assert found["rouge_2"] == pytest.approx(2 * 0.5 * 0.2 / 0.7)
+    scores = overlap("the cat sat", "the cat on the mat sat")
+    assert scores["rouge_l"] == pytest.approx(2 * 1.0 * 0.5 / 1.5)
+    assert scores["rouge_1"] == pytest.approx(2 * 1.0 * 0.5 / 1.5)
+    assert scores["rouge_2"] == pytest.approx(2 * 0.5 * 0.2 / 0.7)
     assert overlap("a b c d", "a b c d")["bleu"] == pytest.approx(1.0)
     assert overlap("", "something")["rouge_l"] == 0.0
 

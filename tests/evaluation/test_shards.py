@@ -57,14 +57,14 @@ def test_inference_goes_on_where_it_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_spec: dict[str, Any], mini_benchmark: Path
 ) -> None:
     settings = {"classification": "likelihood", "batch_size": 3, "max_new_tokens": 2}
-    asked: list[str] = []
+    batches: list[str] = []
     answer = engine.answer
 
     def counted(vlm: Any, pictures: Any, groups: Any, tasks: Any, max_new_tokens: int) -> Any:
-        if len(asked) == 2 and not killed:
+        if len(batches) == 2 and not killed:
             killed.append(True)
             raise Killed
-        asked.append(groups[0][0].question_id)
+        batches.append(groups[0][0].question_id)
         return answer(vlm, pictures, groups, tasks, max_new_tokens)
 
     def predict(output: Path, checkpoint_dir: CheckpointDir | None) -> list[bytes]:
@@ -83,16 +83,16 @@ def test_inference_goes_on_where_it_was_killed(
     killed: list[bool] = [True]
     monkeypatch.setattr(engine, "answer", counted)
     whole = predict(tmp_path / "whole", None)
-    n = len(asked)
+    n = len(batches)
     ids = pq.read_table(tmp_path / "whole/cloze.parquet")["question_id"].to_pylist()
     assert n > 4 and ids == sorted(ids)
 
     place = CheckpointDir(tmp_path / "checkpoints" / "job" / "key")
     killed.clear()
-    asked.clear()
+    batches.clear()
     with pytest.raises(Killed):
         predict(tmp_path / "killed", place)
     assert len(list(place.folder.iterdir())) == 2 * len(TASKS) and not (tmp_path / "killed").exists()
     assert predict(tmp_path / "killed", place) == whole
-    assert len(asked) == len(set(asked)) == n, "none was asked twice"
+    assert len(batches) == len(set(batches)) == n, "none was asked twice"
     assert not place.folder.parent.exists(), "removed on success"

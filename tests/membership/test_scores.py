@@ -87,21 +87,21 @@ def test_every_score_has_its_name() -> None:
 
 def test_the_moments_are_weighted_by_the_probabilities() -> None:
     log_probs = torch.tensor([[0.5, 0.25, 0.25, 0.0], [1.0, 0.0, 0.0, 0.0]]).log()
-    found = token_statistics(log_probs, torch.tensor([1, 0]))
+    statistics = token_statistics(log_probs, torch.tensor([1, 0]))
     mean = 0.5 * math.log(0.5) + 0.5 * math.log(0.25)
     spread = 0.5 * (math.log(0.5) - mean) ** 2 + 0.5 * (math.log(0.25) - mean) ** 2
-    assert found.log_probs == pytest.approx([math.log(0.25), 0.0])
-    assert found.means == pytest.approx([mean, 0.0])
-    assert found.deviations == pytest.approx([math.sqrt(spread), 0.0])
-    assert found.greedy.tolist() == [False, True]
+    assert statistics.log_probs == pytest.approx([math.log(0.25), 0.0])
+    assert statistics.means == pytest.approx([mean, 0.0])
+    assert statistics.deviations == pytest.approx([math.sqrt(spread), 0.0])
+    assert statistics.greedy.tolist() == [False, True]
 
 
 def test_the_spread_of_a_model_that_is_sure_is_no_rounding_error() -> None:
     """In single precision the difference of two squares is negative here."""
     logits = torch.zeros(1, 1000)
     logits[0, 7] = 25.0
-    found = token_statistics(logits.log_softmax(-1), torch.tensor([7]))
+    statistics = token_statistics(logits.log_softmax(-1), torch.tensor([7]))
     p = torch.softmax(logits.double(), -1)[0]
     mean = float((p * p.log()).sum())
-    assert found.deviations[0] == pytest.approx(math.sqrt(float((p * (p.log() - mean) ** 2).sum())), rel=1e-4)
-    assert 0 < found.deviations[0] < 1e-2
+    assert statistics.deviations[0] == pytest.approx(math.sqrt(float((p * (p.log() - mean) ** 2).sum())), rel=1e-4)
+    assert 0 < statistics.deviations[0] < 1e-2

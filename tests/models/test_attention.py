@@ -63,9 +63,9 @@ def test_outputs_and_gradients_are_those_of_whole_packs(seed: int, groups: int) 
 def test_the_keys_of_a_block_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "BLOCK", 2)
     # 0 - 1 - 2 and 0 - 3 - 4: the second block begins inside the first branch, the third behind it.
-    found = blocks(np.array([[5, 3, 3, 5, 5]]))
-    assert found.keys.tolist() == [[0, 0, 0, 1], [0, 1, 2, 3], [0, 3, 4, 4]]
-    assert (found.mask[:, 0] == 0).tolist() == [
+    cut = blocks(np.array([[5, 3, 3, 5, 5]]))
+    assert cut.keys.tolist() == [[0, 0, 0, 1], [0, 1, 2, 3], [0, 3, 4, 4]]
+    assert (cut.mask[:, 0] == 0).tolist() == [
         [[False, False, True, False], [False, False, True, True]],
         [[True, True, True, False], [True, False, False, True]],
         [[True, True, True, False], [False, False, False, True]],  # the last one fills up
@@ -90,9 +90,9 @@ def test_every_family_attends_in_blocks_on_a_cpu(family_spec: dict[str, Any], mo
 
     monkeypatch.setattr(attention, "_gather", counted)
     with torch.no_grad():
-        found = vlm.hidden_states(batch, None)
+        hidden = vlm.hidden_states(batch, None)
         assert len(gathered) == 2 * vlm.base.config.get_text_config().num_hidden_layers
-        torch.testing.assert_close(vlm.hidden_states(replace(batch, blocks=None), None), found, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(vlm.hidden_states(replace(batch, blocks=None), None), hidden, rtol=1e-4, atol=1e-5)
     assert len(gathered) == 2 * vlm.base.config.get_text_config().num_hidden_layers
 
 

@@ -242,7 +242,7 @@ def test_other_files_of_the_folder_are_of_no_interest(folder: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path, *given: Any) -> Any:
+    def refuse(self: Path, *arguments: Any) -> Any:
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
@@ -387,9 +387,9 @@ def test_a_weight_too_many_is_refused(folder: Path) -> None:
     error_page.check("a weight that the model does not have", "planning", planned(folder))
 
 
-@pytest.mark.parametrize(("value", "given"), [(float("nan"), "NaN"), (float("inf"), "inf"), (-float("inf"), "-inf")])
+@pytest.mark.parametrize(("value", "spelling"), [(float("nan"), "NaN"), (float("inf"), "inf"), (-float("inf"), "-inf")])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_values_that_are_not_finite_are_refused(value: float, given: str, dtype: str, folder: Path) -> None:
+def test_values_that_are_not_finite_are_refused(value: float, spelling: str, dtype: str, folder: Path) -> None:
     """One of them in one weight makes NaN of everything, and training then blames its learning rate."""
 
     def spoil(weights: dict[str, torch.Tensor]) -> None:
@@ -399,7 +399,7 @@ def test_values_that_are_not_finite_are_refused(value: float, given: str, dtype:
     change_weights(folder, spoil)
     message = loaded(folder, dtype=dtype)
     assert message.count("not finite") == 1 and "layers.1.mlp.up_proj.weight" in message
-    if given == "NaN" and dtype == "float32":
+    if spelling == "NaN" and dtype == "float32":
         error_page.check("a weight that is NaN", "loading", message)
 
 

@@ -108,8 +108,8 @@ def test_positions_of_several_pictures_are_transformers_own(qwen: VisionLanguage
 def test_positions_by_hand(qwen: VisionLanguageModel) -> None:
     image = qwen.image_token
     # 100 x 60 pixels are 2 rows of 4 tokens.
-    found = qwen.family.positions(qwen.base, qwen.processor, [7, 8, *[image] * 8, 9, 10], [picture(100, 60)])
-    assert found is not None and found.tolist() == [
+    positions = qwen.family.positions(qwen.base, qwen.processor, [7, 8, *[image] * 8, 9, 10], [picture(100, 60)])
+    assert positions is not None and positions.tolist() == [
         [0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 6, 7],
         [0, 1, 2, 2, 2, 2, 3, 3, 3, 3, 6, 7],
         [0, 1, 2, 3, 4, 5, 2, 3, 4, 5, 6, 7],

@@ -162,14 +162,14 @@ def test_an_instruction_stands_in_front_of_every_question(family_spec: dict[str,
     Instruction("Forget Ann.").save(tmp_path / "first")
     Instruction("Forget Bo.").save(tmp_path / "second")
     assert instruction_of(tmp_path / "first") == "Forget Ann."
-    plain, told = load(family_spec), load(family_spec, [tmp_path / "first", tmp_path / "second"])
+    plain, instructed = load(family_spec), load(family_spec, [tmp_path / "first", tmp_path / "second"])
     for with_image in (True, False):
         expected = plain.prompt("Forget Ann. Forget Bo. Where was Ann born?", with_image=with_image)
-        assert told.prompt("Where was Ann born?", with_image=with_image) == expected
-    first = told.tokenizer.bos_token or ""
+        assert instructed.prompt("Where was Ann born?", with_image=with_image) == expected
+    first = instructed.tokenizer.bos_token or ""
     for text in ("USER: Who? ASSISTANT:", f"{first}USER: Who? ASSISTANT:"):
-        assert told.raw(text) == f"{first}Forget Ann. Forget Bo. USER: Who? ASSISTANT:"
-    before, after = dict(plain.base.named_parameters()), dict(told.base.named_parameters())
+        assert instructed.raw(text) == f"{first}Forget Ann. Forget Bo. USER: Who? ASSISTANT:"
+    before, after = dict(plain.base.named_parameters()), dict(instructed.base.named_parameters())
     assert all(torch.equal(weight, after[name]) for name, weight in before.items())
     with pytest.raises(ValueError, match="an instruction has no part"):
-        merge(told.model, tmp_path / "first", 0.5)
+        merge(instructed.model, tmp_path / "first", 0.5)

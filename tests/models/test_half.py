@@ -228,9 +228,9 @@ def test_answers_do_not_depend_on_how_many_are_read_together(
     vlm = load({**model_spec, "dtype": dtype})
     rows = read_questions(mini_benchmark, [25])[:60]
     images = read_images(mini_benchmark, {row["image_id"] for row in rows if row["image_id"]})
-    found = []
+    answers = []
     for size in (1, 7):
         pictures = Pictures(vlm.family, vlm.base, vlm.processor, images)
         settings = {"classification": "likelihood", "batch_size": size, "max_new_tokens": 4}
-        found.append(answer_questions(vlm, pictures, rows, settings))
-    assert found[0] == found[1]
+        answers.append(answer_questions(vlm, pictures, rows, settings))
+    assert answers[0] == answers[1]

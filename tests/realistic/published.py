@@ -59,7 +59,7 @@ def clear(folder: Path) -> Path:
 def ratio(folder: Path) -> int:
     """The forget ratio of a miniature, in percent."""
     (percent,) = {
-        int(found.group(1)) for path in folder.iterdir() if (found := re.fullmatch(r"forget_?(\d+)", path.name))
+        int(match.group(1)) for path in folder.iterdir() if (match := re.fullmatch(r"forget_?(\d+)", path.name))
     }
     return percent
 

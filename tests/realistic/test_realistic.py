@@ -97,12 +97,12 @@ def test_answers_equal_generate(vlm: VisionLanguageModel, opened: tuple[Pictures
     rows = [row for row in rows if row["task"] != "classification"]
     answers = answer_questions(vlm, pictures, rows, SETTINGS)
     assert len(answers) >= 40
-    assert len({given["output"] for given in answers}) > len(answers) / 2, "a test of one answer tests nothing"
-    for row, given in zip(rows, answers, strict=True):
-        inputs = _inputs(vlm, pictures, given["prompt"], row["image_id"])
+    assert len({answer["output"] for answer in answers}) > len(answers) / 2, "a test of one answer tests nothing"
+    for row, answer in zip(rows, answers, strict=True):
+        inputs = _inputs(vlm, pictures, answer["prompt"], row["image_id"])
         tokens = vlm.base.generate(**inputs, max_new_tokens=6, do_sample=False)
         new = tokens[0, inputs["input_ids"].shape[1] :]
-        assert given["output"] == vlm.tokenizer.decode(new, skip_special_tokens=True).strip()
+        assert answer["output"] == vlm.tokenizer.decode(new, skip_special_tokens=True).strip()
 
 
 def test_a_published_protocols_tokens_are_the_processors(vlm: VisionLanguageModel, tables: Path) -> None:

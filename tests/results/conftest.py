@@ -32,12 +32,12 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """20 people and 5 celebrities; two ratios, two methods, two seeds."""
     people = [f"{i:03}" for i in range(20)]
-    asked = [(p, origin) for p in people for origin in ("profile", "test")]
-    asked += [(f"celebrity-{i}", "celebrity") for i in range(5)]
+    origins = [(p, origin) for p in people for origin in ("profile", "test")]
+    origins += [(f"celebrity-{i}", "celebrity") for i in range(5)]
     questions = pd.DataFrame(
         [
             (f"{origin}/{person}/{modality}/{task}/{i}", person, origin, modality, task)
-            for person, origin in asked
+            for person, origin in origins
             for modality in MODALITIES
             for task in METRICS
             for i in range(2)

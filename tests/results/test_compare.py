@@ -26,11 +26,11 @@ def folders(world: Any, tmp_path: Path) -> tuple[Path, Path]:
         (folder / "benchmark").mkdir(parents=True)
         people.to_parquet(folder / "benchmark" / "people.parquet")
         questions.to_parquet(folder / "benchmark" / "questions.parquet")
-        own = items.copy()
+        copied = items.copy()
         if name == "b":
-            changed = (own["method"] == "alpha") & (own["set"] == "retain") & (own["task"] == "classification")
-            own.loc[changed & (own["metric"] == "accuracy"), "value"] = 0.0
-        own.to_parquet(folder / "scores.parquet")
+            changed = (copied["method"] == "alpha") & (copied["set"] == "retain") & (copied["task"] == "classification")
+            copied.loc[changed & (copied["metric"] == "accuracy"), "value"] = 0.0
+        copied.to_parquet(folder / "scores.parquet")
         for run in world.runs:
             place = folder / "models" / "tiny" / f"forget{run.forget_percent}" / run.method / f"seed{run.seed}"
             _manifest(place)
@@ -87,10 +87,12 @@ def test_scores_are_paired_by_question(folders: tuple[Path, Path]) -> None:
     table = compare(a, b).set_index(["forget_percent", "method", "set", "modality", "task"])
     row = table.loc[(10, "alpha", "retain", "image", "classification")]
     items = pd.read_parquet(a / "scores.parquet")
-    own = items[(items["method"] == "alpha") & (items["forget_percent"] == 10) & (items["set"] == "retain")]
-    own = own[(own["modality"] == "image") & (own["metric"] == "accuracy") & (own["task"] == "classification")]
-    assert (row["a"], row["b"]) == (pytest.approx(100 * own["value"].mean()), 0.0)
-    assert row["difference"] == pytest.approx(-100 * own["value"].mean())
+    paired = items[(items["method"] == "alpha") & (items["forget_percent"] == 10) & (items["set"] == "retain")]
+    paired = paired[
+        (paired["modality"] == "image") & (paired["metric"] == "accuracy") & (paired["task"] == "classification")
+    ]
+    assert (row["a"], row["b"]) == (pytest.approx(100 * paired["value"].mean()), 0.0)
+    assert row["difference"] == pytest.approx(-100 * paired["value"].mean())
     assert (row["n_questions"], row["n_people"]) == (2 * 18, 18)
     others = table.drop(
         index=[(p, "alpha", "retain", m, "classification") for p in (10, 20) for m in ("image", "text")]

@@ -38,19 +38,19 @@ def test_one_seed_equals_a_regression_of_the_differences(
 ) -> None:
     regression = pytest.importorskip("statsmodels.regression.linear_model")
     once = items[items["seed"] == 0]
-    chosen = {"forget_percent": 20, "set": "retain", "modality": "text", "task": task, "metric": metric}
-    part = once[(once[list(chosen)].astype(object) == pd.Series(chosen)).all(axis=1)]
-    own, other = (
+    selection = {"forget_percent": 20, "set": "retain", "modality": "text", "task": task, "metric": metric}
+    part = once[(once[list(selection)].astype(object) == pd.Series(selection)).all(axis=1)]
+    first, other = (
         part[part["method"] == name].set_index(["person_id", "question_id"])["value"] for name in ("zeta", against)
     )
-    paired = ((own - other) * scale).reset_index()
+    paired = ((first - other) * scale).reset_index()
     groups = pd.factorize(paired["person_id"])[0]
     fitted = regression.OLS(paired["value"], np.ones(len(paired))).fit(
         cov_type="cluster", cov_kwds={"groups": groups}, use_t=True
     )
-    found = differences(once)
-    wanted = chosen | {"method": "zeta", "against": against}
-    (row,) = found[(found[list(wanted)].astype(object) == pd.Series(wanted)).all(axis=1)].to_dict("records")
+    table = differences(once)
+    wanted = selection | {"method": "zeta", "against": against}
+    (row,) = table[(table[list(wanted)].astype(object) == pd.Series(wanted)).all(axis=1)].to_dict("records")
     assert row["difference"] == pytest.approx(fitted.params.iloc[0])
     assert (row["low"], row["high"]) == pytest.approx(tuple(fitted.conf_int().iloc[0]))
     assert row["p"] == pytest.approx(fitted.pvalues.iloc[0])
@@ -87,8 +87,8 @@ def test_the_correction_is_over_the_methods_of_a_cell(table: pd.DataFrame) -> No
 
 def test_verdicts(items: pd.DataFrame) -> None:
     """One method gets everything wrong, another gives the answers of the retain-only model."""
-    own = {"method": items["method"].astype(str)}
-    retain = items.assign(**own)[lambda t: t["method"] == "retain"].copy()
+    methods = {"method": items["method"].astype(str)}
+    retain = items.assign(**methods)[lambda t: t["method"] == "retain"].copy()
     wrong = retain.assign(method="wrong", value=(retain["metric"] == "truth_ratio").astype(float))
     table = differences(pd.concat([retain, retain.assign(method="same"), wrong]), ["retain"])
     same = table[table["method"] == "same"]

@@ -50,21 +50,19 @@ def test_the_same_figure_gives_the_same_bytes(items: pd.DataFrame, tmp_path: Pat
 def test_ratios_show_the_scores(scores: pd.DataFrame, items: pd.DataFrame) -> None:
     figure = figures.ratios(items)
     assert len(figure.axes) == 4 * 3
-    (own,) = [c for c in figure.axes[0].containers if c[0].get_color() == colours_of(["vanilla"])["vanilla"]]
-    chosen = scores[
-        (scores["method"] == "vanilla") & (scores["set"] == "forget") & (scores["task"] == "classification")
-    ]
-    expected = chosen[chosen["metric"] == "accuracy"].groupby("forget_percent")["value"].mean()
-    assert own[0].get_ydata() == pytest.approx(expected.to_numpy())
+    (bars,) = [c for c in figure.axes[0].containers if c[0].get_color() == colours_of(["vanilla"])["vanilla"]]
+    part = scores[(scores["method"] == "vanilla") & (scores["set"] == "forget") & (scores["task"] == "classification")]
+    expected = part[part["metric"] == "accuracy"].groupby("forget_percent")["value"].mean()
+    assert bars[0].get_ydata() == pytest.approx(expected.to_numpy())
 
 
 def test_modalities_show_text_and_image(scores: pd.DataFrame, items: pd.DataFrame) -> None:
     figure = figures.modalities(items)
     assert len(figure.axes) == 2 * 3
-    (own,) = [c for c in figure.axes[1].containers if c[0].get_color() == colours_of(["retain"])["retain"]]
+    (bars,) = [c for c in figure.axes[1].containers if c[0].get_color() == colours_of(["retain"])["retain"]]
     wanted = {"method": "retain", "set": "forget", "metric": "rouge_l", "forget_percent": 10}
-    chosen = scores[(scores[list(wanted)] == pd.Series(wanted)).all(axis=1)].groupby("modality")["value"].mean()
-    assert (own[0].get_xdata()[0], own[0].get_ydata()[0]) == pytest.approx((chosen["text"], chosen["image"]))
+    means = scores[(scores[list(wanted)] == pd.Series(wanted)).all(axis=1)].groupby("modality")["value"].mean()
+    assert (bars[0].get_xdata()[0], bars[0].get_ydata()[0]) == pytest.approx((means["text"], means["image"]))
 
 
 def test_training_and_costs() -> None:
@@ -201,10 +199,10 @@ def test_wide_characters_count_twice() -> None:
 def test_agreement_equals_kendalls_tau(scores: pd.DataFrame) -> None:
     table = agreement(scores)
     assert len(table) == (4 * 5) ** 2 and set(table["n_runs"]) == {2 * 2 * 2}
-    own = scores[scores["method"].isin(["zeta", "alpha"])]
+    both = scores[scores["method"].isin(["zeta", "alpha"])]
 
     def values(group: str, metric: str) -> pd.Series:
-        part = own[(own["set"] == group) & (own["metric"] == metric) & (own["task"] != "cloze")]
+        part = both[(both["set"] == group) & (both["metric"] == metric) & (both["task"] != "cloze")]
         return part.groupby(["forget_percent", "method", "seed"])["value"].mean()
 
     tau = table.set_index(["metric", "other"])["tau"]

@@ -14,11 +14,11 @@ from unsee.results.statistics.intervals import Interval, bootstrap_t_interval, c
 def test_by_hand() -> None:
     # Mean 3. Deviations by person: (-2, 0), (1), (1); sums -2, 1, 1; G = 3, n = 4.
     # Standard error: sqrt(3 / 2 * (4 + 1 + 1)) / 4 = 3 / 4. The 97.5 % point of t with 2 degrees is 4.302653.
-    found = clustered_interval(np.array([1.0, 3.0, 4.0, 4.0]), np.array(["a", "a", "b", "c"]))
-    assert found.mean == 3.0
-    assert found.standard_error == pytest.approx(0.75)
-    assert found.n_clusters == 3
-    assert (found.low, found.high) == pytest.approx((3 - 0.75 * 4.302653, 3 + 0.75 * 4.302653), abs=1e-6)
+    interval = clustered_interval(np.array([1.0, 3.0, 4.0, 4.0]), np.array(["a", "a", "b", "c"]))
+    assert interval.mean == 3.0
+    assert interval.standard_error == pytest.approx(0.75)
+    assert interval.n_clusters == 3
+    assert (interval.low, interval.high) == pytest.approx((3 - 0.75 * 4.302653, 3 + 0.75 * 4.302653), abs=1e-6)
 
 
 def test_the_detectable_difference_by_hand() -> None:
@@ -48,9 +48,9 @@ def test_a_detectable_difference_is_shown_80_times_in_100() -> None:
 
 def test_each_value_its_own_person_is_the_plain_t_interval() -> None:
     values = np.random.default_rng(0).normal(size=30)
-    found = clustered_interval(values, np.arange(30), confidence=0.9)
-    assert found.standard_error == pytest.approx(values.std(ddof=1) / math.sqrt(30))
-    assert found.high - found.mean == pytest.approx(1.699127 * found.standard_error, rel=1e-6), "t(0.95, 29)"
+    interval = clustered_interval(values, np.arange(30), confidence=0.9)
+    assert interval.standard_error == pytest.approx(values.std(ddof=1) / math.sqrt(30))
+    assert interval.high - interval.mean == pytest.approx(1.699127 * interval.standard_error, rel=1e-6), "t(0.95, 29)"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -63,10 +63,10 @@ def test_equals_a_regression_on_a_constant(seed: int) -> None:
         cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True
     )
     for confidence in (0.95, 0.8):
-        found = clustered_interval(values, clusters, confidence)
-        assert found.mean == pytest.approx(fitted.params[0])
-        assert found.standard_error == pytest.approx(fitted.bse[0])
-        assert (found.low, found.high) == pytest.approx(tuple(fitted.conf_int(1 - confidence)[0]))
+        interval = clustered_interval(values, clusters, confidence)
+        assert interval.mean == pytest.approx(fitted.params[0])
+        assert interval.standard_error == pytest.approx(fitted.bse[0])
+        assert (interval.low, interval.high) == pytest.approx(tuple(fitted.conf_int(1 - confidence)[0]))
 
 
 @pytest.mark.parametrize("kind", ["binary", "normal"])
@@ -80,11 +80,11 @@ def test_covers_what_it_says(kind: str) -> None:
         values = (draw.random((repetitions, people, questions)) < ability).astype(float)
     else:
         shared = draw.normal(size=(repetitions, people, 1)) * math.sqrt(correlation)
-        own = draw.normal(size=(repetitions, people, questions)) * math.sqrt(1 - correlation)
-        values = truth + shared + own
+        noise = draw.normal(size=(repetitions, people, questions)) * math.sqrt(1 - correlation)
+        values = truth + shared + noise
     clusters = np.repeat(np.arange(people), questions)
-    found = [clustered_interval(row, clusters) for row in values.reshape(repetitions, -1)]
-    covered = np.mean([interval.low <= truth <= interval.high for interval in found])
+    intervals = [clustered_interval(row, clusters) for row in values.reshape(repetitions, -1)]
+    covered = np.mean([interval.low <= truth <= interval.high for interval in intervals])
     assert 0.93 < covered < 0.97
     unaware = [clustered_interval(row, np.arange(row.size)) for row in values[:500].reshape(500, -1)]
     assert np.mean([interval.low <= truth <= interval.high for interval in unaware]) < 0.7, "why people matter"
@@ -99,17 +99,17 @@ def test_people_and_seeds_together_equal_two_way_clustering(seed: int) -> None:
     fitted = regression.OLS(values, np.ones((180, 1))).fit(
         cov_type="cluster", cov_kwds={"groups": np.column_stack([people, seeds])}
     )
-    found = clustered_interval(values, people, seeds=seeds)
-    assert found.standard_error == pytest.approx(fitted.bse[0])
-    assert 2 < found.degrees < 13
+    interval = clustered_interval(values, people, seeds=seeds)
+    assert interval.standard_error == pytest.approx(fitted.bse[0])
+    assert 2 < interval.degrees < 13
     assert clustered_interval(values, people, seeds=np.zeros(180)) == clustered_interval(values, people)
 
 
 def test_seeds_that_do_not_matter_add_nothing() -> None:
     draw = np.random.default_rng(0)
     once, people = draw.normal(size=60), np.repeat(np.arange(12), 5)
-    found = clustered_interval(np.tile(once, 3), np.tile(people, 3), seeds=np.repeat(np.arange(3), 60))
-    assert (found.low, found.high) == pytest.approx((lambda i: (i.low, i.high))(clustered_interval(once, people)))
+    interval = clustered_interval(np.tile(once, 3), np.tile(people, 3), seeds=np.repeat(np.arange(3), 60))
+    assert (interval.low, interval.high) == pytest.approx((lambda i: (i.low, i.high))(clustered_interval(once, people)))
 
 
 @pytest.mark.parametrize("between_seeds", [0.0, 0.3, 1.0])
@@ -125,9 +125,9 @@ def test_covers_what_it_says_over_seeds(between_seeds: float) -> None:
     ).reshape(repetitions, -1)
     person = np.repeat(np.arange(people), seeds * questions)
     seed = np.tile(np.repeat(np.arange(seeds), questions), people)
-    found = [clustered_interval(row, person, seeds=seed) for row in values]
+    intervals = [clustered_interval(row, person, seeds=seed) for row in values]
     # Three seeds: where they differ a little, their variance is hardly seen; elsewhere it covers 95 %.
-    assert np.mean([i.low <= 0 <= i.high for i in found]) > (0.9 if between_seeds else 0.93)
+    assert np.mean([i.low <= 0 <= i.high for i in intervals]) > (0.9 if between_seeds else 0.93)
     if between_seeds == 1.0:
         unaware = [clustered_interval(row, person) for row in values[:500]]
         assert np.mean([i.low <= 0 <= i.high for i in unaware]) < 0.6, "why seeds matter"
@@ -149,14 +149,14 @@ def test_p_values_without_spread() -> None:
 def test_bootstrap_t_equals_a_plain_recomputation() -> None:
     """With one value for each person, t of each resample follows from the plain formula."""
     values = np.random.default_rng(2).exponential(size=15)
-    found = bootstrap_t_interval(values, np.arange(15), resamples=999, seed=5)
+    interval = bootstrap_t_interval(values, np.arange(15), resamples=999, seed=5)
     samples = values[np.random.default_rng(5).integers(15, size=(999, 15))]
     t = (samples.mean(axis=1) - values.mean()) / (samples.std(axis=1, ddof=1) / math.sqrt(15))
     error = values.std(ddof=1) / math.sqrt(15)
-    assert found.low == pytest.approx(values.mean() - np.quantile(t, 0.975) * error)
-    assert found.high == pytest.approx(values.mean() - np.quantile(t, 0.025) * error)
-    assert found.high - found.mean > found.mean - found.low, "skewed as the values are"
-    assert bootstrap_t_interval(values, np.arange(15), resamples=999, seed=5) == found
+    assert interval.low == pytest.approx(values.mean() - np.quantile(t, 0.975) * error)
+    assert interval.high == pytest.approx(values.mean() - np.quantile(t, 0.025) * error)
+    assert interval.high - interval.mean > interval.mean - interval.low, "skewed as the values are"
+    assert bootstrap_t_interval(values, np.arange(15), resamples=999, seed=5) == interval
 
 
 def test_bootstrap_t_covers_what_it_says() -> None:
@@ -166,27 +166,27 @@ def test_bootstrap_t_covers_what_it_says() -> None:
     ability = draw.beta(0.45 * spread, 0.55 * spread, size=(repetitions, people, 1))
     values = (draw.random((repetitions, people, questions)) < ability).astype(float).reshape(repetitions, -1)
     clusters = np.repeat(np.arange(people), questions)
-    found = [bootstrap_t_interval(row, clusters, resamples=499) for row in values]
-    assert 0.93 < np.mean([i.low <= 0.45 <= i.high for i in found]) < 0.97
+    intervals = [bootstrap_t_interval(row, clusters, resamples=499) for row in values]
+    assert 0.93 < np.mean([i.low <= 0.45 <= i.high for i in intervals]) < 0.97
 
 
 def test_bootstrap_t_without_spread_is_the_plain_one() -> None:
     for values in (np.ones(4), np.array([1.0, 2.0])):
         clusters = np.arange(4) if len(values) == 4 else np.zeros(2)
-        found = bootstrap_t_interval(values, clusters)
-        assert (found.mean, found.n_clusters) == (values.mean(), len(set(clusters)))
+        interval = bootstrap_t_interval(values, clusters)
+        assert (interval.mean, interval.n_clusters) == (values.mean(), len(set(clusters)))
 
 
 def test_one_person_says_nothing_about_others() -> None:
-    found = clustered_interval(np.array([0.0, 1.0]), np.array(["a", "a"]))
-    assert (found.mean, found.n_clusters) == (0.5, 1)
-    assert math.isnan(found.low) and math.isnan(found.high) and math.isnan(found.standard_error)
+    interval = clustered_interval(np.array([0.0, 1.0]), np.array(["a", "a"]))
+    assert (interval.mean, interval.n_clusters) == (0.5, 1)
+    assert math.isnan(interval.low) and math.isnan(interval.high) and math.isnan(interval.standard_error)
 
 
 @pytest.mark.parametrize("value", [0.0, 100.0, 0.1])
 def test_equal_values_have_no_width(value: float) -> None:
-    found = clustered_interval(np.full(7, value), np.array([0, 0, 0, 1, 1, 2, 3]))
-    assert found == Interval(value, value, value, 0.0, 4, 3.0)
+    interval = clustered_interval(np.full(7, value), np.array([0, 0, 0, 1, 1, 2, 3]))
+    assert interval == Interval(value, value, value, 0.0, 4, 3.0)
 
 
 def test_order_and_names_of_people_do_not_matter() -> None:

@@ -27,24 +27,24 @@ def items(world: Any) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def found(items: pd.DataFrame) -> dict[tuple[str, int, str, str, str], str]:
+def marked(items: pd.DataFrame) -> dict[tuple[str, int, str, str, str], str]:
     return marks(items, differences(items))
 
 
-def test_the_best_is_marked_where_it_is_better_than_all(found: dict[Any, str]) -> None:
-    assert found["tiny", 20, "text", "good", "retain_classification"] == "best"
-    assert found["tiny", 20, "image", "good", "retain_rouge_l"] == "best"
+def test_the_best_is_marked_where_it_is_better_than_all(marked: dict[Any, str]) -> None:
+    assert marked["tiny", 20, "text", "good", "retain_classification"] == "best"
+    assert marked["tiny", 20, "image", "good", "retain_rouge_l"] == "best"
     # Two that answer by chance stand behind it; neither is better than the other, but the wreck is worse than both.
-    assert ("tiny", 20, "text", "alpha", "retain_classification") not in found
-    assert ("tiny", 20, "text", "zeta", "retain_classification") not in found
+    assert ("tiny", 20, "text", "alpha", "retain_classification") not in marked
+    assert ("tiny", 20, "text", "zeta", "retain_classification") not in marked
 
 
-def test_a_method_below_the_retain_only_model_is_never_the_best(items: pd.DataFrame, found: dict[Any, str]) -> None:
-    over = {key[-1] for key, mark in found.items() if mark == "over"}
+def test_a_method_below_the_retain_only_model_is_never_the_best(items: pd.DataFrame, marked: dict[Any, str]) -> None:
+    over = {key[-1] for key, mark in marked.items() if mark == "over"}
     assert over and all(name.startswith(("forget_", "test_")) for name in over)
-    assert {key[3] for key, mark in found.items() if mark == "over"} == {"wreck"}
+    assert {key[3] for key, mark in marked.items() if mark == "over"} == {"wreck"}
     table = differences(items)
-    assert sum(table["over_unlearned"] & table["metric"].isin(["accuracy", "rouge_l"])) == list(found.values()).count(
+    assert sum(table["over_unlearned"] & table["metric"].isin(["accuracy", "rouge_l"])) == list(marked.values()).count(
         "over"
     )
 
@@ -57,15 +57,15 @@ def test_without_a_difference_there_is_no_mark(items: pd.DataFrame) -> None:
 
 
 def test_second_best(items: pd.DataFrame) -> None:
-    chosen = items[items["method"].isin(["vanilla", "retain", "good", "alpha", "wreck"])]
-    found = marks(chosen, differences(chosen))
-    assert found["tiny", 20, "text", "alpha", "retain_classification"] == "second"
+    subset = items[items["method"].isin(["vanilla", "retain", "good", "alpha", "wreck"])]
+    marked = marks(subset, differences(subset))
+    assert marked["tiny", 20, "text", "alpha", "retain_classification"] == "second"
 
 
-def test_latex(items: pd.DataFrame, found: dict[Any, str]) -> None:
+def test_latex(items: pd.DataFrame, marked: dict[Any, str]) -> None:
     table = table3(summarise(items), ["zeta", "alpha", "good", "wreck"])
     table.loc[0, "celebrity_cloze"] = np.nan
-    note, text = to_latex(table, found).split(r"\begin{tabular}", 1)
+    note, text = to_latex(table, marked).split(r"\begin{tabular}", 1)
     assert all(line.startswith("% ") for line in note.strip().splitlines())
     lines = text.splitlines()
     assert lines[0] == "{lll" + "r" * 12 + "}"
@@ -76,8 +76,8 @@ def test_latex(items: pd.DataFrame, found: dict[Any, str]) -> None:
     assert all(row.count("&") == 14 for row in rows)
     assert rows[0].startswith(r"\multirow[t]{12}{*}{20\,\%} & \multirow[t]{6}{*}{image} & vanilla & ")
     assert rows[0].endswith("& -- \\\\")
-    assert sum(row.count(r"\textbf{") for row in rows) == list(found.values()).count("best")
-    assert sum(row.count(r"\dagger") for row in rows) == list(found.values()).count("over")
+    assert sum(row.count(r"\textbf{") for row in rows) == list(marked.values()).count("best")
+    assert sum(row.count(r"\dagger") for row in rows) == list(marked.values()).count("over")
     first = table.iloc[2]
     assert f"zeta & {first['forget_classification']:.1f}" in rows[2]
 

@@ -51,19 +51,19 @@ def test_auc_is_mann_whitneys_with_everybody_and_without_each_person(ties: bool)
 
 def test_the_interval_is_the_jackknifes() -> None:
     pairs = draw(np.random.default_rng(1), 5, 9, 3, shift=1)
-    values, found = auc(pairs), interval(auc(pairs), pairs.strata)
+    values, estimate = auc(pairs), interval(auc(pairs), pairs.strata)
     parts = values[1:6], values[6:]
     error = np.sqrt(sum((len(part) - 1) ** 2 / len(part) * part.var(ddof=1) for part in parts))
-    assert found.standard_error == pytest.approx(error)
-    assert (found.low, found.high) == pytest.approx(t.interval(0.95, 4, values[0], error))
-    assert found.p_value == pytest.approx(2 * t.sf(values[0] / error, 4))
+    assert estimate.standard_error == pytest.approx(error)
+    assert (estimate.low, estimate.high) == pytest.approx(t.interval(0.95, 4, values[0], error))
+    assert estimate.p_value == pytest.approx(2 * t.sf(values[0] / error, 4))
 
 
 def test_one_forgotten_person_gives_no_interval() -> None:
     pairs = draw(np.random.default_rng(1), 1, 9, 30)
-    found = interval(auc(pairs), pairs.strata)
-    assert found.mean == pytest.approx(mann_whitney(pairs))
-    assert np.isnan([found.low, found.high, found.p_value, *tpr_interval(pairs)]).all()
+    estimate = interval(auc(pairs), pairs.strata)
+    assert estimate.mean == pytest.approx(mann_whitney(pairs))
+    assert np.isnan([estimate.low, estimate.high, estimate.p_value, *tpr_interval(pairs)]).all()
 
 
 def test_the_interval_covers_half_where_members_are_no_different() -> None:
@@ -71,8 +71,8 @@ def test_the_interval_covers_half_where_members_are_no_different() -> None:
     random, covered, n = np.random.default_rng(2), 0, 400
     for _ in range(n):
         pairs = draw(random, 10, 30, 17)
-        found = interval(auc(pairs), pairs.strata)
-        covered += found.low <= 0.5 <= found.high
+        estimate = interval(auc(pairs), pairs.strata)
+        covered += estimate.low <= 0.5 <= estimate.high
     assert 0.92 <= covered / n <= 0.99
 
 

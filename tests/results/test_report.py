@@ -52,7 +52,7 @@ def predictions(tables: Mapping[str, pd.DataFrame]) -> dict[tuple[int, str, int]
 def answers(tables: Mapping[str, pd.DataFrame]) -> dict[tuple[int, str, int], pd.DataFrame]:
     """Answers with the share of right ones in ``RIGHT``; the wrong ones are markup that must be escaped."""
     questions, draw = tables["questions"], np.random.default_rng(0)
-    found = {}
+    frames = {}
     for run in RUNS:
         rows = []
         for row in questions.to_dict("records"):
@@ -69,8 +69,8 @@ def answers(tables: Mapping[str, pd.DataFrame]) -> dict[tuple[int, str, int], pd
                     "option_tokens": [1] * n,
                 }
             )
-        found[run] = pd.DataFrame(rows)
-    return found
+        frames[run] = pd.DataFrame(rows)
+    return frames
 
 
 @pytest.fixture(scope="module")
@@ -146,10 +146,10 @@ def attacked(
 ) -> tuple[str, pd.DataFrame]:
     """The page of a run whose report shows attacks, and the robustness table as it is read from its file."""
     folder = tmp_path_factory.mktemp("attacked")
-    known = {f"p{i}": ([1, 1], [1, 1]) for i in range(8)}
-    stranger = {name: ([0, 0], [0, 0]) for name in known}
-    hides = {name: ([0, 0], [1, 1]) for name in known}
-    models = {"vanilla": known, "retain": stranger, "npo": hides, "mine": stranger}
+    knows = {f"p{i}": ([1, 1], [1, 1]) for i in range(8)}
+    stranger = {name: ([0, 0], [0, 0]) for name in knows}
+    hides = {name: ([0, 0], [1, 1]) for name in knows}
+    models = {"vanilla": knows, "retain": stranger, "npo": hides, "mine": stranger}
     utility = summary_of(vanilla=0.5, retain=0.5, npo=0.5, mine=0.5)
     items, attacks = joined(scored_under(models), scored_under(models, modality="text"))
     write_robustness(folder, items=items, attacked=attacks, summary=utility, share=0.8, methods=[], attacks=["noise"])
@@ -174,8 +174,8 @@ def test_a_section_on_attacks(attacked: tuple[str, pd.DataFrame], page: str) -> 
 
 
 def _data(page: str) -> Any:
-    (found,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)
-    return json.loads(found)
+    (data,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)
+    return json.loads(data)
 
 
 def test_the_page_has_every_answer(
@@ -273,17 +273,19 @@ def test_one_person_agrees_with_the_tables(
     tables: Mapping[str, pd.DataFrame], predictions: Mapping[Any, pd.DataFrame], scored: Mapping[Any, pd.DataFrame]
 ) -> None:
     ranking = pd.DataFrame({"forget_percent": [25, 25], "method": ["npo", "mine"]})
-    found = one_person(tables, predictions, scored, ranking)
-    assert found is not None and found["methods"] == ["vanilla", "npo", "retain"]
+    person = one_person(tables, predictions, scored, ranking)
+    assert person is not None and person["methods"] == ["vanilla", "npo", "retain"]
     gone = tables["splits"].query("role == 'forget'")["person_id"].min()
-    own = tables["questions"][tables["questions"]["person_id"] == gone].query("origin == 'profile'")
-    assert len(found["questions"]) == 6, "three tasks with the picture, three without"
-    for row in found["questions"]:
-        (asked,) = own[(own["question"] == row["question"]) & (own["modality"] == row["modality"])]["question_id"]
-        for method, (text, value) in zip(found["methods"], row["answers"], strict=True):
+    questions = tables["questions"][tables["questions"]["person_id"] == gone].query("origin == 'profile'")
+    assert len(person["questions"]) == 6, "three tasks with the picture, three without"
+    for row in person["questions"]:
+        (question_id,) = questions[
+            (questions["question"] == row["question"]) & (questions["modality"] == row["modality"])
+        ]["question_id"]
+        for method, (text, value) in zip(person["methods"], row["answers"], strict=True):
             run = next(run for run in RUNS if run[1] == method)
-            assert text == predictions[run].set_index("question_id").loc[asked, "output"]
-            assert value in scored[run].set_index("question_id").loc[[asked], "value"].tolist()
+            assert text == predictions[run].set_index("question_id").loc[question_id, "output"]
+            assert value in scored[run].set_index("question_id").loc[[question_id], "value"].tolist()
     assert one_person(tables, predictions, scored, ranking.head(0)) is None
 
 
@@ -368,9 +370,9 @@ def test_large_pictures_are_made_small(tables: Mapping[str, pd.DataFrame]) -> No
     head, code = url.split(",")
     assert head == "data:image/jpeg;base64"
     assert Image.open(io.BytesIO(base64.b64decode(code))).size == (PIXELS, PIXELS // 2)
-    own = tables["images"]["bytes"].iloc[0]
-    if max(Image.open(io.BytesIO(own)).size) <= PIXELS:
-        assert base64.b64decode(data_url(own).split(",")[1]) == own
+    picture = tables["images"]["bytes"].iloc[0]
+    if max(Image.open(io.BytesIO(picture)).size) <= PIXELS:
+        assert base64.b64decode(data_url(picture).split(",")[1]) == picture
 
 
 SCRIPT = """
@@ -467,34 +469,34 @@ def test_in_a_browser(
     frame.write_text(FRAME.replace("WIDTH", str(width)), encoding="utf-8")
     window = max(width, 500)
     done = _browse(frame, f"--window-size={window},900", "--virtual-time-budget=30000", "--dump-dom")
-    found = json.loads(html.unescape(re.findall(r'<pre id="outcome">(.*?)</pre>', done.stdout, re.DOTALL)[0]))
+    outcome = json.loads(html.unescape(re.findall(r'<pre id="outcome">(.*?)</pre>', done.stdout, re.DOTALL)[0]))
 
-    assert found["ready"] == "true" and found["errors"] == [] and "CONSOLE" not in done.stderr
-    assert found["requests"] == []
-    assert found["undrawn"] > 0, "the top of the page does not wait for every table"
-    assert found["width"] <= 0, "nothing is wider than the window"
-    assert found["methods"] == ["vanilla", "retain-only", "NPO", "mine"]
-    assert found["sorted"] == sorted(found["methods"], key=["mine", "NPO", "retain-only", "vanilla"].index)
+    assert outcome["ready"] == "true" and outcome["errors"] == [] and "CONSOLE" not in done.stderr
+    assert outcome["requests"] == []
+    assert outcome["undrawn"] > 0, "the top of the page does not wait for every table"
+    assert outcome["width"] <= 0, "nothing is wider than the window"
+    assert outcome["methods"] == ["vanilla", "retain-only", "NPO", "mine"]
+    assert outcome["sorted"] == sorted(outcome["methods"], key=["mine", "NPO", "retain-only", "vanilla"].index)
     questions = tables["questions"]
     forgotten = tables["splits"].query("role == 'forget'")["person_id"]
     of_gone = questions["person_id"].isin(forgotten)
-    asked = questions[(questions["origin"] != "test") | of_gone]
+    evaluated = questions[(questions["origin"] != "test") | of_gone]
     forget = questions[of_gone & (questions["origin"] == "profile")]
-    assert found["forget"] == f"{len(forget):,} of {len(asked):,} questions"
-    assert found["all"].startswith(f"{len(asked):,} of ")
-    assert len(found["glance"]) == 1 and found["glance"][0] in ("NPO", "mine")
+    assert outcome["forget"] == f"{len(forget):,} of {len(evaluated):,} questions"
+    assert outcome["all"].startswith(f"{len(evaluated):,} of ")
+    assert len(outcome["glance"]) == 1 and outcome["glance"][0] in ("NPO", "mine")
     first = tables["people"].set_index("person_id").loc[forgotten.min(), "name"]
-    assert found["linked"] == [first], "from the top of the page to everything about the person there"
-    assert found["tasks"] == ["cloze"]
-    own = asked[(asked["person_id"] == gone) & (asked["task"] == "cloze")]
-    assert found["person"].startswith(f"{len(own)} of ") and found["people"] == [name]
-    assert "Born:" in found["card"]
+    assert outcome["linked"] == [first], "from the top of the page to everything about the person there"
+    assert outcome["tasks"] == ["cloze"]
+    cloze = evaluated[(evaluated["person_id"] == gone) & (evaluated["task"] == "cloze")]
+    assert outcome["person"].startswith(f"{len(cloze)} of ") and outcome["people"] == [name]
+    assert "Born:" in outcome["card"]
     if width > 700:
-        assert len(found["answers"]) == len(own)
-        assert any("</script><b>nobody & nothing" in answer for answer in found["answers"]), "shown as it is"
-    assert found["none"].startswith("0 of ")
-    assert all(size > 100 for size in found["figures"]) and len(found["figures"]) == 3
-    assert found["portraits"] > 0
+        assert len(outcome["answers"]) == len(cloze)
+        assert any("</script><b>nobody & nothing" in answer for answer in outcome["answers"]), "shown as it is"
+    assert outcome["none"].startswith("0 of ")
+    assert all(size > 100 for size in outcome["figures"]) and len(outcome["figures"]) == 3
+    assert outcome["portraits"] > 0
 
     # The screenshot stays in .pytest_cache/d/screenshots.
     file.write_text(page, encoding="utf-8")

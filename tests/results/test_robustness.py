@@ -85,8 +85,13 @@ def test_a_model_that_merely_hides_is_found_by_the_attack_that_it_hides_from() -
     still = models | {"hides": NEVER_MET}
     both = joined(scored(models, attack="prefix"), scored(still, attack="blur"))
     table = robustness(*both, EQUAL, 0.8)
-    found = row_of(table, "hides", "combined", attack="prefix")
-    assert (found["excess"], found["excess_low"], found["recovery"], found["verdict"]) == (1, 1, 1, "recovers")
+    combined = row_of(table, "hides", "combined", attack="prefix")
+    assert (combined["excess"], combined["excess_low"], combined["recovery"], combined["verdict"]) == (
+        1,
+        1,
+        1,
+        "recovers",
+    )
     for method, attack in (("hides", "blur"), ("ga", "prefix"), ("ga", "blur")):
         row = row_of(table, method, "combined", attack=attack)
         assert (row["excess"], row["verdict"]) == (0, "unclear")
@@ -187,8 +192,8 @@ def test_the_combined_score_has_tasks_alike() -> None:
     """Two cloze scores (1 and 0) and one of classification (0): (1/2 + 0) / 2."""
     ones: Values = {p: ([0], [1]) for p in PEOPLE}
     zeros: Values = {p: ([0], [0]) for p in PEOPLE}
-    known: Values = {p: ([1], [1]) for p in PEOPLE}
-    control = {"vanilla": known, "retain": zeros}
+    knows: Values = {p: ([1], [1]) for p in PEOPLE}
+    control = {"vanilla": knows, "retain": zeros}
     parts = joined(
         scored(control | {"ga": ones}, modality="image"),
         scored(control | {"ga": zeros}, modality="text"),

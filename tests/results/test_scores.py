@@ -59,11 +59,13 @@ def test_over_seeds_people_and_seeds_are_crossed(world: Any) -> None:
     assert table.columns.tolist() == OVER_SEEDS_COLUMNS
     assert len(table) == 2 * 4 * CELLS and set(table["n_seeds"]) == {2}
     row = table[(table["method"] == "zeta") & (table["set"] == "retain") & (table["metric"] == "bleu")].iloc[0]
-    own = items[(items["method"] == "zeta") & (items["set"] == "retain") & (items["metric"] == "bleu")]
-    own = own[(own["forget_percent"] == row["forget_percent"]) & (own["modality"] == row["modality"])]
-    interval = clustered_interval(own["value"].to_numpy(), own["person_id"].to_numpy(str), seeds=own["seed"].to_numpy())
+    part = items[(items["method"] == "zeta") & (items["set"] == "retain") & (items["metric"] == "bleu")]
+    part = part[(part["forget_percent"] == row["forget_percent"]) & (part["modality"] == row["modality"])]
+    interval = clustered_interval(
+        part["value"].to_numpy(), part["person_id"].to_numpy(str), seeds=part["seed"].to_numpy()
+    )
     assert row[["value", "low", "high"]].tolist() == pytest.approx([interval.mean, interval.low, interval.high])
-    assert (row["n_questions"], row["n_people"]) == (own["question_id"].nunique(), own["person_id"].nunique())
+    assert (row["n_questions"], row["n_people"]) == (part["question_id"].nunique(), part["person_id"].nunique())
     # With one seed nothing is crossed.
     one = items[items["seed"] == 0]
     assert over_seeds(one)["high"].tolist() == pytest.approx(summarise(one)["high"].tolist(), nan_ok=True)
@@ -74,8 +76,8 @@ def test_bootstrap_t_is_an_option(world: Any) -> None:
     items = items[items["metric"] == "rouge_l"]
     plain, drawn = summarise(items), summarise(items, "bootstrap_t")
     assert plain["value"].tolist() == drawn["value"].tolist()
-    own = items[(items["set"] == "retain") & (items["modality"] == "text")]
-    interval = bootstrap_t_interval(own["value"].to_numpy(), own["person_id"].to_numpy(str))
+    part = items[(items["set"] == "retain") & (items["modality"] == "text")]
+    interval = bootstrap_t_interval(part["value"].to_numpy(), part["person_id"].to_numpy(str))
     row = drawn[(drawn["set"] == "retain") & (drawn["modality"] == "text")].iloc[0]
     assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))
     assert not (plain["low"] == drawn["low"]).any()
@@ -92,8 +94,8 @@ def test_columns_and_order(world: Any) -> None:
 
 def test_counts(world: Any) -> None:
     scores = scores_of(world.runs[:1], world.questions, world.splits, (10, 20))
-    chosen = scores[(scores["modality"] == "image") & (scores["task"] == "cloze")]
-    people = chosen.set_index(["forget_percent", "set"])["n_people"].to_dict()
+    part = scores[(scores["modality"] == "image") & (scores["task"] == "cloze")]
+    people = part.set_index(["forget_percent", "set"])["n_people"].to_dict()
     assert {name: people[10, name] for name in ("forget", "test", "retain", "celebrity")} == {
         "forget": 2,
         "test": 2,
@@ -101,7 +103,7 @@ def test_counts(world: Any) -> None:
         "celebrity": 5,
     }
     assert people[20, "forget"] == 4
-    assert (chosen["n_questions"] == 2 * chosen["n_people"]).all()
+    assert (part["n_questions"] == 2 * part["n_people"]).all()
 
 
 def test_the_same_inputs_in_another_order_give_the_same_numbers(world: Any, tmp_path: Path) -> None:
@@ -126,9 +128,9 @@ def test_missing_scores_are_counted_and_the_run_is_named(world: Any, tmp_path: P
 def test_one_missing_metric_is_a_missing_score(world: Any, tmp_path: Path, fault: str) -> None:
     run = replace(world.runs[2], scores=[tmp_path / "items.parquet"])
     items = world.items[str(run)].copy()
-    chosen = (items["question_id"] == "profile/003/image/generation/1") & (items["metric"] == "bleu")
-    items.loc[chosen, "value"] = float("nan")
-    (items[~chosen] if fault == "no bleu" else items).to_parquet(run.scores[0])
+    mask = (items["question_id"] == "profile/003/image/generation/1") & (items["metric"] == "bleu")
+    items.loc[mask, "value"] = float("nan")
+    (items[~mask] if fault == "no bleu" else items).to_parquet(run.scores[0])
     with pytest.raises(ValueError, match="no score for 1 of the .*'profile/003/image/generation/1'"):
         scores_of([run], world.questions, world.splits, (10, 20))
 

@@ -151,29 +151,29 @@ def test_markdown_defines_the_columns(table: pd.DataFrame) -> None:
 def test_forget_quality_statistic_equals_the_library() -> None:
     draw = np.random.default_rng(0)
     for shift in (0.0, 0.3):
-        own, retain = draw.random(60) + shift, draw.random(60).round(1)
-        found, _ = forget_quality(own, retain, np.repeat(np.arange(6), 10))
-        assert found == pytest.approx(stats.ks_2samp(own, retain).statistic)
+        unlearned, retain = draw.random(60) + shift, draw.random(60).round(1)
+        statistic, _ = forget_quality(unlearned, retain, np.repeat(np.arange(6), 10))
+        assert statistic == pytest.approx(stats.ks_2samp(unlearned, retain).statistic)
 
 
 def test_forget_quality_p_value_by_enumeration() -> None:
     draw = np.random.default_rng(1)
-    own, retain, people = draw.random(20) + 0.4, draw.random(20), np.repeat(np.arange(5), 4)
-    observed = stats.ks_2samp(own, retain).statistic
+    unlearned, retain, people = draw.random(20) + 0.4, draw.random(20), np.repeat(np.arange(5), 4)
+    observed = stats.ks_2samp(unlearned, retain).statistic
     gaps = []
     for swapped in itertools.product([False, True], repeat=5):
         swap = np.array(swapped)[people]
-        gaps.append(stats.ks_2samp(np.where(swap, retain, own), np.where(swap, own, retain)).statistic)
-    assert forget_quality(own, retain, people)[1] == pytest.approx(np.mean(np.array(gaps) >= observed - 1e-12))
+        gaps.append(stats.ks_2samp(np.where(swap, retain, unlearned), np.where(swap, unlearned, retain)).statistic)
+    assert forget_quality(unlearned, retain, people)[1] == pytest.approx(np.mean(np.array(gaps) >= observed - 1e-12))
 
 
 def test_forget_quality_rejects_as_often_as_it_says() -> None:
     """Two models of the same kind, with similar questions within a person; the plain test finds differences everywhere."""
     draw, people, rejected, plain = np.random.default_rng(2), np.repeat(np.arange(12), 10), 0, 0
     for _ in range(150):
-        own, retain = (draw.normal(size=12)[people] + 0.3 * draw.normal(size=120) for _ in range(2))
-        rejected += forget_quality(own, retain, people)[1] <= 0.05
-        plain += stats.ks_2samp(own, retain).pvalue <= 0.05
+        unlearned, retain = (draw.normal(size=12)[people] + 0.3 * draw.normal(size=120) for _ in range(2))
+        rejected += forget_quality(unlearned, retain, people)[1] <= 0.05
+        plain += stats.ks_2samp(unlearned, retain).pvalue <= 0.05
     assert rejected / 150 < 0.1 and plain / 150 > 0.3
 
 

@@ -60,9 +60,9 @@ def test_cells_are_means_over_seeds(scores: pd.DataFrame) -> None:
         for name in SETS:
             wanted = {"forget_percent": 20, "modality": "text", "method": "alpha", "set": name}
             wanted |= {"task": task, "metric": metric}
-            chosen = scores[(scores[list(wanted)] == pd.Series(wanted)).all(axis=1)]
-            assert chosen["seed"].tolist() == [0, 1]
-            assert table.loc[(20, "text", "alpha"), f"{name}_{column}"] == pytest.approx(chosen["value"].mean())
+            part = scores[(scores[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+            assert part["seed"].tolist() == [0, 1]
+            assert table.loc[(20, "text", "alpha"), f"{name}_{column}"] == pytest.approx(part["value"].mean())
 
 
 def test_a_set_without_questions_stays_empty(scores: pd.DataFrame) -> None:
@@ -72,11 +72,11 @@ def test_a_set_without_questions_stays_empty(scores: pd.DataFrame) -> None:
 
 
 def test_a_score_twice_is_refused(scores: pd.DataFrame) -> None:
-    chosen = scores[scores["metric"] == "accuracy"]
+    part = scores[scores["metric"] == "accuracy"]
     with pytest.raises(
         ValueError, match=r"tiny, 10 %, vanilla, seed 0 has two values of forget, image, classification \(1 such\)"
     ):
-        table3(pd.concat([chosen, chosen.head(1)]))
+        table3(pd.concat([part, part.head(1)]))
 
 
 def test_markdown_is_rounded_and_explained(scores: pd.DataFrame) -> None:

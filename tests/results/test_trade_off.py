@@ -35,21 +35,21 @@ def items(world: Any) -> pd.DataFrame:
     items["value"] = _known(items, 1.0, 1.0)
     items.loc[items["method"] == "retain", "value"] = _known(items[items["method"] == "retain"], 0.0, 1.0)
     for method, path in PATHS.items():
-        own = items["method"] == method
-        items.loc[own, "value"] = _known(items[own], 1 - path[1.0][0], path[1.0][1])
+        mask = items["method"] == method
+        items.loc[mask, "value"] = _known(items[mask], 1 - path[1.0][0], path[1.0][1])
     return items
 
 
 @pytest.fixture(scope="module")
 def scaled(items: pd.DataFrame) -> dict[tuple[int, str, int], pd.DataFrame]:
-    found = {}
+    tables = {}
     for key, part in items[items["method"].isin(PATHS)].groupby(["forget_percent", "method", "seed"]):
         percent, method, seed = int(str(key[0])), str(key[1]), int(str(key[2]))
         forgot, kept = PATHS[method][0.5]
         # Not everybody is asked.
-        asked = part[~part["person_id"].isin(["000", "001", "celebrity-0"])]
-        found[percent, method, seed] = asked.assign(scale=0.5, value=_known(asked, 1 - forgot, kept))
-    return found
+        subset = part[~part["person_id"].isin(["000", "001", "celebrity-0"])]
+        tables[percent, method, seed] = subset.assign(scale=0.5, value=_known(subset, 1 - forgot, kept))
+    return tables
 
 
 def _known(table: pd.DataFrame, forgotten: float, others: float) -> np.ndarray:
@@ -71,10 +71,10 @@ def test_the_curves_are_the_paths(tables: tuple[pd.DataFrame, pd.DataFrame]) -> 
     assert here["method"].tolist() == ["vanilla", "retain", *["zeta"] * 3, *["alpha"] * 3]
     assert here["scale"].tolist()[2:] == [0.0, 0.5, 1.0] * 2
     for method, path in PATHS.items():
-        own = here[here["method"] == method].set_index("scale")
+        curve = here[here["method"] == method].set_index("scale")
         for scale, (forgot, kept) in {0.0: (0.0, 1.0), **path}.items():
-            assert own.loc[scale, "forgetting"] == pytest.approx(forgot)
-            assert own.loc[scale, ["utility", "utility_kept"]].tolist() == pytest.approx([kept, kept])
+            assert curve.loc[scale, "forgetting"] == pytest.approx(forgot)
+            assert curve.loc[scale, ["utility", "utility_kept"]].tolist() == pytest.approx([kept, kept])
 
 
 def test_the_ranking_by_hand(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
@@ -94,8 +94,8 @@ def test_the_ranking_by_hand(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
 def test_the_best_differs_from_the_others_only_where_it_is_better(items: pd.DataFrame) -> None:
     people = items["person_id"].unique()
     shift = dict(zip(people, np.random.default_rng(0).uniform(-0.01, 0.01, len(people)), strict=True))
-    own = (items["method"] != "retain") & items["set"].isin(FORGOTTEN)
-    varied = items.assign(value=items["value"] + items["person_id"].map(shift).astype(float).where(own, 0.0))
+    mask = (items["method"] != "retain") & items["set"].isin(FORGOTTEN)
+    varied = items.assign(value=items["value"] + items["person_id"].map(shift).astype(float).where(mask, 0.0))
     twin = varied[varied["method"] == "zeta"].assign(method="twin")
     _, ranking = trade_off(pd.concat([varied, twin]), {}, 0.75)
     p = ranking[ranking["forget_percent"] == 20].set_index("method")[["p_against_best", "area_p_against_best"]]

@@ -221,9 +221,9 @@ def test_the_gradient_of_ce_u_is_the_formulas_and_as_large_as_what_is_known() ->
     moved = gradient(ce_u(scores_of(now)), now)
     torch.testing.assert_close(moved, gradient((tokens[:3].mean() + tokens[3]) / 2, now))
     p = now.detach().softmax(-1)
-    known = p.gather(-1, TARGETS[:, None])
-    assert 0 < known.min() < 0.5 < known.max()
-    expected = (-p * known / (1 - known)).scatter(-1, TARGETS[:, None], known)
+    p_y = p.gather(-1, TARGETS[:, None])
+    assert 0 < p_y.min() < 0.5 < p_y.max()
+    expected = (-p * p_y / (1 - p_y)).scatter(-1, TARGETS[:, None], p_y)
     share = (torch.tensor([1 / 3, 1 / 3, 1 / 3, 1], dtype=torch.float64) / 2)[:, None]
     torch.testing.assert_close(moved, share * expected)
 
@@ -235,9 +235,9 @@ def test_ce_u_keeps_its_digits_in_float32(logit: float) -> None:
     loss = ce_u(scores_of(now, y, one))
     moved = gradient(loss, now)
     others = 1 + math.e
-    known = 1 / (1 + others * math.exp(-logit))
+    p_y = 1 / (1 + others * math.exp(-logit))
     assert loss.item() == pytest.approx(math.log1p(math.exp(logit) / others), rel=2e-6)
-    expected = torch.tensor([[known, -known / others, -known * math.e / others]])
+    expected = torch.tensor([[p_y, -p_y / others, -p_y * math.e / others]])
     torch.testing.assert_close(moved, expected, rtol=2e-6, atol=0)
 
 

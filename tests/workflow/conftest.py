@@ -116,14 +116,14 @@ class Finished:
         """What would run now: ``rule``, ``rule forget5``, ``rule forget5/ga/seed0`` or ``rule forget5/ga/seed0/cloze``."""
         outcome = self.call("-n", *arguments)
         assert outcome.code == 0, outcome.text
-        found = set()
+        jobs = set()
         for rule, body in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", outcome.text, re.MULTILINE):
-            given = dict(re.findall(r"(\w+)=([\w.-]+)", "".join(re.findall(r"wildcards: (.*)", body))))
-            run = f"forget{given['forget_percent']}" if given else ""
-            run += f"/{given['method']}/seed{given['seed']}" if "method" in given else ""
-            run += "".join(f"/{given[name]}" for name in ("task", "attack") if name in given)
-            found.add(f"{rule} {run}".strip())
-        return found - {"all"}
+            wildcards = dict(re.findall(r"(\w+)=([\w.-]+)", "".join(re.findall(r"wildcards: (.*)", body))))
+            run = f"forget{wildcards['forget_percent']}" if wildcards else ""
+            run += f"/{wildcards['method']}/seed{wildcards['seed']}" if "method" in wildcards else ""
+            run += "".join(f"/{wildcards[name]}" for name in ("task", "attack") if name in wildcards)
+            jobs.add(f"{rule} {run}".strip())
+        return jobs - {"all"}
 
 
 def copy_project(root: Path) -> Path:

@@ -16,8 +16,8 @@ from tools.chaos import CONFIG, Chaos
 RUN = "tiny-llava/forget0/vanilla/seed0"
 
 
-def _wait(call: Call, found: Callable[[], bool]) -> None:
-    while not found():
+def _wait(call: Call, is_reached: Callable[[], bool]) -> None:
+    while not is_reached():
         assert call.process.poll() is None, call.text
         time.sleep(0.02)
 

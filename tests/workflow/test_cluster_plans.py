@@ -19,7 +19,7 @@ resources:
 TARGET = "results/models/tiny-llava/forget5/ga/seed0/predictions/cloze.parquet"
 
 
-def asked(text: str, rule: str) -> dict[str, str]:
+def resources_in(text: str, rule: str) -> dict[str, str]:
     """The resources of a rule's first job in the plan."""
     job = re.search(rf"^(?:local)?rule {rule}:\n((?:    .*\n)+)", text, re.MULTILINE)
     assert job is not None, text
@@ -32,7 +32,7 @@ def asked(text: str, rule: str) -> dict[str, str]:
 def test_jobs_ask_for_what_the_configuration_says(plan: Callable[..., Any], root: Path, scheduler: str) -> None:
     outcome = plan(OVERLAY, TARGET, "--profile", str(root / "profiles" / scheduler))
     assert outcome.code == 0, outcome.text
-    load, unlearn, predict = (asked(outcome.text, rule) for rule in ("load_benchmark", "unlearn", "predict"))
+    load, unlearn, predict = (resources_in(outcome.text, rule) for rule in ("load_benchmark", "unlearn", "predict"))
     assert (unlearn["mem_mb"], unlearn["runtime"], unlearn["gpu"]) == ("32000", "720", "2")
     if scheduler == "slurm":
         names = ("slurm_partition", "slurm_account", "qos", "gpu_model")
@@ -48,15 +48,15 @@ def test_jobs_ask_for_what_the_configuration_says(plan: Callable[..., Any], root
 
 def test_by_default_nothing_is_asked_of_a_cluster(plan: Callable[..., Any]) -> None:
     outcome = plan("resources: {unlearn: {gpu: 1}}", TARGET)
-    assert set(asked(outcome.text, "load_benchmark")) == {"tmpdir", "gpu", "runtime", "mem_mb", "mem", "mem_mib"}
-    assert "slurm" not in str(asked(outcome.text, "unlearn"))
+    assert set(resources_in(outcome.text, "load_benchmark")) == {"tmpdir", "gpu", "runtime", "mem_mb", "mem", "mem_mib"}
+    assert "slurm" not in str(resources_in(outcome.text, "unlearn"))
 
 
 def test_the_page_leads_to_22_models(plan: Callable[..., Any], root: Path, tmp_path: Path) -> None:
     """docs/cluster.md's own file over the presets that it names."""
     page = (root / "docs" / "cluster.md").read_text()
-    own, several = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "cluster.yaml").write_text(own)
+    cluster_settings, several = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "cluster.yaml").write_text(cluster_settings)
     (tmp_path / "several.yaml").write_text(several)
     command = page.partition("--dry-run")[0].rpartition("snakemake ")[2]
     presets = [root / name for name in re.findall(r"presets/[\w.-]+\.yaml", command)]
@@ -65,14 +65,14 @@ def test_the_page_leads_to_22_models(plan: Callable[..., Any], root: Path, tmp_p
     outcome = plan("", "results/table3.csv", *profile, over=[*presets, tmp_path / "cluster.yaml"])
     assert outcome.code == 0, outcome.text
     assert sum(outcome.jobs[rule] for rule in ("finetune", "train_reference", "unlearn")) == 22
-    load, unlearn = (asked(outcome.text, rule) for rule in ("load_benchmark", "unlearn"))
+    load, unlearn = (resources_in(outcome.text, rule) for rule in ("load_benchmark", "unlearn"))
     assert (load["slurm_partition"], unlearn["slurm_partition"]) == ("cpu", "gpu")
-    assert asked(outcome.text, "finetune")["gpu"] == asked(outcome.text, "train_reference")["gpu"] == "1"
+    assert resources_in(outcome.text, "finetune")["gpu"] == resources_in(outcome.text, "train_reference")["gpu"] == "1"
 
     files = [*presets, tmp_path / "cluster.yaml", tmp_path / "several.yaml"]
     outcome = plan("", "results/table3.csv", *profile, over=files)
     assert outcome.code == 0, outcome.text
-    gpus = [asked(outcome.text, rule)["gpu"] for rule in ("finetune", "train_reference", "unlearn")]
+    gpus = [resources_in(outcome.text, rule)["gpu"] for rule in ("finetune", "train_reference", "unlearn")]
     assert gpus == ["4", "4", "1"]
 
 

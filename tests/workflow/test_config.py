@@ -32,9 +32,9 @@ METHODS = {
 def config(tmp_path: Path) -> dict[str, Any]:
     """The project's own configuration, with a checkpoint that is there."""
     shutil.copytree(ROOT / "src/unsee/data/tiny-llava", tmp_path, dirs_exist_ok=True)
-    found = yaml.safe_load((ROOT / "config.yaml").read_text())
-    found["model"]["path"] = str(tmp_path)
-    return found
+    settings = yaml.safe_load((ROOT / "config.yaml").read_text())
+    settings["model"]["path"] = str(tmp_path)
+    return settings
 
 
 def put(config: dict[str, Any], key: str, value: Any) -> None:
@@ -388,10 +388,10 @@ def test_a_published_benchmark_has_its_folders(config: dict[str, Any], tmp_path:
     for name in ("ft_Data", "Full_Set", "Test_Set", "Retain_Set", "forget_5", "retain_95"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "train-00000-of-00001.parquet").touch()
-    found = complaint(config).splitlines()
-    assert len(found) == 2
-    assert "benchmark.forget_percents[1] is 10, but" in found[0]
-    assert found[0].endswith("has no files of forget_10, retain_90; expected a published ratio, it has forget_5")
+    lines = complaint(config).splitlines()
+    assert len(lines) == 2
+    assert "benchmark.forget_percents[1] is 10, but" in lines[0]
+    assert lines[0].endswith("has no files of forget_10, retain_90; expected a published ratio, it has forget_5")
 
 
 def test_half_of_the_shards_are_noticed_when_the_plan_is_made(config: dict[str, Any], tmp_path: Path) -> None:
@@ -445,7 +445,7 @@ def test_rows_stand_in_the_order_of_the_files(config: dict[str, Any], tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("given", "values"),
+    ("bad_input", "values"),
     [
         ("benchmark.path with the synthetic benchmark", {"benchmark.path": "published"}),
         ("benchmark.revision with the synthetic benchmark", {"benchmark.revision": "abc"}),
@@ -459,14 +459,16 @@ def test_rows_stand_in_the_order_of_the_files(config: dict[str, Any], tmp_path: 
         ("evaluation.shots with our protocol", {"evaluation.shots": 1}),
     ],
 )
-def test_a_key_that_nothing_reads(config: dict[str, Any], tmp_path: Path, given: str, values: dict[str, Any]) -> None:
+def test_a_key_that_nothing_reads(
+    config: dict[str, Any], tmp_path: Path, bad_input: str, values: dict[str, Any]
+) -> None:
     base = tmp_path / "config.yaml"
     base.write_text(yaml.safe_dump(config))
     for key, value in values.items():
         put(config, key, value)
     said = [line for line in complaint(config, [base]).splitlines() if "nothing reads it" in line]
     assert len(said) == 1
-    error_page.check(given, "planning", said[0].replace("--config:", "config.yaml:"))
+    error_page.check(bad_input, "planning", said[0].replace("--config:", "config.yaml:"))
 
 
 def test_a_name_with_a_line_break(config: dict[str, Any]) -> None:
@@ -517,14 +519,14 @@ def test_aliases_may_not_grow_without_end(config: dict[str, Any], tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("given", "changes"),
+    ("bad_input", "changes"),
     [
         ("a published protocol over CLEAR", {"benchmark": {"name": "clear", "path": None, "forget_percents": [5]}}),
         ("mllmu-official and a family without prompts of its own", {"model": {"family": "qwen2_vl"}}),
         ("mllmu-official and two people to forget", {"benchmark": {"people": 40, "forget_percents": [5]}}),
     ],
 )
-def test_what_a_published_protocol_cannot_ask_is_said_at_planning(given: str, changes: dict[str, Any]) -> None:
+def test_what_a_published_protocol_cannot_ask_is_said_at_planning(bad_input: str, changes: dict[str, Any]) -> None:
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["evaluation"]["protocol"] = "mllmu-official"
     check(config, read(), ROOT)
@@ -534,11 +536,11 @@ def test_what_a_published_protocol_cannot_ask_is_said_at_planning(given: str, ch
         config["model"] |= {"build": True}
     with pytest.raises(ConfigError) as caught:
         check(config, read(), ROOT)
-    error_page.check(given, "planning", str(caught.value).replace(str(ROOT), "FOLDER"))
+    error_page.check(bad_input, "planning", str(caught.value).replace(str(ROOT), "FOLDER"))
 
 
 @pytest.mark.parametrize(
-    ("given", "changes"),
+    ("bad_input", "changes"),
     [
         ("lora.rank: 100000", {"finetune.lora": {"rank": 100_000}}),
         ("lora.rank above the smallest layer of the tower", {"unlearning.lora": {"rank": 161, "scope": "both"}}),
@@ -546,13 +548,13 @@ def test_what_a_published_protocol_cannot_ask_is_said_at_planning(given: str, ch
         ("max_new_tokens: 100000", {"evaluation": {"max_new_tokens": 100_000}}),
     ],
 )
-def test_a_setting_beyond_the_model(config: dict[str, Any], given: str, changes: dict[str, dict[str, Any]]) -> None:
+def test_a_setting_beyond_the_model(config: dict[str, Any], bad_input: str, changes: dict[str, dict[str, Any]]) -> None:
     for key, values in changes.items():
         section: Any = config
         for part in key.split("."):
             section = section[part]
         section |= values
-    error_page.check(given, "planning", complaint(config))
+    error_page.check(bad_input, "planning", complaint(config))
 
 
 def test_a_rank_as_large_as_the_smallest_matrix_passes(config: dict[str, Any]) -> None:

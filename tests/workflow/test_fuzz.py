@@ -202,7 +202,7 @@ def _damage_and_check(changes: list[tuple[str, Any]], at: int, junk: bytes) -> N
     assert spoiled in ([], [str(result)])
     assert spoiled == [] or parsed != original
     if not spoiled:
-        digests = {path: known["sha256"] for path, known in parsed["outputs"].items()}
+        digests = {path: output["sha256"] for path, output in parsed["outputs"].items()}
         assert digests == {str(result): original["outputs"][str(result)]["sha256"]}
     try:
         parts = receipts.check({str(receipt): "same"})

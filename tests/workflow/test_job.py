@@ -96,6 +96,6 @@ digest("input")
 def test_unfinished_work_is_kept_by_all_that_decides_its_result(tmp_path: Path) -> None:
     code, log = _log(tmp_path, DIGESTS)
     assert code == 0, log
-    found = dict(line.split() for line in log.splitlines()[1:])
-    assert found["first"] == found["again"] == found["checkpoints"]
-    assert len({found[case] for case in ("first", "settings", "threads", "input")}) == 4
+    digests = dict(line.split() for line in log.splitlines()[1:])
+    assert digests["first"] == digests["again"] == digests["checkpoints"]
+    assert len({digests[case] for case in ("first", "settings", "threads", "input")}) == 4

@@ -122,9 +122,9 @@ def test_a_protocol_may_be_laid_over_every_configuration(
     name: str, ours: tuple[str, ...], protocol: str, tmp_path: Path
 ) -> None:
     config = configuration(name, *ours)
-    asked = {"evaluation": {"protocol": protocol}}
-    (tmp_path / "asked.yaml").write_text(yaml.safe_dump(asked))
-    update_config(config, asked)
+    overlay = {"evaluation": {"protocol": protocol}}
+    (tmp_path / "asked.yaml").write_text(yaml.safe_dump(overlay))
+    update_config(config, overlay)
     files = [ROOT / "config.yaml", *preset_files(name, *ours), tmp_path / "asked.yaml"]
     check(config, read(), ROOT, files)
 
@@ -216,9 +216,9 @@ CASES = [
 
 def small(case: Case, checkpoint: Path, data: Path) -> dict[str, Any]:
     """What stands in for weights, data and a GPU."""
-    known = set(configuration(*case.presets)["methods"])
+    names = set(configuration(*case.presets)["methods"])
     percent = published.ratio(data)
-    methods: dict[str, Any] = {name: {"epochs": 1} if name in case.methods else False for name in known}
+    methods: dict[str, Any] = {name: {"epochs": 1} if name in case.methods else False for name in names}
     return {
         "benchmark": {"path": str(data), "forget_percents": [percent]},
         "model": {"path": str(checkpoint), "revision": None},
@@ -259,9 +259,9 @@ def test_a_preset_runs_whole(
     # Asked by another protocol, nothing is trained again.
     protocol = {"unsee": "mllmu-official", "mllmu-official": "unsee", "mmunlearner": "unsee"}
     if config["benchmark"]["name"] == "mllmu":
-        asked = tmp_path / "asked.yaml"
-        asked.write_text(yaml.safe_dump({"evaluation": {"protocol": protocol[config["evaluation"]["protocol"]]}}))
-        plan = snakemake(tmp_path, "-n", *files, str(asked), "--", "results/table3.csv")
+        other = tmp_path / "asked.yaml"
+        other.write_text(yaml.safe_dump({"evaluation": {"protocol": protocol[config["evaluation"]["protocol"]]}}))
+        plan = snakemake(tmp_path, "-n", *files, str(other), "--", "results/table3.csv")
         assert plan.code == 0, plan.text
         assert plan.jobs["predict"] == 3 + len(case.methods)
         assert not {"finetune", "train_reference", "unlearn", "load_benchmark"} & set(plan.jobs)

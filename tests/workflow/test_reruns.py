@@ -201,7 +201,7 @@ def finished(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def found(finished: Any) -> dict[str, set[str]]:
+def jobs_of(finished: Any) -> dict[str, set[str]]:
     """The jobs that each change runs again, by its name."""
     jobs = {}
     for change in CHANGES:
@@ -211,8 +211,8 @@ def found(finished: Any) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
-def test_a_change_runs_again_what_rests_on_it_and_nothing_else(change: Change, found: dict[str, set[str]]) -> None:
-    assert found[change.name] == change.runs
+def test_a_change_runs_again_what_rests_on_it_and_nothing_else(change: Change, jobs_of: dict[str, set[str]]) -> None:
+    assert jobs_of[change.name] == change.runs
 
 
 def test_a_copy_elsewhere_runs_nothing_again(finished: Any, tmp_path: Path) -> None:
@@ -270,9 +270,9 @@ def words(jobs: set[str]) -> str:
     return ", ".join(cells) or "nothing"
 
 
-def test_the_page_says_what_was_found(found: dict[str, set[str]]) -> None:
+def test_the_page_says_what_was_found(jobs_of: dict[str, set[str]]) -> None:
     start, end = "| change | what runs again |\n|---|---|\n", "\n<!-- end of the table -->"
-    table = "".join(f"| {name} | {words(jobs)} |\n" for name, jobs in found.items())
+    table = "".join(f"| {name} | {words(jobs)} |\n" for name, jobs in jobs_of.items())
     before, rest = PAGE.read_text().split(start)
     _, after = rest.split(end)
     page = before + start + table + end + after

@@ -35,12 +35,12 @@ def broken(finished: Any, tmp_path: Path) -> Any:
 
 def content(root: Path) -> dict[str, bytes]:
     """Every result that is the same each time: not times, nor what says where it was made."""
-    found = {}
+    contents = {}
     for path in sorted((root / "results").rglob("*")):
         name = path.relative_to(root).as_posix()
         if path.is_file() and not name.startswith(("results/jobs/", "results/cache/", "results/costs.csv")):
-            found[name] = path.read_bytes()
-    return {name: data for name, data in found.items() if not name.endswith("manifest.json")}
+            contents[name] = path.read_bytes()
+    return {name: data for name, data in contents.items() if not name.endswith("manifest.json")}
 
 
 def cut(path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_table_does_not_mix_configurations(broken: Any) -> None:
 def test_every_manifest_says_what_made_it(finished: Any) -> None:
     results = finished.root / "results"
     table = json.loads((results / "table3.manifest.json").read_text())
-    known = {path: digest for outputs in table["parts"].values() for path, digest in outputs.items()}
+    digests = {path: digest for outputs in table["parts"].values() for path, digest in outputs.items()}
     for run in (GA, NPO, RETAIN, VANILLA):
         folder = finished.root / MODEL / run
         for name in (
@@ -141,13 +141,13 @@ def test_every_manifest_says_what_made_it(finished: Any) -> None:
             *(f"{folder}/{task}.parquet" for folder in ("predictions", "scores") for task in TASKS),
             "manifest.json",
         ):
-            assert known[f"{MODEL}/{run}/{name}"] == sha256((folder / name).read_bytes()).hexdigest()
+            assert digests[f"{MODEL}/{run}/{name}"] == sha256((folder / name).read_bytes()).hexdigest()
         manifest = json.loads((folder / "manifest.json").read_text())
-        assert manifest["adapter_sha256"] == known[f"{MODEL}/{run}/adapter/adapter_model.safetensors"]
+        assert manifest["adapter_sha256"] == digests[f"{MODEL}/{run}/adapter/adapter_model.safetensors"]
         assert manifest["seed"] == 0 and manifest["steps"] == 2
         assert json.loads((folder / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] is None
         made = manifest["made"]
-        assert made["inputs"]["results/benchmark/images.parquet"] == known["results/benchmark/images.parquet"]
+        assert made["inputs"]["results/benchmark/images.parquet"] == digests["results/benchmark/images.parquet"]
         weights = finished.root / "src/unsee/data/tiny-llava/model.safetensors"
         assert made["inputs"]["tiny-llava/model.safetensors"] == sha256(weights.read_bytes()).hexdigest()
         assert made["revision"] is None, "the copy is no repository"
@@ -157,7 +157,7 @@ def test_every_manifest_says_what_made_it(finished: Any) -> None:
     vanilla = f"{MODEL}/{VANILLA}/adapter/adapter_model.safetensors"
     assert (
         json.loads((finished.root / MODEL / GA / "manifest.json").read_text())["made"]["inputs"][vanilla]
-        == known[vanilla]
+        == digests[vanilla]
     )
 
 

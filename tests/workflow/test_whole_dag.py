@@ -65,14 +65,14 @@ def test_from_nothing_to_the_table(snakemake: Callable[..., Any], root: Path, tm
 
     # The same model asked as the benchmark's authors ask, and the figure that the base model must have again.
     folder = results / "models/tiny-llava/forget25/vanilla/seed0/official"
-    asked = tmp_path / "asked.yaml"
-    asked.write_text(
+    overlay = tmp_path / "asked.yaml"
+    overlay.write_text(
         "evaluation: {protocol: mllmu-official}\n"
         "anchor: {forget_percent: 25, forget: 0.5, retain: 0.5, tolerance: 0.5}\n"
     )
     run = "results/models/tiny-llava/forget25/vanilla/seed0"
     scores = [f"{run}/scores/{task}.parquet" for task in TASKS]
-    outcome = snakemake(tmp_path, *scores, "results/anchor_check.csv", "--configfile", str(MINI), str(asked))
+    outcome = snakemake(tmp_path, *scores, "results/anchor_check.csv", "--configfile", str(MINI), str(overlay))
     assert outcome.code == 0, outcome.text
     assert "finetune" not in outcome.jobs
     written = official.export(tmp_path / run)
@@ -113,12 +113,12 @@ def _scores_are_those_of_the_answers(results: Path) -> None:
         )
         same = plain["output"] == plain["reference"]
         answers["accuracy"] = 100.0 * answers["correct"].astype(float).where(~blank, same.astype(float))
-        own = scores[scores["method"] == folder.parts[-3]]
+        method_scores = scores[scores["method"] == folder.parts[-3]]
         for metric in ("accuracy", "rouge_l"):
             expected = answers.groupby(["set", "modality", "task"])[metric].mean().dropna()
-            found = own[own["metric"] == metric].set_index(["set", "modality", "task"])["value"]
-            assert found.sort_index().to_dict() == pytest.approx(expected.sort_index().to_dict(), abs=1e-6)
-            compared += len(found)
+            values = method_scores[method_scores["metric"] == metric].set_index(["set", "modality", "task"])["value"]
+            assert values.sort_index().to_dict() == pytest.approx(expected.sort_index().to_dict(), abs=1e-6)
+            compared += len(values)
     assert compared == len(scores[scores["metric"].isin(["accuracy", "rouge_l"])]) > 100
 
 

@@ -31,7 +31,7 @@ def read_template(folder: Path, contents: Mapping[str, dict[str, Any]]) -> str |
 
 
 def _single_template(value: Any) -> str | None:
-    """The template, or the one named default of several."""
+    """The template; of several, the one named ``default``."""
     if isinstance(value, list):
         value = {entry.get("name"): entry.get("template") for entry in value if isinstance(entry, dict)}
     if isinstance(value, dict):
@@ -40,7 +40,7 @@ def _single_template(value: Any) -> str | None:
 
 
 def template_problems(folder: Path, contents: Mapping[str, dict[str, Any]], expected: FamilyEntry) -> Iterator[str]:
-    """Reasons why the chat template is not one of the family, one sentence each.
+    """Reasons why the chat template does not fit the family, one sentence each.
 
     Args:
         folder: the checkpoint.

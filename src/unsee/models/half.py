@@ -59,10 +59,10 @@ class HalfLinear(nn.Linear):
     def gate(self, side: Literal["input", "output"], factors: Tensor) -> None:
         """Multiply the inputs or the outputs; the stored weight does not change.
 
-        Factors multiply what the layer is now: its weight, its bias and the updates so far, but no update that is added later.
+        Factors apply to the layer's weight, its bias and the updates so far, but not to updates that are added later.
 
         Args:
-            side: Whose factors they are.
+            side: Which of the two the factors multiply.
             factors: (in,) or (out,), float32.
         """
         old = self.input_gate if side == "input" else self.output_gate

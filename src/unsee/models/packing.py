@@ -1,4 +1,4 @@
-"""Packs: many prompts about the same pictures in one sequence, each of which sees only its own words.
+"""Packs: many prompts about the same pictures in one sequence, in which each prompt attends only to its own tokens.
 
 A *pack* is a trie of tokens laid out in depth-first order. Requests that begin with the same tokens (the same picture, the same
 question, the same first word of two options) share those tokens. A token attends to itself and its ancestors only, and its position
@@ -30,7 +30,7 @@ class Request:
 
     Attributes:
         prompt: token ids of the prompt, with picture placeholders expanded, (p,).
-        answer: token ids of the answer, (a,); empty if the prompt is only continued.
+        answer: token ids of the answer, (a,); empty if the model generates the answer.
         images: (image id, index of its first placeholder) of each picture, in order. A placeholder outside of every picture is an
             ordinary token.
         positions: rotary positions of prompt and answer, (axes, p + a); ``None`` means 0, 1, 2, ...
@@ -227,7 +227,7 @@ class Batch:
         is_image: (b, n), whether each token is a placeholder of a picture.
         in_mean: (b, n), the weight of each token in the sum, over requests, of the mean over a request's tokens; 0 at padding.
         image_ids: the pictures in the order of their placeholders in ``tokens``.
-        target_rows, target_columns: the place of the node before each answer token, which predicts it, each (t,).
+        target_rows, target_columns: row and column of the node that predicts each answer token (the node before it), each (t,).
         targets: the answer tokens, (t,).
         example: the request of each answer token, numbered through the batch, (t,).
         n_examples: the number of requests.

@@ -1,4 +1,4 @@
-"""Multiple choice: whether the right option is chosen, and how likely it is."""
+"""Multiple choice: accuracy, and the likelihood of the right option."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from unsee.core.text import visible
 
 RULES = ("exact", "contains", "substring")
 _ARTICLES = ("a", "an", "the")
-#: In a text whose letters are ``a``, digits ``0``, currency signs ``$`` and other characters spaces: the signs that tell two answers apart.
+#: Signs that distinguish two answers, in a text whose letters are ``a``, digits ``0``, currency signs ``$`` and other characters spaces.
 _SIGNS = re.compile(
     r"""(?<=[a0])[+#♭]++(?![a0])                 # at the end of a word: C++, C#, A+, B♭
       | (?:(?<=\ a)|(?<=\ aa))-(?![a0+#♭-])      # behind one or two letters: the blood groups A- and AB-
@@ -37,10 +37,10 @@ def score(answer: Mapping[str, Any], *, rule: str) -> dict[str, float]:
 
 
 def normalise(text: str) -> str:
-    """Lower case, :func:`unsee.core.text.visible`, punctuation and symbols as spaces, no article in front, single spaces.
+    """Convert to lower case and :func:`unsee.core.text.visible`, with punctuation and symbols as single spaces and no initial article.
 
-    Letters of every script keep their marks, and an article that is all there is ("A") stays. Signs stay where another
-    answer differs in nothing else: ``+``, ``#`` (also ♯) and ♭ at the end of a word (C++, C#, A+), a minus in front of a
+    Letters of every script keep their marks, and a text that is only an article ("A") is kept. Signs are kept if two
+    answers could differ in nothing else: ``+``, ``#`` (also ♯) and ♭ at the end of a word (C++, C#, A+), a minus in front of a
     number (-5) and behind one or two letters (the blood group AB-), a currency before or behind a number ($5) and a percent
     sign behind one (5%). A hyphen between words or numbers is a space.
     """
@@ -74,14 +74,14 @@ def matches(output: str, reference: str, rule: str = "exact") -> bool:
 
     Args:
         output: what the model wrote.
-        reference: what the blank stands for. Of signs alone ("€", "?!") it is compared as it stands, but for white space
-            and :func:`unsee.core.text.visible`.
+        reference: the right answer. If it has signs only ("€", "?!"), it is compared after
+            :func:`unsee.core.text.visible` only, with single spaces.
         rule: ``exact``, ``contains`` (the reference's words in a row anywhere in the answer), or ``substring``: the reference's
-            characters anywhere in the answer, in lower case. That is the rule of the published evaluations, which takes "party" for
-            "art", and anything for an empty reference.
+            characters anywhere in the answer, in lower case. That is the rule of the published evaluations: it accepts "party" for
+            "art", and any answer for an empty reference.
 
     Raises:
-        ValueError: the reference has nothing that can be seen (but by ``substring``), or there is no such rule.
+        ValueError: the reference has no visible character (not raised under ``substring``), or there is no such rule.
     """
     if rule not in RULES:
         raise ValueError(f"evaluation.cloze_rule is {rule!r}; expected one of exact, contains")

@@ -1,4 +1,4 @@
-"""Open answers: how much of the reference is there, in order (ROUGE, BLEU)."""
+"""Open answers: overlap with the reference (ROUGE, BLEU)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unsee.evaluation.metrics import names
 
 METRICS = names("generation")
 
-#: Scripts that put no space between words: Thai, Lao, Burmese, Khmer, kana and Chinese characters.
+#: Scripts written without spaces between words: Thai, Lao, Burmese, Khmer, kana and Chinese characters.
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U00020000-\U0003ffff"
@@ -23,7 +23,7 @@ _WORD = re.compile(f"[{_UNSPACED}]|[^ {_UNSPACED}]+")
 
 
 def score(answer: Mapping[str, Any], **arguments: bool) -> dict[str, float]:
-    """The metrics of one answer to an open question, or of the likelihood of its right answer among wrong ones.
+    """The metrics of one answer to an open question, or of the likelihoods of its right answer and of wrong ones.
 
     Args:
         answer: ``task``, and ``output, reference`` or ``option_log_likelihoods, option_tokens, answer_index``.
@@ -40,18 +40,18 @@ def score(answer: Mapping[str, Any], **arguments: bool) -> dict[str, float]:
 def overlap(output: str, reference: str, *, stemmer: bool = True, every_script: bool = True) -> dict[str, float]:
     """ROUGE-L, ROUGE-1 and ROUGE-2 F1, and smoothed sentence BLEU, each 0 to 1.
 
-    ROUGE is rouge-score's, on the words of :func:`words`: text of ASCII characters has the words, and so the score, that
-    the library gives it. BLEU is NLTK's, of up to four words, split at white space and in their own case, smoothed by
-    method 1 of Chen and Cherry (2014): an answer of fewer than four words stays below 1 even where it is right.
+    ROUGE is rouge-score's, on the words of :func:`words`: ASCII text has the library's own words and scores. BLEU is
+    NLTK's, up to four-grams of words split at white space, case-sensitive, smoothed by method 1 of Chen and Cherry (2014):
+    an answer of fewer than four words stays below 1 even if it is right.
 
-    A reference of signs alone has no words: it is the answer (1) or it is not (0).
+    A reference of signs only has no words: every metric is 1 if the answer equals it, otherwise 0.
 
     Args:
         output: what the model wrote.
-        reference: what it should have.
+        reference: the right answer.
         stemmer: reduce English words to their stem (Porter's, as rouge-score has it) before ROUGE compares them.
-        every_script: False for the library's own words, runs of a-z and 0-9, as published evaluations have them: text
-            in another script scores 0.
+        every_script: False for the library's own words, runs of a-z and 0-9, as in published evaluations: text in
+            another script scores 0.
     """
     return dict(zip(METRICS, _overlap(output, reference, stemmer, every_script), strict=True))
 
@@ -59,15 +59,15 @@ def overlap(output: str, reference: str, *, stemmer: bool = True, every_script: 
 def words(text: str) -> list[str]:
     """The words that ROUGE compares: in lower case, runs of letters, marks and digits of any script.
 
-    The text is compared as :func:`unsee.core.text.visible` has it. Where a script puts no space between words each character is
-    a word. For ASCII text these are rouge-score's words before stemming.
+    Words are those of the text after :func:`unsee.core.text.visible`. In a script without spaces between words, each character
+    is a word. For ASCII text these are rouge-score's words before stemming.
     """
     kept = (c if unicodedata.category(c)[0] in "LMN" else " " for c in visible(text).lower())
     return _WORD.findall("".join(kept))
 
 
 class _Tokenizer:
-    """What rouge-score asks for words: :func:`words`, those of a-z and 0-9 stemmed by the library."""
+    """A tokenizer for rouge-score: :func:`words`, with those of a-z and 0-9 stemmed by the library."""
 
     def __init__(self, stemmer: bool) -> None:
         from rouge_score.tokenizers import DefaultTokenizer
