@@ -64,13 +64,20 @@ def test_the_projects_own_configuration_passes(config: dict[str, Any]) -> None:
     [
         ("overlay-official-mllmu", 2e-5),
         ("overlay-official-mmunlearner", 1e-5),
-        ("run-ablation-vl-eraser", 0.006),
     ],
 )
 def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str, rate: float) -> None:
     """Over the rates that config.yaml has for each."""
     update_config(config, yaml.safe_load((ROOT / "presets" / f"{preset}.yaml").read_text()))
     assert {entry.settings["learning_rate"] for entry in resolve(config, read()).values()} == {rate}
+
+
+def test_the_ablations_rows_differ_in_one_part_only(config: dict[str, Any]) -> None:
+    update_config(config, yaml.safe_load((ROOT / "presets/run-ablation-vl-eraser.yaml").read_text()))
+    whole, *rows = resolve(config, read()).values()
+    parts = ("vacuum", "distil", "ce")
+    for part, row in zip(parts, rows, strict=True):
+        assert row.settings == whole.settings | {part: False}, row.name
 
 
 @pytest.mark.parametrize(
@@ -228,7 +235,7 @@ def test_a_presets_rate_reaches_every_method(config: dict[str, Any], preset: str
         ),
         (
             "methods.again",
-            {"method": "ga", "learning_rate": 0.0003},
+            {"method": "ga", "learning_rate": {5: 0.0002, "other": 0.0004}},
             "config.yaml: methods.again is the same run as methods.ga (ga); expected another method or other settings",
         ),
         (
@@ -424,7 +431,7 @@ def test_an_entry_overlays_the_defaults_and_nothing_else(config: dict[str, Any])
     entries = resolve(config, METHODS)
     assert list(entries) == ["ga", "npo_2"]
     assert entries["ga"].settings == config["unlearning"]
-    options = {"beta": 0.4, "level": "sequence_sum", "reference_model": "retain"}
+    options = {"beta": 0.4, "level": "sequence_sum", "reference_model": "retain", "alpha": 0.0}
     changed = {"epochs": 9, **options, "lora": {**config["unlearning"]["lora"], "rank": 2}}
     assert entries["npo_2"].settings == {**config["unlearning"], **changed}
     assert entries["npo_2"].method.name == "npo"
