@@ -9,8 +9,10 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from snakemake.cli import parse_config
+from snakemake.utils import update_config
 
-from unsee.jobs.config import ConfigError, resolve
+from unsee.jobs.config import ConfigError, read_nested, replace_wholes, resolve
 from unsee.jobs.config_checks import check
 from unsee.unlearning.catalogue import read
 
@@ -97,6 +99,51 @@ def test_it_is_refused(name: str, entry: dict[str, Any], message: str) -> None:
         check(with_entry(name, entry), METHODS, ROOT)
 
 
+def merged(files: list[Path], *options: str) -> dict[str, Any]:
+    """A configuration as the workflow reads it: files over each other, under ``--config``."""
+    config: dict[str, Any] = {}
+    for file in files:
+        update_config(config, yaml.safe_load(file.read_text()))
+    overrides = parse_config(options)
+    update_config(config, overrides)
+    read_nested(config, overrides)
+    replace_wholes(config, overrides, files)
+    check(config, METHODS, ROOT, files)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "rates"),
+    [
+        ("{5: 0.1, other: 0.2}", "{other: 0.3}", [0.3, 0.3, 0.3]),
+        ("{5: 0.1, other: 0.2}", "{10: 0.3, other: 0.4}", [0.4, 0.3, 0.4]),
+        ("{5: 0.1, other: 0.2}", '{"10": 0.3, "5": 0.5, other: 0.4}', [0.5, 0.3, 0.4]),
+        ("{5: 0.1, other: 0.2}", "0.3", [0.3, 0.3, 0.3]),
+        ("0.1", "{5: 0.3, other: 0.4}", [0.3, 0.4, 0.4]),
+        ("{5: 0.1, other: 0.2}", "tuned", ["tuned"] * 3),
+    ],
+)
+def test_a_value_by_ratio_is_taken_whole_from_the_place_on_top(
+    below: str, above: str, rates: list[Any], tmp_path: Path
+) -> None:
+    """``other`` in an overlay means every ratio that the overlay does not name; so does ``other`` in ``--config``."""
+    files = [ROOT / "config.yaml", tmp_path / "run.yaml", tmp_path / "overlay.yaml"]
+    files[1].write_text(f"methods: {{ga: {{learning_rate: {below}}}}}")
+    files[2].write_text(f"methods: {{ga: {{learning_rate: {above}}}}}")
+    by_file = merged(files)
+    by_option = merged(files[:2], f"methods={{ga: {{learning_rate: {above}}}}}")
+    for config in (by_file, by_option):
+        entries = resolve(config, METHODS)
+        assert [entries["ga"].at(percent).settings["learning_rate"] for percent in (5, 10, 15)] == rates
+        assert entries["ga_diff"].settings["learning_rate"] == CONFIG["methods"]["ga_diff"]["learning_rate"]
+
+
+def test_a_grid_is_taken_whole_from_the_place_on_top(tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(f"methods: {{vl_eraser: {{tune: {{learning_rate: {[*RATES, 0.1, 0.2, 0.3, 0.4]}}}}}}}")
+    assert list(resolve(merged([ROOT / "config.yaml", overlay]), METHODS)["vl_eraser"].grid) == ["learning_rate"]
+
+
 def test_a_grid_is_one_of_an_own_or_of_the_same_rates_for_all() -> None:
     entries = resolve(with_entry("npo", {"tune": GRID}), METHODS)
     assert entries["npo"].grid == GRID and "tune" not in entries["npo"].settings
@@ -104,7 +151,8 @@ def test_a_grid_is_one_of_an_own_or_of_the_same_rates_for_all() -> None:
 
 
 def test_entries_are_twins_if_they_are_the_same_at_every_ratio_that_is_run() -> None:
-    by_ratio = {"method": "ga", "learning_rate": {5: 0.0003, 10: 0.0003, "other": 0.1}}
+    by_ratio = {"method": "ga", "learning_rate": {5: 0.0002, 10: 0.0004, "other": 0.1}}
+    assert CONFIG["methods"]["ga"] == {"learning_rate": {5: 0.0002, "other": 0.0004}}
     check(with_entry("ga_2", by_ratio), METHODS, ROOT)
     with pytest.raises(ConfigError, match="methods.ga_2 is the same run as methods.ga"):
         check(with_entry("ga_2", by_ratio, benchmark={"forget_percents": [5, 10]}), METHODS, ROOT)

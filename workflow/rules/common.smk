@@ -22,7 +22,9 @@ from unsee.unlearning import catalogue
 snakemake_internals.quote_interpreter()
 ROOT = Path(os.path.relpath(workflow.basedir))
 CONFIG_FILES = snakemake_internals.config_files(workflow)
-configuration.read_nested(config, snakemake_internals.config_of_command_line(workflow))
+OVERRIDES = snakemake_internals.config_of_command_line(workflow)
+configuration.read_nested(config, OVERRIDES)
+configuration.replace_wholes(config, OVERRIDES, CONFIG_FILES)
 with snakemake_internals.refusal(configuration.ConfigError, DeclarationError):
     config_checks.check_folders(workflow.basedir, os.getcwd())
     METHODS = catalogue.read(ROOT / "src/unsee/unlearning/methods")

@@ -186,6 +186,40 @@ def read_nested(config: dict[str, Any], overrides: Mapping[str, Any]) -> None:
             config[key] = _parse(value)
 
 
+def replace_wholes(config: Mapping[str, Any], overrides: Mapping[str, Any], files: Sequence[Path]) -> None:
+    """Take each grid and each value by ratio in ``methods`` from one place, the topmost that has it, in place.
+
+    Snakemake merges them key by key: ``{other: 0.1}`` over ``{5: 0.001, other: 0.002}`` would leave 0.001 at 5 %.
+    Ratios that are texts, as ``--config`` and JSON have them, become numbers.
+
+    Args:
+        config: all files merged, under what ``--config`` set; of any content.
+        overrides: what ``--config`` set, as Snakemake parsed it.
+        files: the files that were merged, the one on top last.
+    """
+    layers: list[Any] = [_parse(overrides)]
+    for file in reversed(files):
+        try:
+            layers.append(content_of(file))
+        except (OSError, ValueError, yaml.YAMLError):
+            return  # the checks of the configuration report it
+    for name, entry in _mapping(config.get("methods")).items():
+        for key, value in _mapping(entry).items():
+            if key == "tune" or values.is_by_ratio(_by_number(value)):
+                of_layers = [_mapping(_mapping(_mapping(layer).get("methods")).get(name)) for layer in layers]
+                entry[key] = _by_number(next((of[key] for of in of_layers if key in of), value))
+
+
+def _mapping(value: Any) -> Any:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _by_number(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {int(key) if str(key).isdecimal() else key: part for key, part in value.items()}
+
+
 def _parse_section(section: dict[str, Any], overrides: Mapping[str, Any]) -> None:
     for key, value in overrides.items():
         if isinstance(value, Mapping) and isinstance(section.get(key), dict):
@@ -197,6 +231,8 @@ def _parse_section(section: dict[str, Any], overrides: Mapping[str, Any]) -> Non
 def _parse(value: Any) -> Any:
     if isinstance(value, list):
         return [_parse(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _parse(item) for key, item in value.items()}
     try:
         return yaml.safe_load(value) if isinstance(value, str) else value
     except (yaml.YAMLError, ValueError):
