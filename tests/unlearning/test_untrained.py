@@ -155,11 +155,12 @@ def test_kvw_steps_of_several_pairs_weaken_less_often(
     assert one.factors[name].mean() < all_together.factors[name].mean()
 
 
+@pytest.mark.parametrize(("first", "last"), [(1, 1), (0, 3), (2, 0)])
 def test_kvw_without_a_block_is_refused(
-    vanilla: Path, tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path
+    first: int, last: int, vanilla: Path, tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path
 ) -> None:
-    with pytest.raises(ValueError, match="skip_first 1 and skip_last 1 leave none of 2 blocks"):
-        run(model_spec, mini_benchmark, vanilla, "kvw", tmp_path, skip_first=1, skip_last=1)
+    with pytest.raises(ValueError, match=f"skip_first {first} and skip_last {last} leave none of 2 blocks"):
+        run(model_spec, mini_benchmark, vanilla, "kvw", tmp_path, skip_first=first, skip_last=last)
 
 
 def test_the_importance_of_a_neuron_by_hand() -> None:

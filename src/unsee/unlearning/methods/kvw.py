@@ -57,7 +57,7 @@ def kvw(
     """
     vlm = context.vlm
     layers = modules_of(vlm.base, vlm.family.feed_forward_pattern(), ".down_proj")
-    names = list(layers)[skip_first : len(layers) - skip_last]
+    names = list(layers)[skip_first : max(0, len(layers) - skip_last)]  # a negative end would count from the last
     if not names:
         raise ValueError(
             f"kvw: skip_first {skip_first} and skip_last {skip_last} leave none of {len(layers)} blocks; expected fewer"
