@@ -24,7 +24,6 @@ from unsee.jobs.parameter import Parameter, PerAttack, PerTask, Wildcards, value
 from unsee.jobs.resources import by_executor
 from unsee.jobs.runs import Run
 from unsee.jobs.values import for_ratios
-from unsee.models.families import source_of
 from unsee.training.settings import DIVISION
 
 #: Rules whose jobs run the script of another rule.
@@ -83,12 +82,6 @@ class Plan(Layout):
     def method_code(self, run: Run) -> list[str]:
         """The file of a run's method and what it imports of the library, each with the digest of its code."""
         return _code(self.entries[run.method].method.source, self.root / "src/unsee")
-
-    @property
-    def family_code(self) -> list[str]:
-        """The file of the model's family, which is loaded by name, and what it imports of the library."""
-        library = self.root / "src/unsee"
-        return _code(library / "models/families" / source_of(self.config["model"]["family"]).name, library)
 
     def task_code(self, task: str) -> list[str]:
         """The module that scores a task and what it imports of the library, each with the digest of its code."""
@@ -216,7 +209,7 @@ def _mapping(wildcards: Any) -> dict[str, str]:
 
 
 def _training(plan: Plan) -> dict[str, Parameter]:
-    return {"family_code": plan.family_code, "model": plan.model.spec, "settings": plain(plan.config["finetune"])}
+    return {"family_code": plan.model.code, "model": plan.model.spec, "settings": plain(plan.config["finetune"])}
 
 
 #: What the jobs of each rule are made of, besides their code and their inputs.
@@ -253,7 +246,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
     "train_reference": _training,
     "unlearn": lambda plan: {
         "method_code": plan.method_code,
-        "family_code": plan.family_code,
+        "family_code": plan.model.code,
         "model": plan.model.spec,
         "vanilla": plan.vanilla,
         "reference": plan.reference,
@@ -261,7 +254,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "settings": plan.settings_of,
     },
     "predict": lambda plan: {
-        "family_code": plan.family_code,
+        "family_code": plan.model.code,
         "model": plan.model.spec,
         "adapters": plan.adapters,
         "forget_percents": plan.evaluated_percents,
@@ -275,7 +268,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "figures": plain(plan.config["anchor"]),
     },
     "rescale": lambda plan: {
-        "family_code": plan.family_code,
+        "family_code": plan.model.code,
         "model": plan.model.spec,
         "adapters": plan.adapters,
         "scales": sorted(plan.config["trade_off"]["scales"]),
@@ -284,7 +277,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
     },
     "attack": lambda plan: {
         "attack_code": PerAttack(plan.attack_code),
-        "family_code": plan.family_code,
+        "family_code": plan.model.code,
         "model": plan.model.spec,
         "adapters": plan.adapters,
         "attack": PerAttack(lambda name: plan.attacks[name].attack.name),
@@ -296,7 +289,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "settings": {key: plan.config["benchmark"][key] for key in ("people", "seed")} | {"strangers": plan.strangers},
     },
     "score_pairs": lambda plan: {
-        "family_code": plan.family_code,
+        "family_code": plan.model.code,
         "model": plan.model.spec,
         "adapters": plan.adapters,
         "forget_percents": plan.percents_of_members,
