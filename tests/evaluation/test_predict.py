@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from unsee.evaluation import engine, prompts
+from unsee.evaluation import answer_cache, engine, prompts
 from unsee.evaluation.predict import predict
 from unsee.evaluation.settings import TASKS
+from unsee.models.families import source_of
 
 SETTINGS = {"protocol": "unsee", "classification": "likelihood", "max_new_tokens": 2, "batch_size": 4}
 
@@ -67,6 +68,11 @@ def test_an_edit_asks_again_what_it_concerns(
     changed = run(model_spec, mini_benchmark, tmp_path)
     assert asked_tasks == {"cloze"} and changed["cloze"] != first["cloze"]
     assert all(changed[task] == first[task] for task in ("classification", "generation"))
+    asked_tasks.clear()
+    # As if the family's file had been edited; the engine imports it by name alone.
+    monkeypatch.setattr(answer_cache, "source_of", lambda name: source_of("qwen2_vl"))
+    run(model_spec, mini_benchmark, tmp_path)
+    assert asked_tasks == set(TASKS)
 
 
 def test_damaged_answers_are_asked_again(

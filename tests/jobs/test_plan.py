@@ -232,6 +232,16 @@ def test_the_hash_is_of_exactly_the_parameters() -> None:
         )
 
 
+def test_the_code_of_the_models_family_is_a_parameter_of_every_job_that_loads_it() -> None:
+    """No module imports a family but by its name, so that no digest of other code has it."""
+    for family, file in {"llava": "llava.py", "qwen2_vl": "qwen2_vl.py"}.items():
+        of = plan(model={"family": family})
+        for rule in ("finetune", "train_reference", "unlearn", "predict", "rescale", "attack", "score_pairs"):
+            code = of.params(rule)["family_code"](WILDCARDS | {"attack": "noise"})
+            assert [line for line in code if line.startswith(f"{file} ")], rule
+            assert not [line for line in code if "families/qwen2_vl" in line]
+
+
 @pytest.mark.parametrize(
     ("sections", "rules"),
     [
@@ -459,6 +469,8 @@ def test_only_a_report_that_is_told_so_waits_for_attacks() -> None:
 def test_a_trained_tower_can_be_put_back() -> None:
     language = CONFIG["unlearning"]["lora"]
     check_request(plan(attacks={"projector": {}}, unlearning={"lora": language | {"scope": "both"}}), "attack")
+    # A pruned tower is not trained, but its neurons come back all the same.
+    check_request(plan(attacks={"projector": {}}, methods={"manu": {}}), "attack")
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,23 @@ def test_a_sentence_where_there_was_nothing_to_forget_or_nobody_to_judge() -> No
     ]
 
 
+def test_an_attack_on_what_nobody_knew_counts_as_no_failed_attack() -> None:
+    """With a picture vanilla knows no more than the retain-only model, so an attack on pictures can bring back nothing."""
+    unknown = {"vanilla": HALF, "retain": HALF, "ga": HALF}
+    parts = joined(
+        scored({"vanilla": KNOWS, "retain": NEVER_MET, "ga": HIDES}, modality="text"),
+        scored(unknown, attack="blur"),
+    )
+    table = robustness(*parts, UTILITY, 0.8)
+    assert sentences(table)[:2] == [
+        "At 10 % forgotten, beyond what the retain-only model gains, GA recovers from 1 of 1 attacks, most from noise: "
+        "1.00 (1.00 to 1.00).",
+        "At 10 % forgotten, something comes back under noise (GA); vanilla knows no more of what is asked under blur than the "
+        "retain-only model.",
+    ]
+    assert "| 1 of 1 " in to_markdown(table)
+
+
 def test_the_power_is_said_where_there_is_spread() -> None:
     draw = np.random.default_rng(0)
     noisy: Values = {p: ([0, 0], (draw.random(2) < 0.3).astype(float)) for p in PEOPLE}

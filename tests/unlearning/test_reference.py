@@ -17,6 +17,7 @@ import torch
 from unsee.benchmarks.tables import Pair, person_ids, read_images, read_pairs
 from unsee.core import cache
 from unsee.core.cache import Cache
+from unsee.models.families import source_of
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
 from unsee.training.batches import units
@@ -120,7 +121,11 @@ def test_cached_scores_equal_the_models(
 
 
 def test_the_cache_key_depends_on_everything_that_could_change_the_scores(
-    adapter: Path, tmp_path: Path, model_spec: dict[str, Any], forget: tuple[list[Pair], list[tuple[str, bytes]]]
+    adapter: Path,
+    tmp_path: Path,
+    model_spec: dict[str, Any],
+    forget: tuple[list[Pair], list[tuple[str, bytes]]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pairs, images = forget
 
@@ -146,7 +151,9 @@ def test_the_cache_key_depends_on_everything_that_could_change_the_scores(
     content["image_processor"]["image_mean"] = [0.0, 0.0, 0.0]
     processor.write_text(json.dumps(content))
     seen.add(key(spec={**model_spec, "path": str(base)}))
-    assert len(seen) == 9
+    monkeypatch.setattr(reference, "source_of", lambda name: source_of("qwen2_vl"))
+    seen.add(key())
+    assert len(seen) == 10
 
 
 def test_the_base_is_hashed_once_per_run_directory(

@@ -104,7 +104,7 @@ def done(snakemake: Any, **more: Any) -> None:
     from unsee.jobs import receipts
 
     # Lists of digests, and what is in the table's manifest anyway.
-    left_out = {"attack_code", "code", "configuration", "job_hash", "method_code", "receipts"}
+    left_out = {"attack_code", "code", "configuration", "family_code", "job_hash", "method_code", "receipts"}
     made = receipts.describe(
         rule=snakemake.rule,
         job_hash=snakemake.params.job_hash,

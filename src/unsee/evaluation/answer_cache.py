@@ -19,6 +19,7 @@ from unsee.core.versions import COMPUTING, versions
 from unsee.evaluation.protocol import ChatModel, Protocol, Question, prompt_images
 from unsee.evaluation.settings import task_of
 from unsee.models.checkpoints import checkpoint_files, folder_of
+from unsee.models.families import source_of
 
 _LIBRARY = Path(__file__).resolve().parents[1]
 _ENGINE = _LIBRARY / "evaluation" / "engine.py"
@@ -57,7 +58,8 @@ class AnswerKeys:
             folder / name for folder in adapters for name in ("adapter_config.json", "adapter_model.safetensors")
         ]
         self._parts = [
-            *_code(),
+            *_code(_ENGINE),
+            *_code(source_of(model["family"])),  # the engine loads it by name
             str(versions(COMPUTING)),
             *environment,
             f"{model['family']} {model['dtype']}",
@@ -91,9 +93,9 @@ def _prompt(protocol: Protocol, question: Question, model: ChatModel) -> str | N
 
 
 @cache
-def _code() -> tuple[str, ...]:
-    """The digests of the code that computes answers."""
-    return tuple(sources.digests(_ENGINE, _LIBRARY))
+def _code(file: Path) -> tuple[str, ...]:
+    """The digests of a file and of what it imports of the library."""
+    return tuple(sources.digests(file, _LIBRARY))
 
 
 def _file_digest(file: Path, folder: Path | None) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 
 from unsee.benchmarks import published
 from unsee.benchmarks.shards import find_shards
+from unsee.core.sources import digests
+from unsee.models.families import source_of
 
 #: The synthetic benchmark in MLLMU-Bench's published layout, below ``raw``.
 RAW = (
@@ -167,6 +169,12 @@ class ModelFiles:
     def built_files(self) -> list[str]:
         """The files of a base model that is pretrained here."""
         return [f"{self.folder}/config.json", f"{self.folder}/model.safetensors"]
+
+    @cached_property
+    def code(self) -> list[str]:
+        """The file of the model's family, which is loaded by name, and what it imports of the library, with their digests."""
+        library = self.root / "src/unsee"
+        return digests(library / "models/families" / source_of(self.section["family"]).name, library)
 
     @property
     def is_built(self) -> bool:

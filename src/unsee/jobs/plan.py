@@ -209,7 +209,7 @@ def _mapping(wildcards: Any) -> dict[str, str]:
 
 
 def _training(plan: Plan) -> dict[str, Parameter]:
-    return {"model": plan.model.spec, "settings": plain(plan.config["finetune"])}
+    return {"family_code": plan.model.code, "model": plan.model.spec, "settings": plain(plan.config["finetune"])}
 
 
 #: What the jobs of each rule are made of, besides their code and their inputs.
@@ -246,6 +246,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
     "train_reference": _training,
     "unlearn": lambda plan: {
         "method_code": plan.method_code,
+        "family_code": plan.model.code,
         "model": plan.model.spec,
         "vanilla": plan.vanilla,
         "reference": plan.reference,
@@ -253,6 +254,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "settings": plan.settings_of,
     },
     "predict": lambda plan: {
+        "family_code": plan.model.code,
         "model": plan.model.spec,
         "adapters": plan.adapters,
         "forget_percents": plan.evaluated_percents,
@@ -266,6 +268,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "figures": plain(plan.config["anchor"]),
     },
     "rescale": lambda plan: {
+        "family_code": plan.model.code,
         "model": plan.model.spec,
         "adapters": plan.adapters,
         "scales": sorted(plan.config["trade_off"]["scales"]),
@@ -274,6 +277,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
     },
     "attack": lambda plan: {
         "attack_code": PerAttack(plan.attack_code),
+        "family_code": plan.model.code,
         "model": plan.model.spec,
         "adapters": plan.adapters,
         "attack": PerAttack(lambda name: plan.attacks[name].attack.name),
@@ -285,6 +289,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "settings": {key: plan.config["benchmark"][key] for key in ("people", "seed")} | {"strangers": plan.strangers},
     },
     "score_pairs": lambda plan: {
+        "family_code": plan.model.code,
         "model": plan.model.spec,
         "adapters": plan.adapters,
         "forget_percents": plan.percents_of_members,

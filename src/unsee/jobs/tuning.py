@@ -124,6 +124,7 @@ PARAMETERS: dict[str, Callable[[TuningPlan], dict[str, Parameter]]] = {
     "tune": lambda plan: {
         "method_code": plan.method_code,
         "task_code": [plan.task_code(task) for task in plan.tasks],
+        "family_code": plan.model.code,
         "model": plan.model.spec,
         "vanilla": plan.vanilla,
         "reference": plan.reference,

@@ -18,6 +18,7 @@ from unsee.benchmarks.tables import Pair
 from unsee.core.cache import Cache, digest, environment_key
 from unsee.core.sources import imported
 from unsee.models.checkpoints import checkpoint_files, folder_of
+from unsee.models.families import source_of
 from unsee.models.likelihood import Scores, score
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures, feature_cache
@@ -82,7 +83,8 @@ def _key(
     cache: Cache,
 ) -> str:
     here = Path(__file__)
-    code = environment_key(imported(here, here.parents[1]), "cuda" if torch.cuda.is_available() else "cpu")
+    sources = {*imported(here, here.parents[1]), *imported(source_of(model["family"]), here.parents[1])}
+    code = environment_key(sources, "cuda" if torch.cuda.is_available() else "cpu")
     files = [
         *checkpoint_files(folder_of(model)),
         *(adapter / f"adapter_{part}" for part in ("config.json", "model.safetensors")),

@@ -56,7 +56,7 @@ def relearn(
         return score(vlm, batch(vlm, part["train"]), pictures, n_in_step=n_in_step["train"]).nll()
 
     for share in sorted(shares):
-        number = math.ceil(share * len(weights.forgotten))
+        number = math.ceil(round(share * len(weights.forgotten), 6))  # 0.07 * 100 is a little more than 7
         pairs = drawn(weights.forgotten if data == "forgotten" else weights.others, number, weights.seed)
         variant = f"{100 * share:g} % of the pairs"
         groups = {"train": units(vlm, pictures, pairs, settings.packing)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from unsee.models.expected_weights import LLAVA, LLAVA_NEXT, QWEN2_VL, WeightLayout
@@ -50,6 +51,11 @@ FAMILIES = {
         "qwen2_vl.Qwen2VL", "qwen2_vl", "<|image_pad|>", r"<\|im_start\|>assistant\n", "ChatML's turns", QWEN2_VL
     ),
 }
+
+
+def source_of(name: str) -> Path:
+    """The file of the family of this name. No other module imports it by its name, so that its digest is a part of its own."""
+    return Path(__file__).parent / f"{FAMILIES[name].class_name.split('.')[0]}.py"
 
 
 def load_family(name: str) -> Family:

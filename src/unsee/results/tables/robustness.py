@@ -92,7 +92,8 @@ def heading_of(part: pd.DataFrame, method: str) -> str:
 
 
 def _of_ratio(percent: object, part: pd.DataFrame) -> Iterator[str]:
-    judged = part[~part["method"].isin(CONTROLS) & ~part["destroyed"].astype(bool)]
+    nothing = part["verdict"] == "nothing to forget"
+    judged = part[~part["method"].isin(CONTROLS) & ~part["destroyed"].astype(bool) & ~nothing]
     place = f"At {percent} % forgotten"
     if (part["verdict"].isin(["nothing to forget", "control"])).all():
         yield f"{place} vanilla is not shown to know more than the retain-only model, so no method can be judged."
@@ -101,7 +102,7 @@ def _of_ratio(percent: object, part: pd.DataFrame) -> Iterator[str]:
         yield f"{place} there is no method to judge."
     else:
         yield _who(place, judged)
-        yield _from_what(place, judged)
+        yield _from_what(place, judged, part[nothing])
     yield from filter(None, [_who_not(place, part, judged)])
 
 
@@ -121,8 +122,8 @@ def _who(place: str, judged: pd.DataFrame) -> str:
     return f"{place}, beyond what the retain-only model gains, {'; '.join(text for _, text in sorted(recovering))}."
 
 
-def _from_what(place: str, judged: pd.DataFrame) -> str:
-    """The attacks that bring something back, those that work on most methods first, and the others."""
+def _from_what(place: str, judged: pd.DataFrame, nothing: pd.DataFrame) -> str:
+    """The attacks that bring something back, those that work on most methods first, the others, and those that tell nothing."""
     working, others = [], []
     for attack, rows in judged.groupby("attack", sort=False):
         recovering = [name for name, of_method in _by_method(rows) if (of_method["verdict"] == "recovers").any()]
@@ -137,6 +138,8 @@ def _from_what(place: str, judged: pd.DataFrame) -> str:
         parts.append(f"something comes back under {in_words([text for _, text in working])}")
     if others:
         parts.append(f"nothing clear comes back under {in_words(others)}")
+    if silent := [attack_label(str(name)) for name in nothing["attack"].unique()]:
+        parts.append(f"vanilla knows no more of what is asked under {in_words(silent)} than the retain-only model")
     return f"{place}, {'; '.join(parts)}."
 
 
@@ -180,12 +183,13 @@ def _models(part: pd.DataFrame) -> Iterator[dict[str, str]]:
     for method, rows in _by_method(part):
         row = max(rows.to_dict("records"), key=lambda row: row["n_questions"])
         verdicts = rows["verdict"]
+        judged = (verdicts != "nothing to forget").sum()
         yield {
             "method": method,
             "utility kept": "–" if pd.isna(row["utility_kept"]) else f"{100 * row['utility_kept']:.0f} %",
             "score before": f"{row['before']:.2f}",
             "ahead of retain-only before": _with_interval(row, "ahead_before"),
-            "recovers": f"{(verdicts == 'recovers').sum()} of {len(rows)}" if method not in CONTROLS else "control",
+            "recovers": f"{(verdicts == 'recovers').sum()} of {judged}" if method not in CONTROLS else "control",
             "": "destroyed" if row["destroyed"] else "",
         }
 
