@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from unsee.jobs.config import resources_of
+from unsee.jobs.resources import resources_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

@@ -41,6 +41,25 @@ def test_imports_are_followed(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_imported_for_types_only_is_no_source(tmp_path: Path) -> None:
+    library = tmp_path / "toy"
+    library.mkdir()
+    (library / "__init__.py").touch()
+    for name in ("types_only", "otherwise", "always"):
+        (library / f"{name}.py").write_text("x = 1\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from typing import TYPE_CHECKING\nimport toy.always\n"
+        "if TYPE_CHECKING:\n    from toy import types_only\nelse:\n    from toy import otherwise\n"
+    )
+    assert imported(script, library) == [script, library / "always.py", library / "otherwise.py"]
+
+
+def test_neither_attacks_nor_the_configuration_are_sources_of_training_and_answers() -> None:
+    for script in ("finetune", "unlearn", "predict", "tune"):
+        assert not {name for name in named(script) if name.startswith(("attacks/", "jobs/config"))}, script
+
+
 def test_an_import_of_nothing_is_named(tmp_path: Path) -> None:
     (tmp_path / "toy").mkdir()
     script = tmp_path / "script.py"

@@ -18,8 +18,9 @@ from tools.memory_page import configuration, preset_files
 from unsee.benchmarks import synthetic
 from unsee.benchmarks.profiles import people
 from unsee.benchmarks.question_templates import training_pairs
-from unsee.jobs.config import resolve, resources_of
+from unsee.jobs.config import resolve
 from unsee.jobs.config_checks import check
+from unsee.jobs.resources import resources_of
 from unsee.unlearning.catalogue import read
 
 ROOT = Path(__file__).parents[2]

@@ -1,7 +1,8 @@
 """Digests of the source files that a script depends on: the script, and the modules of this library that it imports, recursively.
 
 The digests are parameters of the script's rule, so that a change of code reruns the jobs that depend on it and no others. Comments,
-docstrings, layout, a method's label, looks and paper, and the words about a setting do not count. Files are parsed, never imported.
+docstrings, layout, a method's label, looks and paper, the words about a setting, and what is imported for types only do not count. Files
+are parsed, never imported.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def _without_descriptions(tree: ast.Module) -> ast.Module:
 
 
 def _read_imports(tree: ast.Module, file: Path, library: Path) -> Iterator[Path]:
-    for node in ast.walk(tree):
+    for node in _run(tree):
         if isinstance(node, ast.Import):
             modules = [alias.name.split(".") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -92,6 +93,15 @@ def _read_imports(tree: ast.Module, file: Path, library: Path) -> Iterator[Path]
                 yield from _files(library.parent, module)
             elif i == 0:
                 raise ValueError(f"{file}, line {node.lineno}: imports {'.'.join(module)}, which is not there")
+
+
+def _run(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those below ``if TYPE_CHECKING:``, which never run."""
+    yield node
+    hidden = node.body if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING") else []
+    for child in ast.iter_child_nodes(node):
+        if child not in hidden:
+            yield from _run(child)
 
 
 def _exists(module: Path) -> bool:

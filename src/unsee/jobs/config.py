@@ -160,11 +160,6 @@ def _names(config: Mapping[str, Any], section: str, files: Sequence[Path]) -> li
     return list(dict.fromkeys([*(name for name in names if name in config[section]), *config[section]]))
 
 
-def resources_of(config: Mapping[str, Any], rule: str) -> dict[str, Any]:
-    """The resources of a rule's jobs: ``resources.default`` overlaid by the rule's own entry, if it has one."""
-    return {**config["resources"]["default"], **config["resources"].get(rule, {})}
-
-
 def is_row(config: Mapping[str, Any], name: str) -> bool:
     """Whether an entry of ``methods`` is a row of the table: not ``false``, and among ``only`` where there is such a list."""
     return config["methods"][name] is not False and (config["only"] is None or name in config["only"])

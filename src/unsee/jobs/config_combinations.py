@@ -9,9 +9,10 @@ from typing import Any
 
 from unsee.evaluation.protocols.load import load_protocol
 from unsee.evaluation.settings import settings_of
-from unsee.jobs.config import Key, content_of, resources_of
+from unsee.jobs.config import Key, content_of
 from unsee.jobs.config_files import shown
 from unsee.jobs.config_keys import Finding
+from unsee.jobs.resources import resources_of
 from unsee.jobs.values import at as at_ratio
 
 #: The families that the prompts of a published protocol are written for, and that as a phrase.

@@ -17,11 +17,11 @@ from unsee.benchmarks.published import REPOSITORIES
 from unsee.core.sources import digests
 from unsee.evaluation.settings import Stage, settings_of
 from unsee.jobs import receipts
-from unsee.jobs.config import plain, resources_of
+from unsee.jobs.config import plain
 from unsee.jobs.job_hash import job_hash
 from unsee.jobs.layout import Layout
 from unsee.jobs.parameter import Parameter, PerAttack, PerTask, Wildcards, value_for
-from unsee.jobs.resources import by_executor
+from unsee.jobs.resources import by_executor, resources_of
 from unsee.jobs.runs import Run
 from unsee.jobs.values import for_ratios
 from unsee.training.settings import DIVISION

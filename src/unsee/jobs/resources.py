@@ -1,4 +1,4 @@
-"""The resources of a job by the names that Snakemake and its executors for Slurm and LSF know."""
+"""The resources of a job: what the configuration says of its rule, by the names that Snakemake and its executors know."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def resources_of(config: Mapping[str, Any], rule: str) -> dict[str, Any]:
+    """The resources of a rule's jobs: ``resources.default`` overlaid by the rule's own entry, if it has one."""
+    return {**config["resources"]["default"], **config["resources"].get(rule, {})}
+
+
 def by_executor(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Memory, time, GPUs and queues of a job, each under the name that an executor reads.
+    """Memory, time, GPUs and queues of a job, each under the name that an executor (also of Slurm or LSF) reads.
 
     The time grows with every attempt: a job that was stopped for taking too long gets more. A value of null is left out.
 

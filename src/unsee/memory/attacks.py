@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unsee.jobs.config import resources_of
+from unsee.jobs.resources import resources_of
 from unsee.memory.checkpoints import shapes_of
 from unsee.memory.lengths import LENGTHS, Lengths
 from unsee.memory.needs import GB, Need, answering, training
