@@ -63,7 +63,7 @@ def test_the_verdict_needs_many_people() -> None:
         }
     )
     verdicts = modalities(items).set_index("method")["verdict"]
-    assert verdicts.to_dict() == {"vanilla": "unclear", "words_left": "words", "pictures_left": "pictures"}
+    assert verdicts.to_dict() == {"vanilla": "control", "words_left": "words", "pictures_left": "pictures"}
 
 
 def test_a_cell_with_one_modality_has_no_row() -> None:

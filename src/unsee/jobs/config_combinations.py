@@ -87,7 +87,7 @@ def process_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     """Check that each process has a GPU, where a job has GPUs, and that weights are split among several processes."""
     for key, section in _training_sections(config, {"num_processes", "shard"}):
         processes = section["num_processes"]
-        for rule in ("finetune", "train_reference") if key == ("finetune",) else ("unlearn",):
+        for rule in ("finetune", "train_reference") if key == ("finetune",) else ("unlearn", "tune"):
             gpus = resources_of(config, rule)["gpu"]
             if gpus and processes > gpus:
                 expected = f"expected at most resources.{rule}.gpu, a GPU each"

@@ -23,9 +23,9 @@ NOTE = """\
 What is left of the forgotten people, with their picture and in words. Accuracies in percent, ROUGE-L 0 to 1.
 `left_image` and `left_text` are the score minus the retain-only model's, which never met the people, with a picture and without.
 `difference` is `left_text` minus `left_image`, with its 95 % interval, clustered by person (and by seed where there are several).
-`verdict` is `words` where more is left in words (the method forgot the picture rather than the person), `pictures` where more is left
+`verdict` is `control` for vanilla, `words` where more is left in words (the method forgot the picture rather than the person), `pictures` where more is left
 with a picture, `unclear` where the corrected p-value is not below 0.05. `p_holm` is corrected over the methods of a ratio.
-The row of vanilla is the control: what there was to forget in each modality.
+The row of vanilla says what there was to forget in each modality.
 """
 
 
@@ -57,7 +57,10 @@ def modalities(items: pd.DataFrame, methods: Sequence[str] = ()) -> pd.DataFrame
         lambda values: holm(values.to_numpy())
     )
     clear = table["p_holm"] < LEVEL
-    table["verdict"] = np.select([clear & (table["difference"] > 0), clear], ["words", "pictures"], "unclear")
+    control = table["method"] == "vanilla"
+    table["verdict"] = np.select(
+        [control, clear & (table["difference"] > 0), clear], ["control", "words", "pictures"], "unclear"
+    )
     return table[COLUMNS]
 
 
