@@ -23,8 +23,9 @@ NOTE = """\
 What is left of the forgotten people, with their picture and in words. Accuracies in percent, ROUGE-L 0 to 1.
 `left_image` and `left_text` are the score minus the retain-only model's, which never met the people, with a picture and without.
 `difference` is `left_text` minus `left_image`, with its 95 % interval, clustered by person (and by seed where there are several).
-`verdict` is `control` for vanilla, `words` where more is left in words (the method forgot the picture rather than the person), `pictures` where more is left
-with a picture, `unclear` where the corrected p-value is not below 0.05. `p_holm` is corrected over the methods of a ratio.
+`verdict` is `control` for vanilla, `words` where more is left in words (the method forgot the picture rather than the person),
+`pictures` where more is left with a picture, `unclear` where the corrected p-value is not below 0.05. `p_holm` is corrected over the
+methods of a ratio.
 The row of vanilla says what there was to forget in each modality.
 """
 
