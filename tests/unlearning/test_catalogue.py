@@ -101,7 +101,7 @@ def test_an_option_accepts_the_values_of_its_annotation(
         ),
         (
             '@method("toy", marker="s")\ndef toy(forget): ...\n',  # vanilla's
-            "line 1: cannot be read without running it (marker is 's'; expected a text like [oD^PvXhp<>1234x8H+])",
+            "line 1: cannot be read without running it (marker is 's'; expected a text like [oD^PvXhp<>1234x8H+|_])",
         ),
         (
             '@method("toy")\ndef toy(forget, *, beta: Annotated[float, "positive"] = 1): ...\n',

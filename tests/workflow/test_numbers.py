@@ -24,10 +24,12 @@ Key = tuple[str | int, ...]
 #: What no number may be, and what some may: key (its last two parts) and value, and why.
 VALUES = (-1, 0, 1, math.nan, math.inf, 1e30, 10**30, "1", "high", True)
 ZERO_IS_NONE = "none of it"
+RETAIN_WEIGHTS = ("dpo", "idk", "npo", "rmu", "satimp", "simnpo", "undial", "wga")
 ACCEPTED = {
     ("benchmark.seed", 0): "a seed",
     ("pretraining.seed", 0): "a seed",
     ("evaluation.seed", 0): "a seed",
+    ("tuning.seed", 0): "a seed",
     ("seeds.0", 0): "a seed",
     ("evaluation.shots", 0): ZERO_IS_NONE,
     ("variants", 0): ZERO_IS_NONE,
@@ -43,12 +45,23 @@ ACCEPTED = {
     ("resources.unlearn.gpu", 0): "on the CPU",
     ("vl_eraser.weight", 0): "cross-entropy alone",
     ("vl_eraser.tolerance", 0): "exact zeros alone",
+    **{(f"{name}.alpha", 0): "without retained pairs" for name in RETAIN_WEIGHTS},
+    ("ce_u.skipped", 0): ZERO_IS_NONE,
+    ("satimp.beta1", 0): "every token weighs the same",
+    ("satimp.beta2", 0): "every token weighs the same",
+    ("wga.beta", 0): "every token weighs the same",
+    ("simnpo.delta", 0): "no margin",
+    ("kvw.skip_first", 0): ZERO_IS_NONE,
+    ("kvw.skip_last", 0): ZERO_IS_NONE,
+    ("manu.threshold", 0): "every activation counts",
 }
 #: Numbers that may not be 1, which is sensible for all others.
 NOT_ONE = (
     "benchmark.people",
     "trade_off.scales.0",
     "trade_off.others",
+    "membership.strangers",
+    "manu.share",
     "lora.dropout",
     "vl_eraser.tolerance",
     "mem_mb",
@@ -85,7 +98,8 @@ def changed(config: dict[str, Any], key: Key, value: Any) -> dict[str, Any]:
     for part in above:
         section = section[part]
     if isinstance(section, list):
-        section[:] = [value]
+        # One value, but where there must be several.
+        section[:] = [value, *section[1:]] if "learning_rates" in above else [value]
     else:
         section[last] = value
     if last == "gpu":
