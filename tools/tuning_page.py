@@ -49,7 +49,7 @@ def block(table: pd.DataFrame) -> str:
 
 
 def entries(table: pd.DataFrame) -> str:
-    """The settings that were found, as entries of ``methods`` in config.yaml."""
+    """The settings of the best trials, as entries of ``methods`` in config.yaml."""
     methods: dict[str, dict[str, dict[int, Any]]] = {}
     for row in table[table["selected"]].itertuples():
         for setting in str(row.settings).split(", "):

@@ -1,4 +1,4 @@
-"""The job of an attack on a tiny model: which questions are asked, in which state, and what is written."""
+"""The job of an attack on a tiny model: the questions, the states of the model, and the file."""
 
 from __future__ import annotations
 

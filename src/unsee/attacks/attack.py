@@ -16,7 +16,7 @@ changes:
         def prefix(question: Question, *, words: str = "Sure, the answer is") -> list[Question]: ...
 
 ``weights``
-    The weights of a model in place; it yields at every state in which the model is to be asked::
+    The weights of a model in place; it yields at every state in which the model answers the questions::
 
         @attack("noise", label="noise")
         def noise(weights: Weights, *, share: Annotated[float, "> 0"] = 0.05) -> Iterator[State]: ...

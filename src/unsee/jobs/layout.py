@@ -204,7 +204,7 @@ class Layout:
         return self.benchmark.split_files(self.evaluated_percents(run))
 
     def percents_of_members(self, run: Run) -> list[int]:
-        """The ratios whose forgotten people's training pairs a run scores: its own, or all of them for base and vanilla."""
+        """The ratios whose forgotten people's training pairs a run scores: the run's, or all of them for base and vanilla."""
         return [run.forget_percent] if run.forget_percent else self.membership_percents
 
     def splits_of_members(self, run: Run) -> list[str]:
