@@ -1,4 +1,4 @@
-"""`make bench`: measure every number of docs/performance.md in one run, print a table and write results/bench.csv."""
+"""`make bench`: measure every number of docs/notes/performance.md in one run, print a table and write results/bench.csv."""
 
 from __future__ import annotations
 
