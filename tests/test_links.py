@@ -11,7 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("src/unsee/data/**/*.md")])
 NAMING = [
-    *(path for folder in ("bench", "src", "tests", "tools", "workflow") for path in sorted(ROOT.glob(f"{folder}/**/*.py"))),
+    *(
+        path
+        for folder in ("bench", "src", "tests", "tools", "workflow")
+        for path in sorted(ROOT.glob(f"{folder}/**/*.py"))
+    ),
     *sorted(ROOT.glob("presets/*.yaml")),
     *sorted(ROOT.glob("profiles/*/config.yaml")),
     *sorted(ROOT.glob("workflow/**/*.smk")),
