@@ -105,3 +105,11 @@ def test_the_same_people_are_asked_at_any_number(mini_benchmark: Path) -> None:
     assert len(few) == len(gone) + 2 + 2 and len(more) == len(gone) + 4 + 4
     assert everybody == {row["person_id"] for row in questions}
     assert sample(questions, gone, 100) == questions
+
+
+def test_others_are_asked_their_tasks_only(mini_benchmark: Path) -> None:
+    questions = read_questions(mini_benchmark, [25])
+    gone = sorted({row["person_id"] for row in questions if row["origin"] == "test"})
+    whole, part = sample(questions, gone, 2), sample(questions, gone, 2, ["classification"])
+    assert {row["task"] for row in whole if row["person_id"] not in gone} > {"classification"}
+    assert part == [row for row in whole if row["person_id"] in gone or row["task"] == "classification"]

@@ -15,6 +15,7 @@ predict_rescaled(
     scales=snakemake.params.scales,
     forget_percent=int(snakemake.wildcards.forget_percent),
     others=snakemake.params.others,
+    tasks_of_others=snakemake.params.tasks_of_others,
     # Not a parameter of the rule: it changes no result, and so runs nothing again.
     settings=snakemake.params.settings | {"batch_size": snakemake.config["evaluation"]["batch_size"]},
     threads=snakemake.threads,

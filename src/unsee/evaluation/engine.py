@@ -9,7 +9,7 @@ Each task has separate forward passes. Its answers are therefore the same, to th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from unsee.models.pictures import Pictures
 Answer = dict[str, Any]
 
 
-class _TaskPack:
+class TaskPack:
     """The queries of one task in one group, as a pack in two parts.
 
     Attributes:
@@ -55,7 +55,10 @@ class _TaskPack:
         return int(self.parts.seen.shape[1])
 
 
-@torch.inference_mode()
+#: The packs of one batch of queries, by task.
+TaskPacks = Mapping[str, Sequence[TaskPack]]
+
+
 def answer(
     vlm: VisionLanguageModel,
     pictures: Pictures,
@@ -72,22 +75,40 @@ def answer(
         tasks: the tasks to answer.
         max_new_tokens: the most tokens of a written answer.
     """
-    packs = {
+    return answer_batch(vlm, pictures, lay_out(vlm, pictures, groups, tasks), max_new_tokens)
+
+
+def lay_out(
+    vlm: VisionLanguageModel, pictures: Pictures, groups: Sequence[Sequence[Query]], tasks: Sequence[str]
+) -> TaskPacks:
+    """Lay out one batch of queries as packs, which do not depend on the model's weights; arguments as for :func:`answer`."""
+    return {
         task: [
-            _TaskPack(vlm, pictures, row, queries)
+            TaskPack(vlm, pictures, row, queries)
             for row, group in enumerate(groups)
             if (queries := [query for query in group if query.task == task])
         ]
         for task in tasks
     }
+
+
+@torch.inference_mode()
+def answer_batch(
+    vlm: VisionLanguageModel, pictures: Pictures, packs: TaskPacks, max_new_tokens: int
+) -> dict[str, list[Answer]]:
+    """The answers to one batch of queries, by task; ``packs`` are from :func:`lay_out`, the other arguments as for :func:`answer`."""
     start = max((p.prefix_length for task_packs in packs.values() for p in task_packs), default=0)
     columns = start + max(map(_columns, packs.values(), [max_new_tokens] * len(packs)), default=0)
-    cache = PackCache(len(groups), start, columns)
+    rows = max((p.row + 1 for task_packs in packs.values() for p in task_packs), default=0)
+    cache = PackCache(rows, start, columns)
     in_cache: dict[int, Pack] = {}
-    return {task: _answer_task(vlm, pictures, cache, in_cache, packs[task], max_new_tokens) for task in tasks}
+    return {
+        task: _answer_task(vlm, pictures, cache, in_cache, task_packs, max_new_tokens)
+        for task, task_packs in packs.items()
+    }
 
 
-def _columns(packs: Sequence[_TaskPack], max_new_tokens: int) -> int:
+def _columns(packs: Sequence[TaskPack], max_new_tokens: int) -> int:
     """The number of cache columns that a task needs behind the prefixes."""
     widest = max((len(p.stored) for p in packs), default=0)
     return widest + max((len(p.open_paths) for p in packs), default=0) * max_new_tokens
@@ -98,7 +119,7 @@ def _answer_task(
     pictures: Pictures,
     cache: PackCache,
     in_cache: dict[int, Pack],
-    packs: Sequence[_TaskPack],
+    packs: Sequence[TaskPack],
     max_new_tokens: int,
 ) -> list[Answer]:
     """The answers to one task; ``in_cache`` is the prefix in each row of the cache, and is updated."""
@@ -136,7 +157,7 @@ def _read_prefix(vlm: VisionLanguageModel, pictures: Pictures, cache: PackCache,
 
 
 def _read_rest(
-    vlm: VisionLanguageModel, pictures: Pictures, cache: PackCache, p: _TaskPack
+    vlm: VisionLanguageModel, pictures: Pictures, cache: PackCache, p: TaskPack
 ) -> tuple[list[Answer], OpenQuestions | None]:
     """Read a pack behind its prefix; returns the answers to multiple choice, and the open questions, if any.
 

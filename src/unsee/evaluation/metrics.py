@@ -35,6 +35,10 @@ METRICS = (
     Metric("truth_ratio", "likelihood", "", False),
 )
 
+#: The (task, metric) pairs that the utility of a model is computed from, as in TOFU's model utility. ``truth`` is max(0, 1 - R), R the
+#: truth ratio.
+UTILITY = (("classification", "probability"), ("classification", "truth"), ("generation", "rouge_l"))
+
 
 def names(task: str) -> tuple[str, ...]:
     """The names of a task's metrics, in order."""

@@ -6,7 +6,7 @@ Answers from an earlier job are read from the cache. If it has the answers to al
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from operator import itemgetter
@@ -30,6 +30,7 @@ from unsee.evaluation.questions import protocol_questions
 from unsee.evaluation.settings import TASKS, task_of
 
 if TYPE_CHECKING:
+    from unsee.evaluation import engine
     from unsee.models.model import VisionLanguageModel
     from unsee.models.pictures import Pictures
 
@@ -158,16 +159,49 @@ def answer_questions(
     Raises:
         ValueError: a prompt is longer than the model's context; the message names the question.
     """
+    return answer_batches(vlm, pictures, questions, lay_out(vlm, pictures, questions, settings), settings)
+
+
+def lay_out(
+    vlm: VisionLanguageModel, pictures: Pictures, questions: Sequence[Question], settings: Mapping[str, Any]
+) -> Iterator[engine.TaskPacks]:
+    """Questions in batches, as the engine reads them, one batch after another; they do not depend on the model's weights.
+
+    Args:
+        vlm, pictures, questions, settings: as for :func:`answer_questions`.
+
+    Raises:
+        ValueError: a prompt is longer than the model's context; the message names the question.
+    """
     from unsee.evaluation import engine
 
     protocol, tasks = load_protocol(settings), settings.get("tasks", TASKS)
-    rows = {row["question_id"]: row for row in questions}
     batches = _batches(questions, protocol, vlm, settings["batch_size"])
     engine.check_lengths(vlm, pictures, [q for groups in batches for group in groups for q in group if q.task in tasks])
+    return (engine.lay_out(vlm, pictures, groups, tasks) for groups in batches)
+
+
+def answer_batches(
+    vlm: VisionLanguageModel,
+    pictures: Pictures,
+    questions: Sequence[Question],
+    batches: Iterable[engine.TaskPacks],
+    settings: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """One prediction per question, in the order of question ids.
+
+    Args:
+        vlm, pictures, questions, settings: as for :func:`answer_questions`.
+        batches: the same questions, from :func:`lay_out`.
+    """
+    from unsee.evaluation import engine
+
+    protocol = load_protocol(settings)
+    rows = {row["question_id"]: row for row in questions}
     answers = (
         answer
-        for groups in batches
-        for task_answers in engine.answer(vlm, pictures, groups, tasks, protocol.max_new_tokens).values()
+        for batch in batches
+        for task_answers in engine.answer_batch(vlm, pictures, batch, protocol.max_new_tokens).values()
         for answer in task_answers
     )
     predictions = [prediction(answer, rows[answer["question_id"]], protocol) for answer in answers]

@@ -15,6 +15,7 @@ import yaml
 
 from unsee.benchmarks.published import REPOSITORIES
 from unsee.core.sources import digests
+from unsee.evaluation.metrics import UTILITY
 from unsee.evaluation.settings import Stage, settings_of
 from unsee.jobs import receipts
 from unsee.jobs.config import plain
@@ -273,6 +274,8 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "adapters": plan.adapters,
         "scales": sorted(plan.config["trade_off"]["scales"]),
         "others": plan.config["trade_off"]["others"],
+        # Those that the utility of a model is computed from, which is all that the other people are evaluated for there.
+        "tasks_of_others": [task for task in plan.tasks if task in {task for task, _ in UTILITY}],
         "settings": plan.protocol_settings(stage="answers") | {"tasks": plan.tasks},
     },
     "attack": lambda plan: {

@@ -14,12 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
 
+from unsee.evaluation.metrics import UTILITY
 from unsee.results.columns import FORGOTTEN, KEPT, METRICS, SCORE, is_metric
 from unsee.results.statistics.differences import holm
-
-#: The (task, metric) pairs that utility is the harmonic mean of, as in TOFU's model utility. ``truth`` is max(0, 1 - R), R the truth
-#: ratio.
-UTILITY = (("classification", "probability"), ("classification", "truth"), ("generation", "rouge_l"))
 
 
 @dataclass(frozen=True)
@@ -60,8 +57,8 @@ def measure(table: pd.DataFrame, methods: Sequence[str]) -> Measured:
 
     Forgetting is 1 - sum |method - retain| / sum |vanilla - retain|, at least 0, over the means of :func:`forgetting_metrics` in each
     set of forgotten people and modality. It is this project's own.
-    Utility is the harmonic mean over the means of :data:`UTILITY` in each set of kept people and modality. It follows the model
-    utility of TOFU (Maini et al., 2024, section 2.2.1, https://arxiv.org/abs/2401.06121).
+    Utility is the harmonic mean over the means of :data:`~unsee.evaluation.metrics.UTILITY` in each set of kept people and
+    modality. It follows the model utility of TOFU (Maini et al., 2024, section 2.2.1, https://arxiv.org/abs/2401.06121).
 
     Args:
         table: of one ratio, see :func:`unsee.results.statistics.differences.one_column_per_method`.
