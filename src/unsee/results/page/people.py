@@ -70,7 +70,7 @@ def one_person(
 
     Returns:
         ``name``, ``picture`` (a ``data:`` address, or None), ``percent``, ``methods`` and ``questions``: dicts of ``question``,
-        ``modality``, ``reference`` and ``answers``, pairs of text and value (0 to 1) in the order of ``methods``. None if the ranking
+        ``modality``, ``task``, ``reference`` and ``answers``, pairs of text and value (0 to 1) in the order of ``methods``. None if the ranking
         is empty or no forgotten person has a question.
     """
     if ranking.empty:
@@ -101,6 +101,7 @@ def one_person(
             {
                 "question": row["question"],
                 "modality": row["modality"],
+                "task": row["task"],
                 "reference": row["answer"],
                 "answers": [
                     (outputs[method][row["question_id"]], values[method][row["question_id"], metrics[row["task"]]])
