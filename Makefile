@@ -1,5 +1,6 @@
 # make table         create the environment and compute results/table3.csv (the default)
 # make report        create the environment and write results/report.html
+# make reference     create the environment, run every method with three seeds, and write docs/reference and README's table (two hours)
 # make test          create the environment with the packages for development, and run every check and test
 # make test-cluster  create the same environment and run the workflow on a Slurm that the tests start (needs root: apt-get installs it)
 # make chaos         create the environment, kill jobs, damage files and fill the disk: the table must stay the same (ten minutes)
@@ -11,7 +12,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 
 .DEFAULT_GOAL := table
-.PHONY: setup setup-dev table report test test-cluster chaos bench lock
+.PHONY: setup setup-dev table report reference test test-cluster chaos bench lock
 
 # Compares contents, not times: a fresh clone or a switch of branches does not create the environment again.
 setup:
@@ -25,6 +26,9 @@ table: setup
 
 report: setup
 	$(BIN)/snakemake --cores all results/report.html
+
+reference: setup
+	$(BIN)/python -m tools.reference
 
 test: setup-dev
 	$(BIN)/ruff check .

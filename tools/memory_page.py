@@ -45,10 +45,10 @@ HEAD = (
 
 
 def preset_files(*presets: str) -> list[Path]:
-    """The files of presets, after the run that the first of them is laid over, as its first line says."""
+    """The files of presets, after the runs that the first of them is laid over, as its first line says."""
     files = [ROOT / "presets" / f"{preset}.yaml" for preset in presets]
     first_line = files[0].read_text(encoding="utf-8").partition("\n")[0] if files else ""
-    runs = re.findall(r"laid over (run-[\w.-]+)\.yaml", first_line)
+    runs = re.findall(r"(run-[\w.-]+)\.yaml", first_line.partition("laid over")[2])
     return [*(ROOT / "presets" / f"{run}.yaml" for run in runs), *files]
 
 

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from unsee.results.compare import CompareError, compare, main, report
-from unsee.results.tables.scores import gather
+from unsee.results.tables.scores import gather, summarise
 
 
 @pytest.fixture
@@ -31,6 +31,7 @@ def folders(world: Any, tmp_path: Path) -> tuple[Path, Path]:
             changed = (copied["method"] == "alpha") & (copied["set"] == "retain") & (copied["task"] == "classification")
             copied.loc[changed & (copied["metric"] == "accuracy"), "value"] = 0.0
         copied.to_parquet(folder / "scores.parquet")
+        summarise(copied).to_csv(folder / "scores.csv", index=False)
         for run in world.runs:
             place = folder / "models" / "tiny" / f"forget{run.forget_percent}" / run.method / f"seed{run.seed}"
             _manifest(place)
@@ -49,7 +50,8 @@ def _manifest(place: Path, **settings: Any) -> None:
 
 def test_a_folder_equals_itself(folders: tuple[Path, Path]) -> None:
     a, _ = folders
-    text = report(a, a)
+    text, agrees = report(a, a)
+    assert agrees and text.splitlines()[-1].startswith("Same: the 384 scores of 16 models")
     assert "Adapters: 14 of the 14 in both folders are the same" in text
     assert "Scores: 0 of 192 differ" in text and "|" not in text
     assert text.count("the same, as far as it was recorded") == 1
@@ -68,15 +70,16 @@ def test_differences_are_reported(folders: tuple[Path, Path]) -> None:
             "versions": {"numpy": "2"},
         }
         (folder / "table3.manifest.json").write_text(json.dumps(whole))
-    text = report(a, b)
+    text, agrees = report(a, b)
+    assert agrees, "two of a model's 24 scores are no more than one in five"
     assert "  lora.rank: 8 / 4  in forget10/alpha/seed0, forget10/alpha/seed1\n" in text
     assert "  benchmark.celebrities: 30 / 40\n" in text and "seeds" not in text
-    assert "  only in B: forget10/new/seed0\n" in text
     assert "  torch: 2.13.0 / 2.12.1, 2.13.0\n" in text and "peft" not in text and "numpy" not in text
     assert "Adapters: 12 of the 14 in both folders" in text
     # Image and text, at two ratios.
     assert "Scores: 4 of 192 differ" in text
-    rows = [line.split("|")[2:6] for line in text.splitlines() if line.startswith("|")][2:]
+    paired = text[text.index("Scores: 4") :].split("\n\n")[0]
+    rows = [line.split("|")[2:6] for line in paired.splitlines() if line.startswith("|")][2:]
     assert {tuple(cell.strip() for cell in row) for row in rows} == {
         ("alpha", "retain", modality, "classification") for modality in ("image", "text")
     }
@@ -127,18 +130,16 @@ def test_other_people_are_not_compared(folders: tuple[Path, Path]) -> None:
     a, b = folders
     people = pd.read_parquet(b / "benchmark" / "people.parquet")
     people.assign(name="Bea").to_parquet(b / "benchmark" / "people.parquet")
-    assert "Scores: the folders have no question in common" in report(a, b)
+    assert "Scores: the folders have no question in common" in report(a, b)[0]
 
 
 def test_a_folder_without_results_is_refused(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(folders[0]), str(tmp_path / "none")]) == 2
-    assert (
-        f"{tmp_path / 'none'}: no models/*/*/*/*/manifest.json; expected a folder of results" in capsys.readouterr().err
-    )
+    assert f"{tmp_path / 'none' / 'scores.csv'}: not there; expected a folder of results" in capsys.readouterr().err
     (folders[1] / "scores.parquet").unlink()
     with pytest.raises(CompareError, match="scores.parquet: not there; expected a folder of results"):
         compare(*folders)
     assert main([str(folders[0]), str(folders[0]), "--all"]) == 0
-    assert capsys.readouterr().out.count("\n|") == 192 + 2
+    assert capsys.readouterr().out.count("\n|") == (192 + 2) + (384 + 2)

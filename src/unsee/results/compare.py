@@ -1,6 +1,9 @@
-"""The differences between two results folders: ``python -m unsee.results.compare A/ B/``.
+"""The differences between two results folders, and whether they hold the same: ``python -m unsee.results.compare A/ B/``.
 
-Configuration and versions are read from the manifests that the jobs wrote; scores are compared question by question.
+To check an installation: ``python -m unsee.results.compare docs/reference results``. The exit code is 0 where the results are the same or
+agree within their margins (:mod:`unsee.results.check`), 1 where they differ, 2 where there is nothing to compare.
+Configuration and versions are read from the manifests that the jobs wrote. Where both folders have scores.parquet, which docs/reference
+has not, scores are compared question by question too.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from unsee.results import check
 from unsee.results.columns import SCORE, is_metric, metric_of, table_metrics
 from unsee.results.statistics.differences import LEVEL, holm
 from unsee.results.statistics.intervals import clustered_interval
@@ -33,58 +37,69 @@ class CompareError(ValueError):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the differences; see :func:`report`."""
-    parser = argparse.ArgumentParser(prog="python -m unsee.results.compare", description=__doc__)
+    """Print the differences and the verdict; see :func:`report`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m unsee.results.compare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("a", type=Path, help="a folder with results")
     parser.add_argument("b", type=Path, help="another folder with results")
     parser.add_argument("--all", action="store_true", help="every score, not only those that clearly differ")
     parsed = parser.parse_args(arguments)
     try:
-        print(report(parsed.a, parsed.b, everything=parsed.all))
+        text, agrees = report(parsed.a, parsed.b, everything=parsed.all)
     except CompareError as error:
         print(error, file=sys.stderr)
         return 2
-    return 0
+    print(text)
+    return 0 if agrees else 1
 
 
-def report(a: Path, b: Path, *, everything: bool = False) -> str:
-    """The differences between two folders as text: configuration, versions, adapters, scores.
+def report(a: Path, b: Path, *, everything: bool = False) -> tuple[str, bool]:
+    """The differences between two folders as text: configuration, versions, adapters, scores, and the verdict in the last line.
 
     Args:
-        a, b: folders with scores.parquet, ``benchmark/`` and ``models/``.
-        everything: all scores, not only those that differ by the paired test.
+        a, b: folders with scores.csv; what else they have is compared where both have it.
+        everything: all scores, not only those that differ.
+
+    Returns:
+        The text, and whether the results are the same or agree.
 
     Raises:
-        CompareError: a folder without results.
+        CompareError: a folder without results, or two without a model in common.
     """
     first, second = manifests(a), manifests(b)
-    settings = _changes(_settings(a, first), _settings(b, second))
+    scores_a, scores_b = (pd.read_csv(_existing(folder / "scores.csv")) for folder in (a, b))
+    runs_a, runs_b = check.runs_of(scores_a), check.runs_of(scores_b)
+    settings = _changes(_settings(a, first, runs_b), _settings(b, second, runs_a))
     versions = _changes(_versions(a, first), _versions(b, second))
     lines = [f"A: {a}", f"B: {b}", "", "Configuration"]
     lines += _indented(_grouped(settings), "the same, as far as it was recorded")
-    for name, runs, other_runs in (("A", first, second), ("B", second, first)):
-        if only_here := sorted(runs.keys() - other_runs.keys()):
-            lines.append(f"  only in {name}: {', '.join(only_here)}")
-    lines += ["", "Versions", *_indented([f"{key}: {x} / {y}" for key, x, y in versions], "the same")]
-    both = sorted(first.keys() & second.keys())
-    same = sum(first[run]["adapter_sha256"] == second[run]["adapter_sha256"] for run in both)
-    lines += ["", f"Adapters: {same} of the {len(both)} in both folders are the same to the byte", ""]
-    return "\n".join([*lines, *_scores(a, b, everything)])
+    for name, here, there in (("A", runs_a, runs_b), ("B", runs_b, runs_a)):
+        lines += [f"  only in {name}: {part}" for part in check.only_in_one(here, there)]
+    lines += ["", "Versions", *_indented([f"{key}: {x} / {y}" for key, x, y in versions], "the same"), ""]
+    if both := sorted(first.keys() & second.keys()):
+        same = sum(first[run]["adapter_sha256"] == second[run]["adapter_sha256"] for run in both)
+        lines += [f"Adapters: {same} of the {len(both)} in both folders are the same to the byte", ""]
+    if all((folder / "scores.parquet").is_file() for folder in (a, b)):
+        lines += [*_scores(a, b, everything), ""]
+    try:
+        names = dict.fromkeys(key.split("\0")[-1] for key, _, _ in settings)
+        verdict = check.verdict(scores_a, scores_b, list(names))
+    except ValueError as error:
+        raise CompareError(f"{a} and {b}: {error}") from error
+    shown = verdict.table if everything else verdict.table[verdict.table["outside"]]
+    lines += [check.to_text(shown), ""] if len(shown) else []
+    return "\n".join([*lines, verdict.sentence]), verdict.agrees
 
 
 def manifests(folder: Path) -> dict[str, dict[str, Any]]:
-    """The manifest.json of each run, by the run's path below the model's name.
-
-    Raises:
-        CompareError: the folder has none.
-    """
-    by_run = {
+    """The manifest.json of each run, by the run's path below the model's name; docs/reference has none."""
+    return {
         "/".join(path.parts[-4:-1]): json.loads(path.read_text(encoding="utf-8"))
         for path in sorted((folder / "models").glob("*/*/*/*/manifest.json"))
     }
-    if not by_run:
-        raise CompareError(f"{folder}: no models/*/*/*/*/manifest.json; expected a folder of results")
-    return by_run
 
 
 def compare(a: Path, b: Path) -> pd.DataFrame:
@@ -93,7 +108,7 @@ def compare(a: Path, b: Path) -> pd.DataFrame:
     Questions are paired within seeds; if the folders have no seed in common, means over seeds are paired.
 
     Args:
-        a, b: as for :func:`report`.
+        a, b: folders with scores.parquet and ``benchmark/``.
 
     Returns:
         One row for each ratio, method, set, modality, task and metric, with :data:`COLUMNS`: ``difference`` is B minus A in the
@@ -187,9 +202,17 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _settings(folder: Path, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Every setting by name: those of the results table, and those of each run, after the run's name and a zero byte."""
-    settings = dict(_flat(_table_manifest(folder).get("configuration", {}), ""))
+def _settings(folder: Path, runs: Mapping[str, Mapping[str, Any]], others: set[check.Run]) -> dict[str, Any]:
+    """Every setting by name: those of the results table, and those of each run, after the run's name and a zero byte.
+
+    Which ratios, seeds and methods a folder has is no setting; those of methods that the other folder lacks are left out.
+    """
+    configuration = dict(_table_manifest(folder).get("configuration", {}))
+    configuration.pop("seeds", None)
+    methods = {run.method for run in others}
+    configuration["methods"] = {name: of for name, of in configuration.get("methods", {}).items() if name in methods}
+    settings = dict(_flat(configuration, ""))
+    settings.pop("benchmark.forget_percents", None)
     for run, manifest in runs.items():
         settings |= {f"{run}\0{key}": value for key, value in _flat(manifest["settings"], "")}
     return settings
@@ -212,7 +235,7 @@ def _versions(folder: Path, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, 
     """The versions of each package that made the table or a run."""
     versions: dict[str, dict[str, None]] = {}
     for manifest in [_table_manifest(folder), *runs.values()]:
-        for name, version in manifest.get("versions", {}).items():
+        for name, version in manifest.get("made", manifest).get("versions", {}).items():
             versions.setdefault(name, {})[str(version)] = None
     return {name: ", ".join(used) for name, used in sorted(versions.items())}
 
