@@ -109,11 +109,14 @@ class Made:
     hours: float
 
 
-def readme_table(table: pd.DataFrame, methods: Sequence[str], seeds: int, percent: int = 10) -> str:
+def readme_table(
+    table: pd.DataFrame, summary: pd.DataFrame, methods: Sequence[str], seeds: int, percent: int = 10
+) -> str:
     """Some columns of the results table at one ratio, for questions with a picture, in Markdown.
 
     Args:
         table: table3.csv.
+        summary: summary.csv, which says which models are destroyed or have hardly begun.
         methods: the unlearning methods to show.
         seeds: the number of seeds that the scores are means over.
         percent: the forget ratio.
@@ -122,11 +125,17 @@ def readme_table(table: pd.DataFrame, methods: Sequence[str], seeds: int, percen
     rows = rows[rows["method"].isin([*REFERENCES, *methods])]
     metrics = [(name, metric_of(task, metric)) for name, task, metric in SHOWN]
     heads = [f"{name} {metric.label}" for name, metric in metrics]
+    of_ratio = summary[summary["forget_percent"] == percent].set_index("method")
+    marks = {
+        text: set(of_ratio.index[of_ratio[name].fillna(False).astype(bool)])
+        for name, text in (("destroyed", "destroyed"), ("hardly_begun", "hardly begun"))
+    }
     over = f", mean of {seeds} seeds" if seeds > 1 else ""
     lines = [_line([f"{percent} %, with the picture{over}", *heads]), _line([":--", *["--:"] * len(heads)])]
     for row in rows.to_dict("records"):
         cells = [f"{row[f'{name}_{metric.column}']:.{1 if metric.unit == '%' else 2}f}" for name, metric in metrics]
-        lines.append(_line([f"`{row['method']}`", *cells]))
+        name = f"`{row['method']}`" + "".join(f" ({text})" for text, of in marks.items() if row["method"] in of)
+        lines.append(_line([name, *cells]))
     return "".join(lines)
 
 
@@ -223,9 +232,8 @@ def main() -> None:
     for run in (DEFAULT_RUN, WHOLE_RUN):
         subprocess.run([sys.executable, "-m", "snakemake", "--cores", cores, *run], cwd=ROOT, check=True)
     made = keep(ROOT / "reference" / "results", ROOT / "results")
-    table = readme_table(
-        pd.read_csv(FOLDER / "table3.csv"), default_methods(), len(made.manifest["configuration"]["seeds"])
-    )
+    tables = [pd.read_csv(FOLDER / name) for name in ("table3.csv", "summary.csv")]
+    table = readme_table(tables[0], tables[1], default_methods(), len(made.manifest["configuration"]["seeds"]))
     write_text(README, replaced(README.read_text(encoding="utf-8"), table))
 
 

@@ -231,7 +231,7 @@ def test_findings_agree_with_the_summary() -> None:
     rows = [("vanilla", 0.0, np.nan, 0), ("retain", 1.0, np.nan, 0), ("npo", 0.8, np.nan, 3)]
     rows += [("ga", 0.7, 0.2, 0), ("kl_min", 0.1, 0.001, 0)]
     part = pd.DataFrame(rows, columns=["method", "combined", "p_against_best", "over_unlearned"]).assign(
-        forget_percent=10, combined_low=0.5, combined_high=0.9, forgetting=0.75, utility_kept=0.86
+        forget_percent=10, combined_low=0.5, combined_high=0.9, forgetting=0.75, utility_kept=0.86, destroyed=False
     )
     part["sees"] = [None, None, "forget", "forget, retained pairs", "forget, retained pairs"]
     part["best_alike"] = [None, None, None, "ga", "ga"]

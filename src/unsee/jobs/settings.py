@@ -185,9 +185,6 @@ class Robustness:
         expected="a list of different whole numbers from 1 to 99, at least one, or null for all",
         minItems=1,
     )
-    utility: Annotated[float, "> 0, <= 1"] = key(
-        0.8, "share of vanilla's utility below which a model counts as destroyed and is not ranked"
-    )
     report: bool = key(False, "true: results/report.html has a section on attacks, and waits for them")
 
 

@@ -74,9 +74,18 @@ def as_they_stand(part: pd.DataFrame) -> str:
         part: the rows of one ratio, see :func:`unsee.results.tables.summary.summary`.
     """
     percent = part["forget_percent"].iloc[0]
-    unlearned = part[~part["method"].isin(REFERENCES)].sort_values("combined", ascending=False, kind="stable")
+    all_methods = part[~part["method"].isin(REFERENCES)].sort_values("combined", ascending=False, kind="stable")
+    destroyed = all_methods["destroyed"].astype(bool)
+    unlearned = all_methods[~destroyed]
+    wrecks = ""
+    if destroyed.any():
+        names = [
+            f"{label_of(row['method'])} ({100 * row['utility_of_vanilla']:.0f} % of vanilla's utility)"
+            for row in all_methods[destroyed].to_dict("records")
+        ]
+        wrecks = f" Destroyed, and not compared: {in_words(names)}."
     if unlearned.empty:
-        return f"At {percent} % there is no method to compare."
+        return f"At {percent} % there is no method to compare.{wrecks}"
     rows = unlearned.to_dict("records")
     best = rows[0]
     text = (
@@ -97,4 +106,4 @@ def as_they_stand(part: pd.DataFrame) -> str:
         )
     if pairs := [f"{label_of(row['method'])} ({row['sees']})" for row in rows if row["method"] == row["best_alike"]]:
         text += f" Best among methods that see the same: {in_words(pairs)}."
-    return text
+    return text + wrecks

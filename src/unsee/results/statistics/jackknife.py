@@ -18,6 +18,9 @@ from unsee.evaluation.metrics import UTILITY
 from unsee.results.columns import FORGOTTEN, KEPT, METRICS, SCORE, is_metric
 from unsee.results.statistics.differences import holm
 
+#: The metrics that :data:`UTILITY` is computed from.
+_UTILITY_MEASURED = (("classification", "probability"), ("classification", "truth_ratio"), ("generation", "rouge_l"))
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -81,6 +84,21 @@ def measure(table: pd.DataFrame, methods: Sequence[str]) -> Measured:
     )
     forgetting = _forgetting(forgotten_means, methods.index("vanilla"), methods.index("retain"))
     return Measured(forgetting, harmonic_mean(kept_means), groups)
+
+
+def utilities(table: pd.DataFrame, methods: Sequence[str]) -> np.ndarray:
+    """The utility of each method, see :func:`measure`; NaN where the table lacks a metric that it is made of.
+
+    Args:
+        table, methods: as for :func:`measure`.
+    """
+    kept = table[table["set"].isin(KEPT)]
+    measured = set(zip(kept["task"].astype(str), kept["metric"].astype(str), strict=True))
+    if not {*_UTILITY_MEASURED} <= measured:
+        return np.full(len(methods), np.nan)
+    kept = _with_truth(kept, methods)
+    means = kept[is_metric(kept, UTILITY)].groupby(list(SCORE), observed=True)[list(methods)].mean()
+    return harmonic_mean(means.to_numpy()[None])[0]
 
 
 def interval(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:

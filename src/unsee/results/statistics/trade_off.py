@@ -41,6 +41,7 @@ Holm-corrected over methods.
 methods are compared, and with more steps or a higher rate it might have forgotten more. Such a method is not compared: it stands
 below the others with what it had forgotten, without p-values at that share, and is never the best. Its `area` counts no more than
 that.
+A method whose whole update destroys the model is compared like the others, with the part of the update that keeps that share.
 """
 #: The shares of vanilla's utility that the area is the mean over.
 _SHARES = np.linspace(0, 1, 101)

@@ -12,6 +12,7 @@ from unsee.benchmarks.schema import SETS
 from unsee.results.columns import FORGOTTEN, REFERENCES, SCORE, TABLE_ROW, Metric, table_metrics
 from unsee.results.statistics.differences import LEVEL, holm, one_column_per_method, paired_interval
 from unsee.results.styles import label_of
+from unsee.results.tables import extremes
 
 #: A cell of the table: model, ratio, modality, method and column.
 Cell = tuple[str, int, str, str, str]
@@ -22,6 +23,8 @@ _TEMPLATE = r"""% Needs booktabs and multirow. Accuracies in percent, ROUGE-L 0 
 % Bold: better than every other method; underlined: than every other but the best; by paired tests clustered by
 % person, Holm-corrected, at 5 %. Dagger: below the retain-only model by the same test (over-unlearned), and no
 % candidate for best. Cells without a mark: no difference shown.
+% Double dagger at a name: destroyed, less than << destroyed >> % of vanilla's utility, and no candidate. Circle: hardly begun, forget
+% classification less than << hardly_begun >> points below vanilla's.
 \begin{tabular}{<< alignment >>}
 \toprule
 << sets | join(" & ") >> \\
@@ -38,17 +41,19 @@ _TEMPLATE = r"""% Needs booktabs and multirow. Accuracies in percent, ROUGE-L 0 
 """
 
 
-def marks(items: pd.DataFrame, differences: pd.DataFrame) -> dict[Cell, str]:
+def marks(items: pd.DataFrame, differences: pd.DataFrame, reached: extremes.Extents | None = None) -> dict[Cell, str]:
     """Mark the cells in which a method is the best (``best``), the second best (``second``) or over-unlearned (``over``).
 
     In ``forget`` and ``test`` lower is better, among the methods that are not below the retain-only model there (``over``); elsewhere
     higher is better. The best method is marked if paired tests against all other candidates, Holm-corrected, find it better than
-    each of them; the second best likewise, against those behind it.
+    each of them; the second best likewise, against those behind it. A destroyed model is no candidate.
 
     Args:
         items: the table of :func:`unsee.results.tables.scores.gather`.
         differences: the table of :func:`unsee.results.statistics.differences.differences`.
+        reached: the extent of each unlearned model.
     """
+    destroyed = {place for place, extent in (reached or {}).items() if extent.destroyed}
     marked: dict[Cell, str] = {}
     over = differences[differences["over_unlearned"]]
     below = set(over[["model", "forget_percent", "method", *SCORE]].astype(object).itertuples(index=False, name=None))
@@ -64,7 +69,8 @@ def marks(items: pd.DataFrame, differences: pd.DataFrame) -> dict[Cell, str]:
             over_here = {name for name in methods if (model, percent, name, *score) in below}
             marked |= {(model, percent, modality, name, column): "over" for name in over_here}
             sign = _sign(group, metric)
-            left = sorted((name for name in methods if name not in over_here), key=lambda m: -sign * part[m].mean())
+            candidates = [n for n in methods if n not in over_here and (model, percent, n) not in destroyed]
+            left = sorted(candidates, key=lambda m: -sign * part[m].mean())
             for mark in ("best", "second"):
                 if len(left) > 1 and _first_is_better(part, left, sign):
                     marked[model, percent, modality, left[0], column] = mark
@@ -72,12 +78,13 @@ def marks(items: pd.DataFrame, differences: pd.DataFrame) -> dict[Cell, str]:
     return marked
 
 
-def to_latex(table: pd.DataFrame, marks: Mapping[Cell, str]) -> str:
+def to_latex(table: pd.DataFrame, marks: Mapping[Cell, str], reached: extremes.Extents | None = None) -> str:
     """A tabular in the style of booktabs, under a comment on how to read it.
 
     Args:
         table: the table of :func:`unsee.results.tables.table3.table3`.
         marks: as from :func:`marks`.
+        reached: the extent of each unlearned model, for the marks of those that are destroyed or have hardly begun.
     """
     one_model = table["model"].nunique() == 1
     keys = [name for name in TABLE_ROW if name != "model" or not one_model]
@@ -88,7 +95,9 @@ def to_latex(table: pd.DataFrame, marks: Mapping[Cell, str]) -> str:
         sets=[""] * len(keys) + [_set_heading(group, metrics) for group in SETS],
         headings=[_HEADINGS[name] for name in keys]
         + [_metric_heading(group, metric) for group in SETS for metric in metrics],
-        rows=list(_rows(table, keys, marks)),
+        rows=list(_rows(table, keys, marks, reached or {})),
+        destroyed=f"{100 * extremes.DESTROYED:g}",
+        hardly_begun=f"{extremes.HARDLY_BEGUN:g}",
     )
 
 
@@ -149,7 +158,9 @@ def _metric_heading(group: str, metric: Metric) -> str:
     return metric.heading + (r" $\uparrow$" if group in FORGOTTEN else r" $\downarrow$")
 
 
-def _rows(table: pd.DataFrame, keys: Sequence[str], marks: Mapping[Cell, str]) -> Iterator[tuple[list[str], str]]:
+def _rows(
+    table: pd.DataFrame, keys: Sequence[str], marks: Mapping[Cell, str], reached: extremes.Extents
+) -> Iterator[tuple[list[str], str]]:
     """The cells of each row, and the rule below it: a key that repeats is printed once, over all its rows."""
     rows = table.to_dict("records")
     # For each row the values of the first key, of the first two, ..., which say where a group of rows ends.
@@ -163,13 +174,18 @@ def _rows(table: pd.DataFrame, keys: Sequence[str], marks: Mapping[Cell, str]) -
             text = _key(name, row[name])
             first = before is None or before[i] != groups[at][i]
             cells.append((rf"\multirow[t]{{{size}}}{{*}}{{{text}}}" if size > 1 else text) if first else "")
-        cells.append(_key("method", row["method"]))
+        extent = reached.get((row["model"], row["forget_percent"], row["method"]))
+        cells.append(_key("method", row["method"]) + (_superscripts(extent) if extent else ""))
         place = tuple(row[name] for name in TABLE_ROW)
         for group in SETS:
             for metric in table_metrics():
                 column = f"{group}_{metric.column}"
                 cells.append(_value(row[column], metric, marks.get((*place, column), "")))
         yield cells, _rule(groups[at], behind)
+
+
+def _superscripts(extent: extremes.Extent) -> str:
+    return (r"$^\ddagger$" if extent.destroyed else "") + (r"$^\circ$" if extent.hardly_begun else "")
 
 
 def _rule(here: Sequence[tuple[object, ...]], behind: Sequence[tuple[object, ...]] | None) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from unsee.benchmarks.schema import SETS
 from unsee.results.columns import TABLE_ROW, column_of, in_order, table_metrics
 from unsee.results.statistics import alike
-from unsee.results.tables import files
+from unsee.results.tables import extremes, files
 
 NOTE = """\
 Accuracies in percent (classification: 25 is chance with four options), ROUGE-L 0 to 1; means over seeds.
@@ -64,7 +64,18 @@ def table3(scores: pd.DataFrame, methods: Sequence[str] = ()) -> pd.DataFrame:
     return table.reindex(columns=[*keys, *names]).rename_axis(columns=None).reset_index(drop=True)
 
 
-def to_markdown(table: pd.DataFrame, sees: alike.Sees) -> str:
-    """The table in Markdown, each metric with its own number of decimals, below what each method sees."""
+def to_markdown(table: pd.DataFrame, sees: alike.Sees, reached: extremes.Extents | None = None) -> str:
+    """The table in Markdown, each metric with its own number of decimals, below what each method sees.
+
+    Args:
+        table: the table of :func:`table3`.
+        sees: what each method sees.
+        reached: the extent of each unlearned model; a column ``mark`` says which are destroyed or have hardly begun, if any are.
+    """
     note = NOTE + alike.as_list(list(alike.legend(sees)))
+    places = table[["model", "forget_percent", "method"]].itertuples(index=False, name=None)
+    marks = [reached[place].mark if reached and place in reached else "" for place in places]
+    if any(marks):
+        table = table.copy()
+        table.insert(len(TABLE_ROW), "mark", marks)
     return files.to_markdown(table, note, [f".{column_of(name).decimals}f" for name in table.columns])

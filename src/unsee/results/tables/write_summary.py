@@ -10,7 +10,7 @@ import pandas as pd
 from unsee.core.files import write_text
 from unsee.results.statistics.alike import Sees
 from unsee.results.statistics.differences import differences
-from unsee.results.tables import knowledge, latex, summary
+from unsee.results.tables import extremes, knowledge, latex, summary
 from unsee.results.tables import modalities as by_modality
 from unsee.results.tables.files import to_markdown, write_csv
 from unsee.results.tables.scores import over_seeds
@@ -35,9 +35,10 @@ def write_summary(
     write_csv(compared, folder / "differences.csv")
     write_csv(by_modality.modalities(items, methods), folder / "modalities.csv")
     write_csv(table, folder / "summary.csv")
-    lines = knowledge.sentences(knowledge.knowledge(items))
+    reached = extremes.extents(items)
+    lines = [*extremes.sentences(reached), *knowledge.sentences(knowledge.knowledge(items))]
     write_text(
         folder / "summary.md", to_markdown(table, summary.note(items["seed"].nunique())) + knowledge.as_list(lines)
     )
-    tex = latex.to_latex(table3(scores, methods), latex.marks(items, compared))
+    tex = latex.to_latex(table3(scores, methods), latex.marks(items, compared, reached), reached)
     write_text(folder / "table3.tex", tex)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from unsee.core.files import write_text
 from unsee.results.statistics.alike import Sees
-from unsee.results.tables import knowledge
+from unsee.results.tables import extremes, knowledge
 from unsee.results.tables.ablation import ablation
 from unsee.results.tables.costs import TrainedRun, collect
 from unsee.results.tables.files import write_csv
@@ -38,8 +38,10 @@ def write_tables(
         statistics: the counts of :func:`unsee.benchmarks.statistics.count`.
     """
     table, gaps = table3(scores, methods), knowledge.knowledge(items)
+    reached = extremes.extents(items)
+    lines = [*extremes.sentences(reached), *knowledge.sentences(gaps)]
     write_csv(table, folder / "table3.csv")
-    write_text(folder / "table3.md", to_markdown(table, sees) + knowledge.as_list(knowledge.sentences(gaps)))
+    write_text(folder / "table3.md", to_markdown(table, sees, reached) + knowledge.as_list(lines))
     write_csv(gaps, folder / "knowledge.csv")
     write_text(folder / "knowledge.md", knowledge.to_markdown(gaps))
     write_csv(ablation(scores, methods), folder / "ablation.csv")
