@@ -32,6 +32,13 @@ FIGURES = ("equal_utility_of_paper", "equal_utility")
 #: The ratio of README's claim and of the forgotten person.
 PERCENT = 10
 ALT = "Forgetting against the share of vanilla's utility that is left: a line for each method, a panel for each forget ratio"
+PERSON = """\
+## One forgotten person
+
+What a model says before unlearning, after the method that forgets most at equal utility, and when it never met the person.
+✓ marks a right answer.
+
+"""
 #: The background of GitHub's dark pages.
 DARK = "#0d1117"
 #: At most so many methods are named one by one.
@@ -151,14 +158,14 @@ def picture() -> str:
 
 
 def strip(person: Mapping[str, Any]) -> str:
-    """One forgotten person and what the models say, as a table in Markdown.
+    """One forgotten person and what the models say: a heading and a table in Markdown.
 
     Args:
         person: docs/reference/person.json.
     """
     heads = [person["labels"][method] for method in person["methods"]]
     picture = f'<img src="docs/reference/{person["picture"]}" width="96" alt="a face that nobody has">'
-    lines = [_line([picture, *heads, "true answer"]), _line(["---"] * (len(heads) + 2))]
+    lines = [PERSON, _line([picture, *heads, "true answer"]), _line(["---"] * (len(heads) + 2))]
     for question in person["questions"]:
         answers = [
             f"{_cell(answer['text']) or '(nothing)'}{' ✓' if answer['right'] else ''}" for answer in question["answers"]
