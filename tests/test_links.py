@@ -19,6 +19,7 @@ NAMING = [
     *sorted(ROOT.glob("presets/*.yaml")),
     *sorted(ROOT.glob("profiles/*/config.yaml")),
     *sorted(ROOT.glob("workflow/**/*.smk")),
+    *sorted(ROOT.glob("src/unsee/data/**/*.j2")),
     *(ROOT / name for name in ("Snakefile", "Makefile", "config.yaml", "pyproject.toml", "results/README.md")),
 ]
 

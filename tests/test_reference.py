@@ -128,7 +128,9 @@ def test_what_is_kept(runs: tuple[Path, Path], tmp_path: Path) -> None:
     assert manifest["configuration"] == MADE["configuration"] and set(manifest) == {"configuration", "made"}
     page = (kept / "README.md").read_text()
     links = [link for links, _ in reference.CONTENT for link in links.values()]
-    assert files == {"README.md", *links}, "the page has a link to every file"
+    assert files | {"person.json"} == {"README.md", *links}, (
+        "the page has a link to every file, and to that of tools/front.py"
+    )
     assert all(f"]({link})" in page for link in links)
     assert "| time | 3 jobs, 1.0 hours one after the other |" in page
     assert f"| commit | {MADE['made']['revision']['commit']} |" in page

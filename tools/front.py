@@ -2,8 +2,8 @@
 
     python -m tools.front [RESULTS]
 
-`tools/reference.py` calls :func:`keep` with the results folder, which keeps the answers about one person, and :func:`write`, which writes
-the rest from docs/reference and the code. Without RESULTS only the second is done.
+`make reference` calls :func:`keep` with the results folder, which keeps the answers about one person, and :func:`write`, which writes the
+rest from docs/reference and the code. Without RESULTS only the second is done.
 """
 
 from __future__ import annotations
@@ -27,10 +27,18 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "reference"
 README = ROOT / "README.md"
 METHODS = ROOT / "src" / "unsee" / "unlearning" / "methods"
-#: The figure of README, in ``figures`` of docs/reference.
-FIGURE = "equal_utility"
+#: The figure of README: the methods of its table, or of a run that has no others, all methods.
+FIGURES = ("equal_utility_of_paper", "equal_utility")
 #: The ratio of README's claim and of the forgotten person.
 PERCENT = 10
+ALT = "Forgetting against the share of vanilla's utility that is left: a line for each method, a panel for each forget ratio"
+PERSON = """\
+## One forgotten person
+
+What a model says before unlearning, after the method that forgets most at equal utility, and when it never met the person.
+✓ marks a right answer.
+
+"""
 #: The background of GitHub's dark pages.
 DARK = "#0d1117"
 #: At most so many methods are named one by one.
@@ -133,15 +141,31 @@ def _luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+def figure() -> str:
+    """The name of README's figure in docs/reference/figures."""
+    return next(name for name in FIGURES if (FOLDER / "figures" / f"{name}.svg").is_file())
+
+
+def picture() -> str:
+    """README's figure, for light and for dark pages."""
+    file = f"docs/reference/figures/{figure()}"
+    return f"""\
+<picture>
+  <source media="(prefers-color-scheme: dark)" srcset="{file}_dark.svg">
+  <img src="{file}.svg" width="100%" alt="{ALT}">
+</picture>
+"""
+
+
 def strip(person: Mapping[str, Any]) -> str:
-    """One forgotten person and what the models say, as a table in Markdown.
+    """One forgotten person and what the models say: a heading and a table in Markdown.
 
     Args:
         person: docs/reference/person.json.
     """
     heads = [person["labels"][method] for method in person["methods"]]
     picture = f'<img src="docs/reference/{person["picture"]}" width="96" alt="a face that nobody has">'
-    lines = [_line([picture, *heads, "true answer"]), _line(["---"] * (len(heads) + 2))]
+    lines = [PERSON, _line([picture, *heads, "true answer"]), _line(["---"] * (len(heads) + 2))]
     for question in person["questions"]:
         answers = [
             f"{_cell(answer['text']) or '(nothing)'}{' ✓' if answer['right'] else ''}" for answer in question["answers"]
@@ -233,10 +257,11 @@ def blocks() -> dict[str, str]:
     """The parts of README between the marks, by name, from docs/reference and the code."""
     manifest = json.loads((FOLDER / "table3.manifest.json").read_text(encoding="utf-8"))["configuration"]
     people, seeds = manifest["benchmark"]["people"], len(manifest["seeds"])
-    person = json.loads((FOLDER / "person.json").read_text(encoding="utf-8"))
+    person = FOLDER / "person.json"
     return {
+        "figure": picture(),
         "claim": claim(pd.read_csv(FOLDER / "ranking.csv"), people, seeds),
-        "person": strip(person),
+        "person": strip(json.loads(person.read_text(encoding="utf-8"))) if person.is_file() else "",
         "method": shortest_method(),
     }
 
@@ -262,8 +287,8 @@ def write() -> None:
     for name, block in blocks().items():
         page = replaced(page, name, block)
     write_text(README, page)
-    light = (FOLDER / "figures" / f"{FIGURE}.svg").read_text(encoding="utf-8")
-    write_text(FOLDER / "figures" / f"{FIGURE}_dark.svg", dark(light))
+    light = (FOLDER / "figures" / f"{figure()}.svg").read_text(encoding="utf-8")
+    write_text(FOLDER / "figures" / f"{figure()}_dark.svg", dark(light))
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from tools import front
 from tools.memory_page import configuration, preset_files
 from unsee.core.files import write_text
 from unsee.results import check
@@ -77,6 +78,10 @@ CONTENT: tuple[tuple[dict[str, str], str], ...] = (
     (
         {"robustness.md": "robustness.md", "figure": "figures/robustness.svg", "relearning": "figures/relearning.svg"},
         "what attacks bring back, in the default run",
+    ),
+    (
+        {"person.json": "person.json"},
+        "one forgotten person, and what vanilla, the best method and the retain-only model say",
     ),
     ({"membership.md": "membership.md"}, "are training pairs told from strangers', in the default run?"),
 )
@@ -235,6 +240,8 @@ def main() -> None:
     tables = [pd.read_csv(FOLDER / name) for name in ("table3.csv", "summary.csv")]
     table = readme_table(tables[0], tables[1], default_methods(), len(made.manifest["configuration"]["seeds"]))
     write_text(README, replaced(README.read_text(encoding="utf-8"), table))
+    front.keep(ROOT / "reference" / "results")
+    front.write()
 
 
 if __name__ == "__main__":

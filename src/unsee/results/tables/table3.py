@@ -18,7 +18,7 @@ NOTE = """\
 Accuracies in percent (classification: 25 is chance with four options), ROUGE-L 0 to 1; means over seeds.
 `forget` and `test` ask about the forgotten people (`test` with another picture and in other words): lower is better, down to the
 `retain` row, a model that never met them. `retain` and `celebrity` ask about everybody else: higher is better.
-95 % intervals, clustered by person, are in scores.csv.
+95 % intervals, clustered by person, are in scores.csv. The traps: docs/results.md#how-to-read-the-table.
 """
 
 
