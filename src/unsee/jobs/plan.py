@@ -231,7 +231,8 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
     "split_benchmark": lambda plan: {
         "name": plan.benchmark.name,
         "folder": plan.benchmark.folder,
-        "seed": plan.benchmark.section["seed"] if plan.benchmark.name == "synthetic" else None,
+        "seed": plan.benchmark.section["seed"] if plan.benchmark.draws_splits else None,
+        "forget": plan.benchmark.request,
     },
     "convert_language_model": lambda plan: {},
     "pretrain_base": lambda plan: {
