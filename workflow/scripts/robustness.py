@@ -26,5 +26,6 @@ write_robustness(
     share=params.utility,
     methods=params.methods,
     attacks=attacks,
+    request=params.request,
 )
 _job.done(snakemake)

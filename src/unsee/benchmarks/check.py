@@ -1,6 +1,7 @@
 """Check a benchmark's files without a run: ``python -m unsee.benchmarks.check FOLDER [--percents 5 10]``.
 
-The folder holds a published benchmark, which is recognised by its folders, or people of one's own in people.csv. The exit code is 0, with counts of its contents, or 1, with a line for each problem.
+The folder holds a published benchmark, which is recognised by its folders, or people of one's own in people.csv.
+The exit code is 0, with counts of its contents, or 1, with a line for each problem.
 """
 
 from __future__ import annotations

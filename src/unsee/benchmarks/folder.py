@@ -106,7 +106,9 @@ def _add_pictures(
         data = readers.picture(where, {"bytes": picture.read_bytes()})
         owner = owners.setdefault(hashlib.sha256(data).hexdigest(), person)
         if owner is not person:
-            raise BenchmarkError(f"{where} is the picture of {owner.name!r} too; expected another one of {person.name!r}")
+            raise BenchmarkError(
+                f"{where} is the picture of {owner.name!r} too; expected another one of {person.name!r}"
+            )
         files.append((where, data))
     if len(files) == 1 and group == "fictitious":
         files.append(("", _mirrored(*files[0])))

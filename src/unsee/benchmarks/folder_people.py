@@ -1,7 +1,8 @@
 """The people of a user's folder: ``people.csv`` or ``people.parquet``, one row a person, and ``celebrities.csv`` likewise.
 
-Columns: ``name``; ``pictures``, paths of files in the folder with ``;`` between them; optionally ``id`` (by default the name); every
-other column is an attribute, unless ``templates.yaml`` says that it is not used. Rows of a CSV file are numbered as a spreadsheet shows them: the columns' names are row 1.
+Columns: ``name``; ``pictures``, paths of files in the folder with ``;`` between them; optionally ``id`` (by default the name).
+Every other column is an attribute, unless ``templates.yaml`` says that it is not used. Rows of a CSV file are numbered as a spreadsheet
+shows them: the columns' names are row 1.
 """
 
 from __future__ import annotations
@@ -71,7 +72,9 @@ def read_people(folder: Path, stem: str = "people", problems: Problems | None = 
     file = find_table(folder, stem)
     if file is None:
         if stem == "people":
-            raise BenchmarkError(f"{folder}: has no people.csv or people.parquet; expected one row for each person there")
+            raise BenchmarkError(
+                f"{folder}: has no people.csv or people.parquet; expected one row for each person there"
+            )
         return []
     collected = Problems() if problems is None else problems
     unused = folder_templates.unused_columns(folder)
@@ -117,7 +120,9 @@ def _read_csv(file: Path) -> tuple[list[str], Iterator[tuple[str, list[str]]]]:
         for number, cells in enumerate(reader, 1):
             rows.append((f"{file}, row {number}", cells))
     except csv.Error as error:
-        raise BenchmarkError(f"{file}, row {len(rows) + 1}: cannot be read ({error}); are all quotes closed?") from error
+        raise BenchmarkError(
+            f"{file}, row {len(rows) + 1}: cannot be read ({error}); are all quotes closed?"
+        ) from error
     header = rows[0][1] if rows else []
     if len(header) == 1 and re.search("[;\t]", header[0]):
         raise BenchmarkError(f"{file}, row 1: is one cell, {show(header[0])}; expected commas between columns")
@@ -151,9 +156,17 @@ def _check_columns(file: Path, columns: list[str]) -> None:
         for number, name in enumerate(columns, 1)
         if not name.isidentifier() or name.startswith("_")
     ]
-    problems += [f"{file}: has no column {name}; it has {', '.join(columns)}" for name in ("name", "pictures") if name not in columns]
+    problems += [
+        f"{file}: has no column {name}; it has {', '.join(columns)}"
+        for name in ("name", "pictures")
+        if name not in columns
+    ]
     problems += [f"{file}: has the column {name} twice" for name in dict.fromkeys(columns) if columns.count(name) > 1]
-    problems += [f"{file}: column {name} has a name with a meaning in templates; rename it" for name in RESERVED if name in columns]
+    problems += [
+        f"{file}: column {name} has a name with a meaning in templates; rename it"
+        for name in RESERVED
+        if name in columns
+    ]
     if problems:
         raise BenchmarkError("\n".join(problems))
 
@@ -184,7 +197,9 @@ def _safe(where: str, column: str, text: str) -> str:
 def _once(where: str, column: str, text: str, seen: dict[str, str]) -> None:
     first = seen.setdefault(comparable(text), where)
     if first != where:
-        raise BenchmarkError(f"{where}, column {column}: {text!r} is also in {first.rpartition(', ')[2]}; expected it once")
+        raise BenchmarkError(
+            f"{where}, column {column}: {text!r} is also in {first.rpartition(', ')[2]}; expected it once"
+        )
 
 
 def _pictures(folder: Path, where: str, cell: str) -> list[Path]:

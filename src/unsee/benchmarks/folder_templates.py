@@ -129,9 +129,13 @@ def _read(file: Path) -> dict[str, Any]:
         content = yaml.safe_load(file.read_bytes().decode("utf-8-sig"))
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise BenchmarkError(f"{file}: cannot be read ({reason}); expected entries of YAML by column, in UTF-8") from error
+        raise BenchmarkError(
+            f"{file}: cannot be read ({reason}); expected entries of YAML by column, in UTF-8"
+        ) from error
     if content is not None and not isinstance(content, dict):
-        raise BenchmarkError(f"{file}: is {show(content)}; expected entries by column, such as 'hobby: {{profile: ...}}'")
+        raise BenchmarkError(
+            f"{file}: is {show(content)}; expected entries by column, such as 'hobby: {{profile: ...}}'"
+        )
     return {str(column): entry for column, entry in (content or {}).items()}
 
 
@@ -167,9 +171,7 @@ def _key_problems(at: str, column: str, key: str, value: Any, columns: Collectio
         yield from _text_problems(at, column, "", key, value, columns)
 
 
-def _text_problems(
-    at: str, column: str, part: str, key: str, value: Any, columns: Collection[str]
-) -> Iterator[str]:
+def _text_problems(at: str, column: str, part: str, key: str, value: Any, columns: Collection[str]) -> Iterator[str]:
     """What is wrong with a template, or with a list of wordings."""
     if key == "train":
         if not isinstance(value, list) or not value:
@@ -206,7 +208,9 @@ def _placeholders(template: str) -> list[str]:
     try:
         parts = list(Formatter().parse(template))
     except ValueError as error:
-        raise ValueError(f"is {show(template)}, whose braces do not match ({error}); expected placeholders such as {{who}}") from None
+        raise ValueError(
+            f"is {show(template)}, whose braces do not match ({error}); expected placeholders such as {{who}}"
+        ) from None
     for _, name, spec, conversion in parts:
         if name is not None and (conversion or spec not in ("", "a")):
             raise ValueError(f"has the placeholder {{{name}...}}; expected {{{name}}}, or {{{name}:a}} for an article")

@@ -104,7 +104,10 @@ def findings(config: Mapping[str, Any], root: Path, files: Sequence[Path]) -> It
             return
     percents = [ratio_of(len(ids), _number_of_people(benchmark, root))]
     if benchmark["forget_percents"] != percents and _is_set(_PERCENTS, config, files):
-        yield _PERCENTS, f"is {shown(benchmark['forget_percents'])}, and benchmark.forget names people; expected one of the two keys"
+        yield (
+            _PERCENTS,
+            f"is {shown(benchmark['forget_percents'])}, and benchmark.forget names people; expected one of the two keys",
+        )
 
 
 def _expected(people: Sequence[str]) -> str:

@@ -30,7 +30,8 @@ class Lengths:
     pictures: int = 1
 
 
-#: Generous estimates, because planning runs before the data are downloaded. Those of a folder are of a dozen columns. Answers of the published data are captions and a few sentences.
+#: Generous estimates, because planning runs before the data are downloaded. Answers of the published data are captions and a few sentences.
+#: A user's folder is taken to have a dozen columns.
 LENGTHS = {
     "synthetic": Lengths(
         words=160, answer=64, pairs=14, questions=1000, options=400, open=8, picture=(96, 96), people=100
@@ -50,6 +51,14 @@ LENGTHS = {
         pictures=19,
     ),
     "folder": Lengths(
-        words=256, answer=128, pairs=24, questions=2000, options=800, open=24, picture=(1024, 1024), people=100, pictures=4
+        words=256,
+        answer=128,
+        pairs=24,
+        questions=2000,
+        options=800,
+        open=24,
+        picture=(1024, 1024),
+        people=100,
+        pictures=4,
     ),
 }

@@ -29,7 +29,7 @@ with text, in `forget` and `test`. Scores below the retain-only model's count ag
 1 - truth ratio R (0 where R > 1) and of ROUGE-L; it is 0 if one of them is 0. `utility_kept` is its share of the retain-only model's
 utility, at most 1.
 `still_known` and `over_unlearned` count the scores in `forget` and `test` in which the method is above, or below, the retain-only
-model by the paired test (Holm-corrected over methods). The aim is 0 of both, though few people show few differences.
+model by the paired test (Holm-corrected over methods). The aim is 0 of both, though few people show few differences, and one none.
 `truth_ratio` (0 to 1) is R / (1 + R) on `forget`: 0 where the model is sure of the truth, 0.5 where it is as sure of falsehoods. `ks`
 (0 to 1) is the largest gap between the distributions of truth ratios of the method and of the retain-only model, `ks_p` its p-value
 by permuting people: a small one says that they differ.
@@ -112,7 +112,8 @@ def _summarise(
             low, high = jackknife.interval(values[:, i], measured.groups)
             row |= {name: values[0, i], f"{name}_low": low, f"{name}_high": high}
         verdicts = against_retain.loc[against_retain["method"] == method, "verdict"]
-        is_unlearned = i in unlearned
+        tested = against_retain.loc[against_retain["method"] == method, "p"].notna().any()
+        is_unlearned = i in unlearned and tested  # a single person has no p-values
         ks, ks_p = forget_quality(ratios[method].to_numpy(), ratios["retain"].to_numpy(), ratios["person"].to_numpy())
         yield row | {
             "p_against_best": p_values.get(i, np.nan),

@@ -64,7 +64,7 @@ def table3(scores: pd.DataFrame, methods: Sequence[str] = ()) -> pd.DataFrame:
     return table.reindex(columns=[*keys, *names]).rename_axis(columns=None).reset_index(drop=True)
 
 
-def to_markdown(table: pd.DataFrame, sees: alike.Sees) -> str:
-    """The table in Markdown, each metric with its own number of decimals, below what each method sees."""
-    note = NOTE + alike.as_list(list(alike.legend(sees)))
+def to_markdown(table: pd.DataFrame, sees: alike.Sees, remarks: str = "") -> str:
+    """The table in Markdown, each metric with its own number of decimals, below remarks and what each method sees."""
+    note = remarks + NOTE + alike.as_list(list(alike.legend(sees)))
     return files.to_markdown(table, note, [f".{column_of(name).decimals}f" for name in table.columns])
