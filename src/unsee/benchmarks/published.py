@@ -165,6 +165,16 @@ def numbered(first: int, n: int) -> list[str]:
     return [f"{i:03d}" for i in range(first, first + n)]
 
 
+def person_ids(name: str, directory: Path) -> list[str] | None:
+    """The ids of all people to learn; None if only a whole reading of the files tells them.
+
+    Raises:
+        BenchmarkError: the ids cannot be read.
+    """
+    read = entry(name).people
+    return read(directory) if read else None
+
+
 def same_at_every_ratio(name: str) -> bool:
     """Whether all tables but the splits are the same at every ratio."""
     return entry(name).same_at_every_ratio

@@ -1,7 +1,8 @@
 """Write an example of a folder of people: ``python -m unsee.benchmarks.ten_portraits FOLDER``.
 
-Ten fictitious people of the synthetic benchmark, with two portraits each, in the layout of docs/your-own-people.md. Nobody needs to
-take photos to try it, and the tiny base model, which has seen such portraits and such facts of other people, can learn them.
+Ten fictitious people of the synthetic benchmark, with two portraits each, in the layout of docs/your-own-people.md, and a request to
+forget two of them. Nobody needs to take photos to try it, and the tiny base model, which has seen such portraits and such facts of
+other people, can learn them.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from unsee.benchmarks.synthetic import Portraits, fictitious_profiles
 from unsee.core.files import atomic_write
 
 PEOPLE = 10
+#: How many of them the request names.
+FORGOTTEN = 2
 #: The attributes, by the name of the synthetic benchmark.
 COLUMNS = ("birth_year", "country", "region", "employment", "education", "hobby")
 
 
 def write(folder: Path, *, people: int = PEOPLE, seed: int = 0) -> None:
-    """Write ``people.csv`` and ``photos/``.
+    """Write ``people.csv``, ``photos/``, and the names of the first two people as ``forget.txt``.
 
     Args:
         folder: a folder that does not exist, or is empty.
@@ -46,6 +49,8 @@ def write(folder: Path, *, people: int = PEOPLE, seed: int = 0) -> None:
             rows.append([profile.name, *(getattr(profile, column) for column in COLUMNS), ";".join(pictures)])
         with open(part / "people.csv", "w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([["name", *COLUMNS, "pictures"], *rows])
+        names = "".join(f"{row[0]}\n" for row in rows[:FORGOTTEN])
+        (part / "forget.txt").write_text(names, encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{options.folder}: people.csv with {options.people} people, and two portraits of each in photos/")
+    print(f"{options.folder}: people.csv with {options.people} people, two portraits of each in photos/, and forget.txt")
     return 0
 
 

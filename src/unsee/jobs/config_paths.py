@@ -78,7 +78,7 @@ def _folder_findings(benchmark: Mapping[str, Any], root: Path) -> Iterator[tuple
         yield ("benchmark", "path"), f"is {shown(path)}; expected a folder with people.csv (docs/your-own-people.md)"
         return
     try:
-        people = len(published.BENCHMARKS["folder"].people(root / path))
+        people = len(published.person_ids(benchmark["name"], root / path) or [])
     except ValueError as error:  # a BenchmarkError, whose module planning imports for such a folder only
         yield ("benchmark", "path"), f"is {shown(path)}:\n{error}"
         return

@@ -125,8 +125,7 @@ def _people(benchmark: Mapping[str, Any], root: Path) -> list[str] | None:
     """The ids of all people; None for a benchmark that is fetched first."""
     if benchmark["name"] == "synthetic":
         return published.numbered(0, benchmark["people"])
-    read_ids = published.entry(benchmark["name"]).people
-    return read_ids(root / benchmark["path"]) if read_ids and benchmark["path"] else None
+    return published.person_ids(benchmark["name"], root / benchmark["path"]) if benchmark["path"] else None
 
 
 def _number_of_people(benchmark: Mapping[str, Any], root: Path) -> int:
