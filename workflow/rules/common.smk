@@ -9,7 +9,8 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 from unsee.jobs import config as configuration
 from unsee.core import gpus
 from unsee.core.declarations import DeclarationError
-from unsee.jobs import config_checks, preflight, requests, snakemake_internals
+from unsee.jobs import config_checks, forget_request, preflight, requests
+from unsee.jobs import snakemake_internals
 from unsee.jobs.input_files import LANGUAGE_MODEL, STRANGERS
 from unsee.jobs.input_functions import InputFunctions
 from unsee.jobs.layout import FIGURES, ROBUSTNESS_FIGURES, figure_files
@@ -29,6 +30,7 @@ with snakemake_internals.refusal(configuration.ConfigError, DeclarationError):
     config_checks.check_folders(workflow.basedir, os.getcwd())
     METHODS = catalogue.read(ROOT / "src/unsee/unlearning/methods")
     ATTACKS = attack_catalogue.read(ROOT / "src/unsee/attacks/methods")
+    forget_request.apply(config, ROOT, CONFIG_FILES)
     config_checks.check(config, METHODS, ROOT, CONFIG_FILES, attacks=ATTACKS)
 
 entries = configuration.resolve(config, METHODS, CONFIG_FILES)

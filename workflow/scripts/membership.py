@@ -19,5 +19,6 @@ membership.write(
     forgotten={percent: person_ids(benchmark, percent, "forget") for percent in snakemake.params.forget_percents},
     model=snakemake.params.model,
     methods=snakemake.params.methods,
+    request=snakemake.params.request,
 )
 _job.done(snakemake)

@@ -27,5 +27,6 @@ write_robustness(
     share=DESTROYED,
     methods=params.methods,
     attacks=attacks,
+    request=params.request,
 )
 _job.done(snakemake)

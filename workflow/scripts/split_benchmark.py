@@ -1,4 +1,4 @@
-"""Who is forgotten at one ratio: drawn for the synthetic benchmark, read for a published one."""
+"""Who is forgotten at one ratio: named in the configuration, drawn, or read from a published benchmark."""
 
 from pathlib import Path
 
@@ -17,13 +17,18 @@ tables = Path(snakemake.input.tables[0]).parent
 people = read_table(tables, "people", ["person_id", "group"])
 ids = sorted(people.filter(pc.equal(people["group"], "fictitious"))["person_id"].to_pylist())
 percent = int(snakemake.wildcards.forget_percent)
-if snakemake.params.seed is not None:
+request = snakemake.params.forget
+if request:
+    table = splits.request_split_table(ids, percent, request)
+elif snakemake.params.seed is not None:
     table = splits.draw_split_table(ids, percent, snakemake.params.seed)
 else:
     folder = hub.folder(Path(snakemake.input.published[0])) if local_folder is None else Path(local_folder)
     table = published.read_split(snakemake.params.name, folder, percent, ids)
 questions = read_table(tables, "questions", ["person_id", "origin", "modality", "task"])
-coverage.check_sets(questions, read_table(tables, "training_pairs", ["person_id"]), table)
+training_pairs = read_table(tables, "training_pairs", ["person_id"])
+coverage.check_request(questions, training_pairs, request or [])
+coverage.check_sets(questions, training_pairs, table)
 with atomic_write(output) as part:
     pq.write_table(table, part)
 _job.done(snakemake)

@@ -14,5 +14,6 @@ write_summary(
     items=pd.read_parquet(snakemake.input.answers),
     methods=snakemake.params.methods,
     sees=snakemake.params.sees,
+    request=snakemake.params.request,
 )
 _job.done(snakemake)

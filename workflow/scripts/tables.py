@@ -23,5 +23,6 @@ write_tables(
     sees=params.sees,
     runs=[TrainedRun(params.model, *run, Path(time), Path(manifest)) for run, time, manifest in files],
     statistics=statistics.count(Path(inputs.tables[0]).parent, params.forget_percents),
+    request=params.request,
 )
 _job.done(snakemake, parts=parts, configuration=params.configuration, **selections(inputs.manifests))

@@ -21,5 +21,6 @@ write_trade_off(
     utility=snakemake.params.utility,
     methods=snakemake.params.methods,
     sees=snakemake.params.sees,
+    request=snakemake.params.request,
 )
 _job.done(snakemake)

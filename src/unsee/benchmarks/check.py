@@ -1,6 +1,7 @@
-"""Check published files without a run: ``python -m unsee.benchmarks.check FOLDER [--percents 5 10]``.
+"""Check a benchmark's files without a run: ``python -m unsee.benchmarks.check FOLDER [--percents 5 10]``.
 
-The benchmark is recognised by its folders. The exit code is 0, with counts of its contents, or 1, with a line for each problem.
+The folder holds a published benchmark, which is recognised by its folders, or people of one's own in people.csv.
+The exit code is 0, with counts of its contents, or 1, with a line for each problem.
 """
 
 from __future__ import annotations
@@ -12,31 +13,36 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unsee.benchmarks import statistics
+from unsee.benchmarks.folder_people import find_table
 from unsee.benchmarks.published import BENCHMARKS, load
 from unsee.benchmarks.schema import BenchmarkError
 
 
 def recognise(folder: Path) -> str:
-    """The name of the benchmark most of whose folders are there.
+    """The name of the benchmark most of whose folders are there, or ``folder`` where there is a table of people.
 
     Raises:
-        BenchmarkError: the folder does not exist, or has no folder of any benchmark.
+        BenchmarkError: the folder does not exist, or has neither.
     """
     if not folder.is_dir():
-        raise BenchmarkError(f"{folder}: not found; expected the folder of a published benchmark")
+        raise BenchmarkError(f"{folder}: not found; expected the folder of a benchmark")
+    if find_table(folder) is not None:
+        return "folder"
     counts = {
         name: sum((folder / configuration).is_dir() for configuration in benchmark.folders)
         for name, benchmark in BENCHMARKS.items()
     }
     name = max(counts, key=lambda name: counts[name])
     if not counts[name]:
-        expected = " or ".join(f"{', '.join(b.folders)} ({b.repository})" for b in BENCHMARKS.values())
-        raise BenchmarkError(f"{folder}: no published benchmark; expected the folders {expected}")
+        expected = " or ".join(f"{', '.join(b.folders)} ({b.repository})" for b in BENCHMARKS.values() if b.folders)
+        raise BenchmarkError(f"{folder}: no benchmark; expected people.csv, or the folders {expected}")
     return name
 
 
 def find_percents(name: str, folder: Path) -> list[int]:
-    """The ratios of which the folder has people to forget."""
+    """The published ratios of which the folder has people to forget."""
+    if BENCHMARKS[name].draws_splits:
+        return []
     return [percent for percent in range(1, 100) if (folder / BENCHMARKS[name].folders_of(percent)[0]).is_dir()]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -140,6 +140,27 @@ def check_sets(questions: pa.Table, training_pairs: pa.Table, splits: pa.Table) 
                     )
     if problems:
         raise BenchmarkError("\n".join(problems))
+
+
+def check_request(questions: pa.Table, training_pairs: pa.Table, request: Sequence[str]) -> None:
+    """Check that every person of a named request was learned and is asked about.
+
+    Args:
+        questions: ``person_id`` and ``origin``.
+        training_pairs: ``person_id``.
+        request: the ids of the people to forget.
+
+    Raises:
+        BenchmarkError: a person has no training pairs or no questions, such as most people of CLEAR.
+    """
+    rows = questions.filter(pc.equal(questions["origin"], "profile"))
+    for what, table in (("training pairs", training_pairs), ("questions", rows)):
+        people = set(table["person_id"].to_pylist())
+        if without := sorted(set(request) - people):
+            raise BenchmarkError(
+                f"benchmark.forget: the benchmark has no {what} of {abbreviated(without)}; expected some of its {len(people)} people "
+                f"who have them, such as {min(people, default='')!r}"
+            )
 
 
 def _kinds_of_questions(questions: pa.Table) -> dict[str, dict[str, set[tuple[str, str]]]]:

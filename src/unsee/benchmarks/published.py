@@ -1,10 +1,11 @@
-"""The published benchmarks: an entry for each one with its repository, its folders and the module that reads them.
+"""The benchmarks that are read from files: an entry for each one with its repository, its folders and the module that reads them.
 
 Planning reads the entries, so a loader is imported only when files are read. docs/adding-a-benchmark.md adds one.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
     from unsee.benchmarks.schema import Benchmark
 
 
-class Loader(Protocol):
-    """A module that reads the folders of one benchmark. It adds every problem to ``folder.problems``."""
+class TableLoader(Protocol):
+    """A module that reads the files of one benchmark. It adds every problem to ``folder.problems``."""
 
     def read_tables(self, folder: PublishedFolder, forget_percents: Sequence[int], images: ImageStore) -> Tables:
         """Read all tables but the images, which go to ``images``."""
+
+
+class Loader(TableLoader, Protocol):
+    """A loader of a benchmark whose splits are published."""
 
     def read_split(self, folder: PublishedFolder, forget_percent: int, people: set[str]) -> list[Row]:
         """Read the rows of the splits table for one ratio; ``people`` are the ids of all fictitious people."""
@@ -41,15 +46,21 @@ class PublishedBenchmark:
         loader: imports the module that reads them.
         same_at_every_ratio: whether all tables but the splits are the same at every ratio.
         usual_gaps: gaps (:mod:`unsee.benchmarks.coverage`) that the published data has, and that are not worth a warning.
+        people: reads the ids of all people from the folder; None if only a whole reading tells them.
+        files: the files to read of the folder; None for the shards of its configurations.
+        draws_splits: whether the people to forget at a ratio are drawn by ``benchmark.seed``, because no split is published.
     """
 
     repository: str
     percents: tuple[int, ...]
     folders: tuple[str, ...]
     ratio_folders: tuple[str, ...]
-    loader: Callable[[], Loader]
+    loader: Callable[[], TableLoader]
     same_at_every_ratio: bool = True
     usual_gaps: tuple[str, ...] = ()
+    people: Callable[[Path], list[str]] | None = None
+    files: Callable[[Path], list[Path]] | None = None
+    draws_splits: bool = False
 
     def folders_of(self, forget_percent: int) -> list[str]:
         """The configurations of one ratio."""
@@ -68,6 +79,39 @@ def _clear() -> Loader:
     return clear
 
 
+def _folder() -> TableLoader:
+    from unsee.benchmarks import folder
+
+    return folder
+
+
+def _ids_in(configuration: str, column: str) -> Callable[[Path], list[str]]:
+    """A reader of the ids in a column of a configuration."""
+
+    def read(directory: Path) -> list[str]:
+        from unsee.benchmarks.columns import TEXT
+        from unsee.benchmarks.readers import PublishedFolder
+
+        folder = PublishedFolder(directory, "", [configuration])
+        ids = {" ".join(str(row[column]).split()) for _, row in folder.rows(configuration, {column: TEXT})}
+        folder.problems.raise_if_any()
+        return sorted(ids)
+
+    return read
+
+
+def _ids_of_folder(directory: Path) -> list[str]:
+    from unsee.benchmarks import folder_people
+
+    return [person.person_id for person in folder_people.read_people(directory)]
+
+
+def _files_of_folder(directory: Path) -> list[Path]:
+    from unsee.benchmarks import folder, folder_templates
+
+    return [*folder.read_files(directory), Path(os.path.relpath(folder_templates.DEFAULTS))]
+
+
 #: By the name in the configuration.
 BENCHMARKS = {
     "mllmu": PublishedBenchmark(
@@ -76,6 +120,7 @@ BENCHMARKS = {
         folders=("ft_Data", "Full_Set", "Test_Set", "Retain_Set"),
         ratio_folders=("forget_{forget}", "retain_{retain}"),
         loader=_mllmu,
+        people=_ids_in("Full_Set", "ID"),
     ),
     "clear": PublishedBenchmark(
         repository="therem/CLEAR",
@@ -86,6 +131,17 @@ BENCHMARKS = {
         # Its questions are about the people to forget and a sample of the retained ones.
         same_at_every_ratio=False,
         usual_gaps=("Fictitious Without Profile Questions",),
+        people=_ids_in("full", "name"),
+    ),
+    "folder": PublishedBenchmark(
+        repository="a folder of people",
+        percents=(),
+        folders=(),
+        ratio_folders=(),
+        loader=_folder,
+        people=_ids_of_folder,
+        files=_files_of_folder,
+        draws_splits=True,
     ),
 }
 
@@ -99,6 +155,26 @@ def entry(name: str) -> PublishedBenchmark:
     return BENCHMARKS["mllmu" if name == "synthetic" else name]
 
 
+def draws_splits(name: str) -> bool:
+    """Whether the people to forget at a ratio are drawn by ``benchmark.seed``."""
+    return name == "synthetic" or entry(name).draws_splits
+
+
+def numbered(first: int, n: int) -> list[str]:
+    """The ids of ``n`` people of the synthetic benchmark."""
+    return [f"{i:03d}" for i in range(first, first + n)]
+
+
+def person_ids(name: str, directory: Path) -> list[str] | None:
+    """The ids of all people to learn; None if only a whole reading of the files tells them.
+
+    Raises:
+        BenchmarkError: the ids cannot be read.
+    """
+    read = entry(name).people
+    return read(directory) if read else None
+
+
 def same_at_every_ratio(name: str) -> bool:
     """Whether all tables but the splits are the same at every ratio."""
     return entry(name).same_at_every_ratio
@@ -109,6 +185,11 @@ def folders(name: str, forget_percents: Sequence[int]) -> dict[str, int | None]:
     benchmark = entry(name)
     ratios: dict[str, int | None] = dict.fromkeys(benchmark.folders)
     return ratios | {folder: percent for percent in forget_percents for folder in benchmark.folders_of(percent)}
+
+
+def has_ratio(name: str, directory: Path, forget_percent: int) -> bool:
+    """Whether a folder has the files of one published ratio."""
+    return all((directory / folder).is_dir() for folder in entry(name).folders_of(forget_percent))
 
 
 def load(name: str, directory: Path, forget_percents: Sequence[int], scratch: Path | None = None) -> Benchmark:
@@ -153,6 +234,8 @@ def read_split(name: str, directory: Path, forget_percent: int, people: Sequence
     Raises:
         BenchmarkError: as :func:`load`.
     """
+    from typing import cast
+
     import pyarrow as pa
 
     from unsee.benchmarks import schema
@@ -160,6 +243,6 @@ def read_split(name: str, directory: Path, forget_percent: int, people: Sequence
 
     published = entry(name)
     folder = PublishedFolder(directory, published.repository, published.folders_of(forget_percent))
-    rows = published.loader().read_split(folder, forget_percent, set(people))
+    rows = cast("Loader", published.loader()).read_split(folder, forget_percent, set(people))
     folder.problems.raise_if_any()
     return pa.Table.from_pylist(rows, schema.SPLITS)

@@ -29,7 +29,7 @@ def draw_forget_set(person_ids: Sequence[str], forget_percent: int, seed: int) -
 
 
 def draw_split_table(person_ids: Sequence[str], forget_percent: int, seed: int) -> pa.Table:
-    """The splits table of the synthetic benchmark for one ratio.
+    """The splits table for one ratio of a benchmark that publishes none.
 
     Raises:
         BenchmarkError: as :func:`draw_forget_set`.
@@ -37,6 +37,29 @@ def draw_split_table(person_ids: Sequence[str], forget_percent: int, seed: int) 
     forgotten = draw_forget_set(person_ids, forget_percent, seed)
     retained = set(person_ids) - forgotten
     rows = split_rows(forget_percent, "forget", forgotten) + split_rows(forget_percent, "retain", retained)
+    return pa.Table.from_pylist(rows, SPLITS)
+
+
+def request_split_table(person_ids: Sequence[str], forget_percent: int, request: Sequence[str]) -> pa.Table:
+    """The splits table of a named request, which is shown as one ratio.
+
+    Args:
+        person_ids: all people to learn.
+        forget_percent: the ratio that stands for the request.
+        request: the ids of the people to forget.
+
+    Raises:
+        BenchmarkError: a person does not exist, or no person would be left to retain.
+    """
+    if unknown := sorted(set(request) - set(person_ids)):
+        raise BenchmarkError(
+            f"benchmark.forget: {unknown[0]!r} is nobody of the benchmark ({len(unknown)} such ids); expected ids such as "
+            f"{min(person_ids)!r}, see people.parquet"
+        )
+    retained = set(person_ids) - set(request)
+    if not retained:
+        raise BenchmarkError(f"benchmark.forget: names all {len(person_ids)} people; expected at least one to retain")
+    rows = split_rows(forget_percent, "forget", set(request)) + split_rows(forget_percent, "retain", retained)
     return pa.Table.from_pylist(rows, SPLITS)
 
 

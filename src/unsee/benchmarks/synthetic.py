@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from unsee.benchmarks import question_templates
 from unsee.benchmarks.profiles import Profile, people
+from unsee.benchmarks.published import numbered
 from unsee.benchmarks.schema import BenchmarkError
 from unsee.benchmarks.splits import draw_forget_set
 from unsee.core.files import atomic_write
@@ -166,7 +167,7 @@ def write(
         first_id = people + celebrities
     if first_celebrity + celebrities > len(famous):
         raise BenchmarkError(f"benchmark.celebrities is {celebrities}; {faces.path} has portraits of {len(famous)}")
-    ids = [f"{first_id + i:03d}" for i in range(len(fictitious))]
+    ids = numbered(first_id, len(fictitious))
     forgotten = {percent: draw_forget_set(ids, percent, seed) for percent in forget_percents}
 
     full = [_profile_row(faces, i, p, fictitious, seed) for i, p in zip(ids, fictitious, strict=True)]

@@ -123,7 +123,8 @@ def _union(left: Schema, right: Schema) -> Schema:
     """The schema of a type that may also be another: null, as a rule."""
     if "enum" in left:
         return {"enum": [*left["enum"], None]}
-    return {**left, **right, "type": [left["type"], right["type"]]}
+    types = left["type"] if isinstance(left["type"], list) else [left["type"]]
+    return {**left, **right, "type": [*types, right["type"]]}
 
 
 def _limits(text: str) -> list[tuple[str, float]]:

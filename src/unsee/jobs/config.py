@@ -247,3 +247,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: plain(value[key]) for key in sorted(value, key=str)}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def layer_of(key: Key, config: Mapping[str, Any], contents: Sequence[Mapping[str, Any]]) -> int:
+    """The number of the file that sets a key; the number of files if the command line sets it."""
+    section, name = str(key[0]), str(key[1])
+    value = config[section][name]
+    for number, content in reversed(list(enumerate(contents))):
+        part = content.get(section) or {}
+        if name in part:
+            return number if part[name] == value else len(contents)
+    return len(contents)

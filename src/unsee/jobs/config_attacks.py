@@ -16,7 +16,7 @@ from unsee.jobs.config_keys import Finding, schema_findings
 
 #: The benchmarks that ask about each person to forget twice: in a profile and in a test set, with another picture in other words.
 #: CLEAR has several pictures of a person too, but its questions are about what one of them shows.
-WITH_TEST_SET = ("synthetic", "mllmu")
+WITH_TEST_SET = ("synthetic", "mllmu", "folder")
 
 
 def attack_findings(config: Mapping[str, Any], attacks: Catalogue) -> Iterator[Finding]:

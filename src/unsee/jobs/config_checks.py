@@ -11,6 +11,7 @@ from typing import Any
 
 from unsee import memory
 from unsee.attacks import catalogue as attack_catalogue
+from unsee.jobs import forget_request
 from unsee.jobs.config import AttackEntry, ConfigError, Entry, Key, as_run, content_of, resolve, resolve_attacks
 from unsee.jobs.config_attacks import attack_findings, attack_twin_findings, need_findings
 from unsee.jobs.config_combinations import (
@@ -68,6 +69,7 @@ def check(
         findings += people_findings(config)
         findings += unread_findings(config, root, files)
         findings += path_findings(config, root)
+    findings = findings or [*forget_request.findings(config, root, files)]
     if not findings:
         findings += name_findings(config)
         findings += length_findings(config)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from unsee.benchmarks.published import draws_splits
 from unsee.evaluation.protocols.load import load_protocol
 from unsee.evaluation.settings import settings_of
-from unsee.jobs.config import Key, content_of
+from unsee.jobs.config import Key, content_of, layer_of
 from unsee.jobs.config_files import shown
 from unsee.jobs.config_keys import Finding
 from unsee.jobs.resources import resources_of
@@ -47,7 +48,7 @@ def example_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     protocol: Any = load_protocol(config["evaluation"])
     most = max(protocol.example_people(task) for task in protocol.metrics)
     for i, percent in enumerate(benchmark["forget_percents"]):
-        n = round(benchmark["people"] * percent / 100)
+        n = len(benchmark["forget"] or []) or round(benchmark["people"] * percent / 100)
         if n <= most:
             yield (
                 ("benchmark", "forget_percents", i),
@@ -59,7 +60,7 @@ def example_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
 def people_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     """Check that each ratio leaves people to forget and people to keep."""
     benchmark = config["benchmark"]
-    if benchmark["name"] != "synthetic":
+    if benchmark["forget"] is not None or benchmark["name"] != "synthetic":
         return
     people = benchmark["people"]
     for i, percent in enumerate(benchmark["forget_percents"]):
@@ -122,8 +123,12 @@ def unread_findings(config: Mapping[str, Any], root: Path, files: Sequence[Path]
     if name == "synthetic":
         because(named, "benchmark.name is synthetic, which reads no files", "benchmark", ["path", "revision"])
     else:
-        people = ["people", "celebrities", "seed"]
-        because(named, f"benchmark.name is {name}, whose people are published", "benchmark", people)
+        kind = "in benchmark.path" if name == "folder" else "published"
+        because(named, f"benchmark.name is {name}, whose people are {kind}", "benchmark", ["people", "celebrities"])
+        if not draws_splits(name):
+            because(named, f"benchmark.name is {name}, whose splits are published", "benchmark", ["seed"])
+        elif benchmark["forget"] is not None:
+            because(("benchmark", "forget"), "benchmark.forget names the people to forget", "benchmark", ["seed"])
         if benchmark["path"] is not None:
             reason = "benchmark.path names a folder, so that nothing is fetched"
             because(("benchmark", "path"), reason, "benchmark", ["revision"])
@@ -145,16 +150,5 @@ def unread_findings(config: Mapping[str, Any], root: Path, files: Sequence[Path]
         # What stands in the project's own config.yaml is a default.
         project = contents[0] if contents else config
         default = None if key in ("path", "revision") else project.get(section, {}).get(key)
-        if value != default and _layer((section, key), config, contents) >= _layer(cause, config, contents):
+        if value != default and layer_of((section, key), config, contents) >= layer_of(cause, config, contents):
             yield (section, key), f"is {shown(value)}, and nothing reads it: {reason}; expected {shown(default)}"
-
-
-def _layer(key: Key, config: Mapping[str, Any], contents: Sequence[Mapping[str, Any]]) -> int:
-    """The number of the file that sets a key; the number of files if the command line sets it."""
-    section, name = str(key[0]), str(key[1])
-    value = config[section][name]
-    for number, content in reversed(list(enumerate(contents))):
-        part = content.get(section) or {}
-        if name in part:
-            return number if part[name] == value else len(contents)
-    return len(contents)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from unsee.benchmarks import published
 from unsee.benchmarks.shards import find_shards, shard_problems
 from unsee.jobs.config import ConfigError, Key, is_row
 from unsee.jobs.config_files import shown
+from unsee.jobs.input_files import BenchmarkFiles
 from unsee.models import checkpoints
 
 
@@ -52,18 +54,41 @@ def path_findings(config: Mapping[str, Any], root: Path) -> Iterator[tuple[Key, 
         if path is not None and re.search(r"[{}\x00]", path):
             yield key, f"is {shown(path)}; expected a path without braces, which Snakemake takes for wildcards"
             return
-    if benchmark["name"] != "synthetic":
+    if benchmark["name"] == "folder":
+        yield from _folder_findings(benchmark, root)
+    elif benchmark["name"] != "synthetic":
         path = benchmark["path"]
         if path is not None and not os.path.isdir(root / path):
             yield ("benchmark", "path"), f"is {shown(path)}; expected the folder of the published files, or null"
         else:
-            yield from _published_findings(benchmark["name"], path and root / path, benchmark["forget_percents"])
+            files = BenchmarkFiles(benchmark, root)
+            yield from _published_findings(benchmark["name"], path and root / path, files.ratios_to_check)
     yield from checkpoints.findings(model, root)
     if model["build"]:
         portraits = config["pretraining"]["bystanders"]
         if portraits is not None and not os.path.isfile(root / portraits):
             expected = "expected the file that tools/render_portraits.py makes, or null for a brief training without"
             yield ("pretraining", "bystanders"), f"is {shown(portraits)}; {expected}"
+
+
+def _folder_findings(benchmark: Mapping[str, Any], root: Path) -> Iterator[tuple[Key, str]]:
+    """Check a folder's tables without its pictures, and that each ratio leaves people to forget and to retain."""
+    path = benchmark["path"]
+    if path is None or not os.path.isdir(root / path):
+        yield ("benchmark", "path"), f"is {shown(path)}; expected a folder with people.csv (docs/your-own-people.md)"
+        return
+    try:
+        people = len(published.person_ids(benchmark["name"], root / path) or [])
+    except ValueError as error:  # a BenchmarkError, whose module planning imports for such a folder only
+        yield ("benchmark", "path"), f"is {shown(path)}:\n{error}"
+        return
+    for i, percent in enumerate(benchmark["forget_percents"] if benchmark["forget"] is None else []):
+        if round(people * percent / 100) not in range(1, people):
+            expected = f"expected another ratio, such as {math.ceil(100 / people)}, or benchmark.forget"
+            yield (
+                ("benchmark", "forget_percents", i),
+                f"is {percent}; {percent} % of {people} people leaves nobody to forget or nobody to keep; {expected}",
+            )
 
 
 def _published_findings(name: str, folder: Path | None, percents: Sequence[int]) -> Iterator[tuple[Key, str]]:

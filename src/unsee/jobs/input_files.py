@@ -91,9 +91,36 @@ class BenchmarkFiles:
         return self.split_files(self.forget_percents)
 
     @property
+    def request(self) -> list[str] | None:
+        """The ids of the people to forget, if the configuration names them; they stand at the only ratio."""
+        request: list[str] | None = self.section["forget"]
+        return request
+
+    @property
+    def draws_splits(self) -> bool:
+        """Whether the people to forget are drawn at random."""
+        return self.request is None and published.draws_splits(self.name)
+
+    @property
+    def has_published_splits(self) -> bool:
+        """Whether the people to forget are read from published files."""
+        return self.request is None and not published.draws_splits(self.name)
+
+    @property
     def ratios_of_tables(self) -> list[int]:
-        """The ratios that people, images and questions depend on; none where they are the same at every ratio."""
-        return [] if published.same_at_every_ratio(self.name) else self.forget_percents
+        """The published ratios that people, images and questions depend on; none where they are the same at every ratio."""
+        if published.same_at_every_ratio(self.name):
+            return []
+        if self.request is None:
+            return self.forget_percents
+        # A named request may be about anybody whom the files of any ratio ask about.
+        ratios = published.PERCENTS[self.name]
+        return [p for p in ratios if self.folder is None or published.has_ratio(self.name, Path(self.folder), p)]
+
+    @property
+    def ratios_to_check(self) -> list[int]:
+        """The published ratios whose files a run reads."""
+        return self.forget_percents if self.has_published_splits else self.ratios_of_tables
 
     @property
     def folder(self) -> str | None:
@@ -110,11 +137,12 @@ class BenchmarkFiles:
             forget_percent: the ratio of the splits in percent; None for the tables.
 
         Returns:
-            The files; the record of the download for a fetched benchmark; none for the splits of the synthetic
-            benchmark, which are drawn.
+            The files; the record of the download for a fetched benchmark; none for splits that are drawn or named.
         """
+        if forget_percent and not self.has_published_splits:
+            return []
         if self.name == "synthetic":
-            return [] if forget_percent else self.raw
+            return self.raw
         if self.folder is None:
             return [self.record]
         if forget_percent:
@@ -122,6 +150,8 @@ class BenchmarkFiles:
             names = [name for name, percent in folders.items() if percent]
         else:
             names = list(published.folders(self.name, self.ratios_of_tables))
+        if files := published.entry(self.name).files:
+            return [str(path) for path in files(Path(self.folder))]
         return [str(path) for name in names for path in find_shards(Path(self.folder) / name)]
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from unsee.evaluation.settings import TASKS
+from unsee.jobs import forget_request
 from unsee.jobs.config import AttackEntry, Entry
 from unsee.jobs.input_files import STRANGERS, BenchmarkFiles, ModelFiles
 from unsee.jobs.runs import RUN, Run, evaluated_runs, table_runs
@@ -75,6 +76,11 @@ class Layout:
     def model(self) -> ModelFiles:
         """The files of the base model."""
         return ModelFiles(self.config["model"], self.config["pretraining"], self.root)
+
+    @property
+    def request_note(self) -> str:
+        """What the ratio of a named request means; empty without one."""
+        return forget_request.note(self.config["benchmark"], self.root)
 
     @property
     def portraits(self) -> str:
@@ -165,7 +171,9 @@ class Layout:
         if self.config["membership"]["strangers"]:
             return int(self.config["membership"]["strangers"])
         people = int(self.config["benchmark"]["people"])
-        forgotten = max(round(people * percent / 100) for percent in self.membership_percents)
+        forgotten = len(self.benchmark.request or []) or max(
+            round(people * percent / 100) for percent in self.membership_percents
+        )
         return max(FEWEST_STRANGERS, STRANGERS_PER_PERSON * forgotten)
 
     @property

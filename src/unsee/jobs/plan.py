@@ -231,7 +231,8 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
     "split_benchmark": lambda plan: {
         "name": plan.benchmark.name,
         "folder": plan.benchmark.folder,
-        "seed": plan.benchmark.section["seed"] if plan.benchmark.name == "synthetic" else None,
+        "seed": plan.benchmark.section["seed"] if plan.benchmark.draws_splits else None,
+        "forget": plan.benchmark.request,
     },
     "convert_language_model": lambda plan: {},
     "pretrain_base": lambda plan: {
@@ -303,6 +304,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "runs": [tuple(run) for run in plan.membership_runs],
         "methods": list(plan.entries),
         "forget_percents": plan.membership_percents,
+        "request": plan.request_note,
     },
     "trade_off": lambda plan: {
         "runs": [tuple(run) for run in plan.rescaled_runs],
@@ -311,6 +313,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "styles": plan.styles(),
         "utility": plan.config["trade_off"]["utility"],
         "settings": plan.protocol_settings(stage="scores"),
+        "request": plan.request_note,
     },
     "robustness": lambda plan: {
         "runs": [tuple(run) for run in plan.attacked_runs],
@@ -318,6 +321,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "attacks": {name: entry.attack.label for name, entry in plan.attacks.items()},
         "styles": plan.styles(),
         "settings": plan.protocol_settings(stage="scores"),
+        "request": plan.request_note,
     },
     "scores": lambda plan: {
         "receipts": plan.receipts,
@@ -336,17 +340,20 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "sees": plan.sees(),
         "forget_percents": plan.benchmark.forget_percents,
         "configuration": plan.table_configuration(),
+        "request": plan.request_note,
     },
     "summary": lambda plan: {
         "styles": plan.styles(),
         "methods": list(plan.entries),
         "sees": plan.sees(),
+        "request": plan.request_note,
     },
     "report": lambda plan: {
         "runs": [tuple(run) for run in plan.runs],
         "trained_runs": [tuple(run) for run in plan.trained_runs],
         "styles": plan.styles(),
         "configuration": plan.report_configuration(),
+        "request": plan.request_note,
         "utility": plan.config["trade_off"]["utility"],
     },
 }

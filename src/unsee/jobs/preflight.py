@@ -41,7 +41,7 @@ def _check_benchmark(plan: Plan, rules: set[str]) -> None:
     """Read a published benchmark once before it is loaded, because a job that fails has deleted its old tables by then."""
     benchmark = plan.benchmark
     if benchmark.rule is None and {"load_benchmark", "split_benchmark"} & rules:
-        published.load(benchmark.name, Path(str(benchmark.folder)), benchmark.forget_percents)
+        published.load(benchmark.name, Path(str(benchmark.folder)), benchmark.ratios_to_check)
 
 
 def _check_room(plan: Plan, jobs: Jobs) -> None:

@@ -21,8 +21,8 @@ _CLUSTER = {
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    name: Literal["synthetic", "mllmu", "clear"] = key(
-        "synthetic", "synthetic (generated here), mllmu or clear (published)"
+    name: Literal["synthetic", "mllmu", "clear", "folder"] = key(
+        "synthetic", "synthetic (generated here), mllmu or clear (published), folder (docs/your-own-people.md)"
     )
     people: Annotated[int, ">= 8, <= 500"] = key(
         100,
@@ -41,10 +41,17 @@ class Benchmark:
         expected="a list of different whole numbers from 1 to 99, at least one",
         minItems=1,
     )
+    forget: list[str] | str | None = key(
+        None,
+        "ids of the people to forget, or a file with one a line, in place of forget_percents",
+        expected="a list of different ids in quotes, at least one, a file of them, or null for ratios",
+        minItems=1,
+        minLength=1,
+    )
     path: str | None = key(
         None,
-        "mllmu and clear: folder with the published files; null: download them",
-        expected="the folder of the published files, or null to fetch them",
+        "mllmu and clear: folder with the published files, null: download them; folder: that folder",
+        expected="the folder of the benchmark's files, or null to fetch published ones",
         minLength=1,
     )
     revision: str | None = key(

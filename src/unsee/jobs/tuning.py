@@ -31,7 +31,7 @@ class TuningPlan(Plan):
         Trials have one seed, the first.
         """
         benchmark = config["benchmark"]
-        benchmark = {**benchmark, "seed": config["tuning"]["seed"], "apart_from": benchmark["seed"]}
+        benchmark = {**benchmark, "seed": config["tuning"]["seed"], "apart_from": benchmark["seed"], "forget": None}
         return cls({**config, "benchmark": benchmark, "seeds": config["seeds"][:1]}, entries, root, config_files)
 
     def parameters(self, rule: str) -> dict[str, Parameter]:

@@ -31,6 +31,7 @@ class Lengths:
 
 
 #: Generous estimates, because planning runs before the data are downloaded. Answers of the published data are captions and a few sentences.
+#: A user's folder is taken to have a dozen columns.
 LENGTHS = {
     "synthetic": Lengths(
         words=160, answer=64, pairs=14, questions=1000, options=400, open=8, picture=(96, 96), people=100
@@ -48,5 +49,16 @@ LENGTHS = {
         picture=(1024, 1024),
         people=200,
         pictures=19,
+    ),
+    "folder": Lengths(
+        words=256,
+        answer=128,
+        pairs=24,
+        questions=2000,
+        options=800,
+        open=24,
+        picture=(1024, 1024),
+        people=100,
+        pictures=4,
     ),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ def render(
     person: Mapping[str, Any] | None,
     figures: Mapping[str, Path],
     configuration: str,
+    remarks: Sequence[str],
     manifests: Mapping[str, Mapping[str, Any]],
 ) -> str:
     """The page as HTML.
@@ -56,6 +57,7 @@ def render(
         person: the data of :func:`unsee.results.page.people.one_person`.
         figures: an SVG file by name; those of :mod:`unsee.results.page.captions` are shown.
         configuration: the resolved configuration, as YAML.
+        remarks: remarks on the run, which stand before the sentences about what there was to forget.
         manifests: manifest.json of each run, by the run's name.
     """
     models = list(tables["summary"]["model"].unique())
@@ -78,7 +80,7 @@ def render(
         label=label_of,
         colours=colours,
         utility=f"{100 * utility:g} %",
-        knowledge=[_note(line) for line in knowledge.sentences(tables["knowledge"])],
+        knowledge=[_note(line) for line in [*remarks, *knowledge.sentences(tables["knowledge"])]],
         attacks=robustness.sentences(tables["robustness"]) if "robustness" in tables else [],
         attack_figures=_figures(ROBUSTNESS_FIGURES, figures),
         findings=[findings.as_they_stand(part) for _, part in tables["summary"].groupby("forget_percent", sort=False)],

@@ -17,6 +17,7 @@ from unsee.results.page.explorer import explorer
 from unsee.results.page.people import forgotten_people, one_person
 from unsee.results.statistics.agreement import agreement
 from unsee.results.tables.files import write_csv
+from unsee.results.tables.remarks import remarks
 
 
 def write_report(
@@ -31,6 +32,7 @@ def write_report(
     manifests: Mapping[RunKey, Mapping[str, Any]],
     utility: float,
     configuration: str,
+    request: str = "",
 ) -> None:
     """Write ``figures/*``, ``agreement.csv`` and ``report.html``.
 
@@ -46,6 +48,7 @@ def write_report(
         predictions, item_scores: the answers of each run to all tasks, and their scores.
         utility: the share of vanilla's utility at which the ranking compares methods.
         configuration: the configuration as YAML.
+        request: what the ratio of a named request means.
     """
     summary = tables["summary"]
     percent, seed = int(summary["forget_percent"].iloc[0]), next(iter(predictions))[-1]
@@ -76,6 +79,7 @@ def write_report(
         person=one_person(benchmark, predictions, item_scores, tables["ranking"]),
         figures={name: folder / "figures" / f"{name}.svg" for name in svg_names},
         configuration=configuration,
+        remarks=remarks(answers, request),
         manifests={f"forget{run[0]}/{run[1]}/seed{run[2]}": manifest for run, manifest in manifests.items()},
     )
     write_text(folder / "report.html", page)

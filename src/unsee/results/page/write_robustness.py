@@ -14,6 +14,7 @@ from unsee.results.statistics.attacked import AttackedRun
 from unsee.results.statistics.robustness import robustness
 from unsee.results.tables import robustness_latex
 from unsee.results.tables.files import write_csv
+from unsee.results.tables.remarks import as_note, remarks
 from unsee.results.tables.robustness import to_markdown
 
 
@@ -26,6 +27,7 @@ def write_robustness(
     share: float,
     methods: Sequence[str],
     attacks: Sequence[str],
+    request: str = "",
 ) -> None:
     """Write robustness.csv, robustness.md, robustness.tex and the figures robustness and relearning.
 
@@ -35,7 +37,7 @@ def write_robustness(
     """
     table = robustness(items, attacked, summary, share, methods=methods, attacks=attacks)
     write_csv(table, folder / "robustness.csv")
-    write_text(folder / "robustness.md", to_markdown(table))
+    write_text(folder / "robustness.md", as_note(remarks(items, request)) + to_markdown(table))
     write_text(folder / "robustness.tex", robustness_latex.to_latex(table, share))
     save(figures_robustness.heat_map(table), folder / "figures", "robustness")
     save(figures_robustness.relearning(table), folder / "figures", "relearning")

@@ -14,6 +14,7 @@ from unsee.results.page.figures_trade_off import equal_utility
 from unsee.results.statistics import trade_off
 from unsee.results.statistics.alike import Sees
 from unsee.results.tables.files import to_markdown, write_csv
+from unsee.results.tables.remarks import as_note, remarks
 
 
 def write_trade_off(
@@ -24,6 +25,7 @@ def write_trade_off(
     utility: float,
     methods: Sequence[str],
     sees: Sees,
+    request: str = "",
 ) -> None:
     """Write trade_off.csv, ranking.csv, ranking.md and the figure equal_utility.
 
@@ -31,9 +33,11 @@ def write_trade_off(
         folder: where they are written; the figure goes to ``figures`` in it.
         items, scaled, methods, sees: as for :func:`unsee.results.statistics.trade_off.trade_off`.
         utility: the share of vanilla's utility at which methods are compared.
+        request: what the ratio of a named request means.
     """
     curves, ranking = trade_off.trade_off(items, scaled, utility, methods, sees)
     write_csv(curves, folder / "trade_off.csv")
     write_csv(ranking, folder / "ranking.csv")
-    write_text(folder / "ranking.md", to_markdown(ranking, trade_off.note(utility, items["seed"].nunique())))
+    note = as_note(remarks(items, request)) + trade_off.note(utility, items["seed"].nunique())
+    write_text(folder / "ranking.md", to_markdown(ranking, note))
     save(equal_utility(curves, utility), folder / "figures", "equal_utility")

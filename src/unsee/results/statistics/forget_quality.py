@@ -28,7 +28,7 @@ def forget_quality(method: np.ndarray, retain: np.ndarray, people: np.ndarray, *
         seed: of the random arrangements.
 
     Returns:
-        The statistic, 0 to 1, and its p-value, above 0 and at most 1.
+        The statistic, 0 to 1, and its p-value, above 0 and at most 1; NaN with one person.
 
     Raises:
         ValueError: there are no values, or the arrays differ in length.
@@ -51,7 +51,7 @@ def forget_quality(method: np.ndarray, retain: np.ndarray, people: np.ndarray, *
         return np.abs(np.where(first < n_people, 1.0, -1.0) @ steps).max(axis=-1)
 
     if n_people < 2:  # there is nothing to permute
-        return float(np.abs(steps.sum(axis=0)).max()), 1.0
+        return float(np.abs(steps.sum(axis=0)).max()), float("nan")
     result = permutation_test(
         # Person i is number i for the unlearned model and n_people + i for the retain-only model.
         (np.arange(n_people), np.arange(n_people) + n_people),

@@ -82,6 +82,10 @@ def sentences(table: pd.DataFrame) -> list[str]:
     """
     vanilla, base = (table[table["method"] == method] for method in ("vanilla", "base"))
     lines = []
+    single = vanilla[vanilla["n_people"] == 1]
+    if len(single):
+        lines.append(_headline_of_one(int((single["difference"] * _direction(single) > 0).sum()), len(single)))
+    vanilla, base = (part[part["n_people"] > 1] for part in (vanilla, base))
     if len(vanilla):
         missing = vanilla[vanilla["verdict"] != "more"]
         lines += [_headline(len(missing), len(vanilla)), *_listed(missing, "Nothing to forget is shown here")]
@@ -137,6 +141,19 @@ def _headline(missing: int, compared: int) -> str:
         f"Vanilla knows more than the retain-only model in {compared - missing} of {compared} scores. No method can be judged by "
         f"the other {missing}: there was nothing to forget, or there are too few people to show it."
     )
+
+
+def _headline_of_one(above: int, compared: int) -> str:
+    return (
+        f"Of a single forgotten person vanilla knows more than the retain-only model in {above} of {compared} scores. Whether that is "
+        "more than chance cannot be said: there is no interval for one person."
+    )
+
+
+def _direction(rows: pd.DataFrame) -> np.ndarray:
+    """1 where a higher score means more knowledge, -1 where it means less."""
+    higher = [metric_of(task, name).higher_is_better for task, name in zip(rows["task"], rows["metric"], strict=True)]
+    return np.where(higher, 1.0, -1.0)
 
 
 def _headline_of_base(above: int, compared: int) -> str:

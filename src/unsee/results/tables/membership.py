@@ -105,18 +105,23 @@ def write(
     forgotten: Mapping[int, Sequence[str]],
     model: str,
     methods: Sequence[str],
+    request: str = "",
 ) -> None:
     """Write membership.csv and membership.md.
 
     Args:
         folder: where they are written.
         runs, forgotten, model, methods: as for :func:`membership`.
+        request: what the ratio of a named request means.
     """
     table = membership(runs, forgotten, model, methods)
     write_csv(table, folder / "membership.csv")
     hidden = ["modality", *(name for name in COLUMNS if name.endswith("_p_holm") or name.startswith("n_"))]
     shown = table[table["modality"] == "both"].drop(columns=hidden)
-    write_text(folder / "membership.md", to_markdown(shown, NOTE, ".2f") + as_list(sentences(table)))
+    write_text(
+        folder / "membership.md",
+        to_markdown(shown, f"{request}\n\n{NOTE}" if request else NOTE, ".2f") + as_list(sentences(table)),
+    )
 
 
 def sentences(table: pd.DataFrame) -> list[str]:

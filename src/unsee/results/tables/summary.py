@@ -34,7 +34,7 @@ utility, at most 1.
 no p-value. `hardly_begun` marks one whose classification in `forget` (mean of image and text) is less than {hardly_begun:g} points below
 vanilla's (`points_below_vanilla`).
 `still_known` and `over_unlearned` count the scores in `forget` and `test` in which the method is above, or below, the retain-only
-model by the paired test (Holm-corrected over methods). The aim is 0 of both, though few people show few differences.
+model by the paired test (Holm-corrected over methods). The aim is 0 of both, though few people show few differences, and one none.
 `truth_ratio` (0 to 1) is R / (1 + R) on `forget`: 0 where the model is sure of the truth, 0.5 where it is as sure of falsehoods. `ks`
 (0 to 1) is the largest gap between the distributions of truth ratios of the method and of the retain-only model, `ks_p` its p-value
 by permuting people: a small one says that they differ.
@@ -121,7 +121,8 @@ def _summarise(
             low, high = jackknife.interval(values[:, i], measured.groups)
             row |= {name: values[0, i], f"{name}_low": low, f"{name}_high": high}
         verdicts = against_retain.loc[against_retain["method"] == method, "verdict"]
-        is_unlearned = i in unlearned
+        tested = against_retain.loc[against_retain["method"] == method, "p"].notna().any()
+        is_unlearned = i in unlearned and tested  # a single person has no p-values
         extent = reached.get(method)
         ks, ks_p = forget_quality(ratios[method].to_numpy(), ratios["retain"].to_numpy(), ratios["person"].to_numpy())
         yield row | {

@@ -64,15 +64,18 @@ def table3(scores: pd.DataFrame, methods: Sequence[str] = ()) -> pd.DataFrame:
     return table.reindex(columns=[*keys, *names]).rename_axis(columns=None).reset_index(drop=True)
 
 
-def to_markdown(table: pd.DataFrame, sees: alike.Sees, reached: extremes.Extents | None = None) -> str:
-    """The table in Markdown, each metric with its own number of decimals, below what each method sees.
+def to_markdown(
+    table: pd.DataFrame, sees: alike.Sees, reached: extremes.Extents | None = None, remarks: str = ""
+) -> str:
+    """The table in Markdown, each metric with its own number of decimals, below remarks and what each method sees.
 
     Args:
         table: the table of :func:`table3`.
         sees: what each method sees.
         reached: the extent of each unlearned model; a column ``mark`` says which are destroyed or have hardly begun, if any are.
+        remarks: on this run, see :mod:`unsee.results.tables.remarks`.
     """
-    note = NOTE + alike.as_list(list(alike.legend(sees)))
+    note = remarks + NOTE + alike.as_list(list(alike.legend(sees)))
     places = table[["model", "forget_percent", "method"]].itertuples(index=False, name=None)
     marks = [reached[place].mark if reached and place in reached else "" for place in places]
     if any(marks):

@@ -10,7 +10,7 @@ import pandas as pd
 from unsee.core.files import write_text
 from unsee.results.statistics.alike import Sees
 from unsee.results.statistics.differences import differences
-from unsee.results.tables import extremes, knowledge, latex, summary
+from unsee.results.tables import extremes, knowledge, latex, remarks, summary
 from unsee.results.tables import modalities as by_modality
 from unsee.results.tables.files import to_markdown, write_csv
 from unsee.results.tables.scores import over_seeds
@@ -18,7 +18,13 @@ from unsee.results.tables.table3 import table3
 
 
 def write_summary(
-    folder: Path, *, scores: pd.DataFrame, items: pd.DataFrame, methods: Sequence[str], sees: Sees
+    folder: Path,
+    *,
+    scores: pd.DataFrame,
+    items: pd.DataFrame,
+    methods: Sequence[str],
+    sees: Sees,
+    request: str = "",
 ) -> None:
     """Write differences.csv, modalities.csv, scores_over_seeds.csv, summary.csv, summary.md and table3.tex.
 
@@ -28,6 +34,7 @@ def write_summary(
         items: scores.parquet, with the likelihoods of options.
         methods: the entries of the configuration, in order.
         sees: what each of them sees.
+        request: what the ratio of a named request means.
     """
     compared = differences(items)
     table = summary.summary(items, compared, methods, sees)
@@ -37,8 +44,7 @@ def write_summary(
     write_csv(table, folder / "summary.csv")
     reached = extremes.extents(items)
     lines = [*extremes.sentences(reached), *knowledge.sentences(knowledge.knowledge(items))]
-    write_text(
-        folder / "summary.md", to_markdown(table, summary.note(items["seed"].nunique())) + knowledge.as_list(lines)
-    )
+    note = remarks.as_note(remarks.remarks(items, request)) + summary.note(items["seed"].nunique())
+    write_text(folder / "summary.md", to_markdown(table, note) + knowledge.as_list(lines))
     tex = latex.to_latex(table3(scores, methods), latex.marks(items, compared, reached), reached)
     write_text(folder / "table3.tex", tex)

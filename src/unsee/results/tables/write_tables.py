@@ -13,6 +13,8 @@ from unsee.results.tables import extremes, knowledge
 from unsee.results.tables.ablation import ablation
 from unsee.results.tables.costs import TrainedRun, collect
 from unsee.results.tables.files import write_csv
+from unsee.results.tables.remarks import as_note
+from unsee.results.tables.remarks import remarks as remarks_on
 from unsee.results.tables.table3 import table3, to_markdown
 
 
@@ -25,6 +27,7 @@ def write_tables(
     sees: Sees,
     runs: Sequence[TrainedRun],
     statistics: pd.DataFrame,
+    request: str = "",
 ) -> None:
     """Write table3.csv, table3.md, knowledge.csv, knowledge.md, ablation.csv, costs.csv and dataset_statistics.csv.
 
@@ -36,12 +39,14 @@ def write_tables(
         sees: what each of them sees.
         runs: the rows of costs.csv.
         statistics: the counts of :func:`unsee.benchmarks.statistics.count`.
+        request: what the ratio of a named request means.
     """
     table, gaps = table3(scores, methods), knowledge.knowledge(items)
     reached = extremes.extents(items)
     lines = [*extremes.sentences(reached), *knowledge.sentences(gaps)]
     write_csv(table, folder / "table3.csv")
-    write_text(folder / "table3.md", to_markdown(table, sees, reached) + knowledge.as_list(lines))
+    remarks = as_note(remarks_on(items, request))
+    write_text(folder / "table3.md", to_markdown(table, sees, reached, remarks) + knowledge.as_list(lines))
     write_csv(gaps, folder / "knowledge.csv")
     write_text(folder / "knowledge.md", knowledge.to_markdown(gaps))
     write_csv(ablation(scores, methods), folder / "ablation.csv")
