@@ -8,8 +8,14 @@ from snakemake.utils import min_version
 
 min_version("9.20")
 
+# The folder of this file, also where workflow/Snakefile or a module of another workflow includes it.
+PROJECT = workflow.current_basedir.get_path_or_uri(secret_free=True)
 
-configfile: f"{workflow.basedir}/config.yaml"
+
+configfile: f"{PROJECT}/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
