@@ -209,9 +209,7 @@ def said(capsys: pytest.CaptureFixture[str], tmp_path: Path, *arguments: Any) ->
 
 def test_what_is_refused(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def check(bad_input: str, *arguments: Any) -> None:
-        error_page.check(
-            bad_input, "job", re.sub(r" of the kind gates", " of the kind gates", said(capsys, tmp_path, *arguments))
-        )
+        error_page.check(bad_input, "job", said(capsys, tmp_path, *arguments))
 
     ga = copy / runs.folder_of("ga")
     check("export of a folder that is no run", copy / "results")
@@ -255,4 +253,5 @@ def test_a_disk_without_room_is_refused_first(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 300_000))
     message = said(capsys, tmp_path, copy / runs.folder_of("ga"))
-    assert "make room, or work on another disk with --to FOLDER" in message and "(weights 1." in message
+    assert "make room, or work on another disk with --to FOLDER" in message
+    assert "expected at least" in message and "(weights" in message

@@ -48,7 +48,8 @@ def refuse_prefix(workflow: Any) -> None:
     Raises:
         WorkflowError: the module has a prefix.
     """
-    if workflow.modifier.path_modifier.modifies_prefixes:
+    paths = workflow.modifier.path_modifier
+    if paths.prefix is not None or paths.modifies_prefixes:
         raise WorkflowError(
             "module: has a prefix; expected none: results lie in results/ of the working folder; use --directory for another place"
         )
