@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from peft import PeftModel
 from PIL import Image
 from safetensors.torch import load_file
@@ -182,6 +183,36 @@ def test_a_setting_that_names_a_person_is_refused(copy: Path, tmp_path: Path) ->
     with pytest.raises(ExportError, match="would name a person"):
         export(copy / runs.folder_of("ga"), tmp_path / "out", as_adapter=True)
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*")), "nothing half written is left"
+
+
+def test_a_published_base_model_is_named_by_its_commit_and_licence(copy: Path, tmp_path: Path) -> None:
+    sizes = {file.name: file.stat().st_size for file in (copy / "base").iterdir()}
+    record = {"repository": "owner/name", "revision": "0" * 40, "kind": "model", "files": sizes}
+    (copy / "results/base").mkdir()
+    (copy / "results/base/published.json").write_text(json.dumps(record))
+    (copy / "base/README.md").write_text(
+        "---\nlicense: other\nlicense_name: llama2\nlicense_link: https://example.org\n---\n"
+    )
+    change(copy, "ga", lambda made: made["made"]["parameters"]["model"].update(record="results/base/published.json"))
+    (folder, adapter) = (tmp_path / "merged", tmp_path / "adapter")
+    export(copy / runs.folder_of("ga"), folder, base=copy / "base")
+    export(copy / runs.folder_of("ga"), adapter, base=copy / "base", as_adapter=True)
+    heads = [next(yaml.safe_load_all((path / "README.md").read_text())) for path in (folder, adapter)]
+    common = {
+        "license": "other",
+        "license_name": "llama2",
+        "license_link": "https://example.org",
+        "base_model": "owner/name",
+    }
+    assert all(head.items() >= common.items() for head in heads)
+    assert [head["base_model_relation"] for head in heads] == ["finetune", "adapter"]
+    assert json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"] == "owner/name"
+    card = (adapter / "README.md").read_text()
+    assert (
+        'base = "owner/name"' in card
+        and f'revision="{"0" * 40}"' in card
+        and "llama2 ([text](https://example.org))" in card
+    )
 
 
 def change(place: Path, method: str, edit: Callable[[dict[str, Any]], object]) -> None:

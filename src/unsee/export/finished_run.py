@@ -17,6 +17,8 @@ from unsee.models import checkpoints
 
 #: The folders above ``results/`` and below it that lead to a run.
 _LAYOUT = re.compile(r"results/models/(?P<model>[^/]+)/forget(?P<percent>\d+)/(?P<method>[^/]+)/seed(?P<seed>\d+)$")
+#: The record of a base model that was fetched.
+RECORD = "published.json"
 _AGAIN = "give the snakemake command of these results again, which makes it anew"
 
 
@@ -102,7 +104,7 @@ def read(folder: Path, base: Path | None = None) -> FinishedRun:
         _check_inputs(place, first)
     spec = _manifest(folder)["made"]["parameters"]["model"]
     base = base or _base_folder(place, spec)
-    _check_base(base, first)
+    _check_base(base, place, first)
     return FinishedRun(place, model, run, base)
 
 
@@ -155,14 +157,24 @@ def _base_folder(place: Path, spec: Mapping[str, Any]) -> Path:
     return folder
 
 
-def _check_base(base: Path, receipt: Mapping[str, Any]) -> None:
-    """Check that a base model in a folder is the one that the first training read."""
+def _check_base(base: Path, place: Path, receipt: Mapping[str, Any]) -> None:
+    """Check that the base model is the one that the first training read: by content, or one that was fetched by its files' sizes."""
     for name, digest in receipt["inputs"].items():
-        path = base / Path(name).name
-        if name.startswith("results/") or (path.is_file() and receipts.fingerprint(str(path)) == digest):
+        if name.startswith("results/") and not name.startswith("results/base/"):
             continue
-        state = "is another file than the run was made with" if path.is_file() else "is not there"
-        raise ExportError(f"{path}: {state}", "name the folder of the run's base model with --base FOLDER")
+        if Path(name).name == RECORD:  # names the commit
+            files = json.loads((place / name).read_text(encoding="utf-8"))["files"].items()
+            wrong = [base / file for file, size in files if not _has_size(base / file, size)]
+        else:
+            path = base / Path(name).name
+            wrong = [] if path.is_file() and receipts.fingerprint(str(path)) == digest else [path]
+        if wrong:
+            state = "is another file than the run was made with" if wrong[0].is_file() else "is not there"
+            raise ExportError(f"{wrong[0]}: {state}", "name the folder of the run's base model with --base FOLDER")
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
 
 
 def _reason(error: Exception) -> str:
