@@ -4,12 +4,26 @@
 #
 # Settings: config.yaml. What each file is: docs/design.md. What the rules name: src/unsee/jobs/plan.py. When a job
 # runs again: docs/reruns.md.
+import os
+
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.20")
 
+# The folder of this file, also where workflow/Snakefile or a module of another workflow includes it.
+PROJECT = workflow.current_basedir.get_path_or_uri(secret_free=True)
+if not os.path.isdir(PROJECT):
+    raise WorkflowError(
+        f"{PROJECT}: the library in src/ is not fetched with the rules; "
+        "clone the repository and use the Snakefile of the clone"
+    )
 
-configfile: f"{workflow.basedir}/config.yaml"
+
+configfile: f"{PROJECT}/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"

@@ -1,3 +1,3 @@
 """unsee: what does a vision-language model still know after it was asked to forget?"""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

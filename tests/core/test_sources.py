@@ -118,3 +118,17 @@ def test_the_words_about_a_setting_are_not_part_of_the_code(tmp_path: Path) -> N
         of_lines += digests(tmp_path / "settings.py", LIBRARY)
     assert of_lines[0] == of_lines[1] != of_lines[2]
     assert of_lines[3] != of_lines[4], "another function of this name"
+
+
+def test_a_version_number_decides_no_result(tmp_path: Path) -> None:
+    """Else a release would run everything again; what it computes differently is other code."""
+    library = tmp_path / "toy"
+    library.mkdir()
+    script = tmp_path / "script.py"
+    script.write_text("import toy\n")
+    seen = []
+    for code in ('__version__ = "0.1.0"\n', '__version__ = "0.2.0"\n', '__version__ = "0.2.0"\nversion = "0.2.0"\n'):
+        (library / "__init__.py").write_text(code)
+        os.utime(library / "__init__.py", ns=(0, len(seen)))
+        seen.append(digests(script, library))
+    assert seen[0] == seen[1] != seen[2]

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 # The library of this clone, whatever else is installed.
-sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+sys.path.insert(0, str(Path(PROJECT) / "src"))
 
 from unsee.jobs import config as configuration
 from unsee.core import gpus
@@ -21,13 +21,16 @@ from unsee.jobs.tuning import TuningPlan
 from unsee.unlearning import catalogue
 
 snakemake_internals.quote_interpreter()
-ROOT = Path(os.path.relpath(workflow.basedir))
-CONFIG_FILES = snakemake_internals.config_files(workflow)
+ROOT = Path(os.path.relpath(PROJECT))
+CONFIG_FILES = snakemake_internals.config_files(workflow, Path(PROJECT), config)
+if snakemake_internals.is_module_with_config(workflow):
+    snakemake_internals.refuse_prefix(workflow)
+    config = configuration.over_defaults(config, Path(PROJECT) / "config.yaml")
 OVERRIDES = snakemake_internals.config_of_command_line(workflow)
 configuration.read_nested(config, OVERRIDES)
 configuration.replace_wholes(config, OVERRIDES, CONFIG_FILES)
 with snakemake_internals.refusal(configuration.ConfigError, DeclarationError):
-    config_checks.check_folders(workflow.basedir, os.getcwd())
+    config_checks.check_folders(PROJECT, os.getcwd())
     METHODS = catalogue.read(ROOT / "src/unsee/unlearning/methods")
     ATTACKS = attack_catalogue.read(ROOT / "src/unsee/attacks/methods")
     forget_request.apply(config, ROOT, CONFIG_FILES)
@@ -43,3 +46,9 @@ inputs = InputFunctions(workflow, plan)
 
 TABLES = plan.benchmark.tables
 QUESTIONS = plan.benchmark.questions
+
+
+def in_report(figures):
+    """The figures of `snakemake --report`: each once, though it is written in three formats."""
+    flags = {"caption": "../report/figure.rst", "category": "Figures"}
+    return [report(f, **flags) if f.endswith(".svg") else f for f in figures]

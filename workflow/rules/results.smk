@@ -8,7 +8,11 @@ rule scores:
         answers=plan.files(plan.evaluated_runs, *plan.scores),
         damaged=inputs.rerun_if_damaged("scores"),
     output:
-        scores="results/scores.csv",
+        scores=report(
+            "results/scores.csv",
+            caption="../report/scores.rst",
+            category="Tables",
+        ),
         answers="results/scores.parquet",
     log:
         "results/jobs/scores.log",
@@ -34,12 +38,27 @@ rule tables:
         manifests=plan.files(plan.trained_runs, "manifest.json"),
         damaged=inputs.rerun_if_damaged("tables"),
     output:
-        csv="results/table3.csv",
+        csv=report(
+            "results/table3.csv",
+            caption="../report/table3.rst",
+            category="Tables",
+        ),
         markdown="results/table3.md",
         manifest="results/table3.manifest.json",
-        knowledge=["results/knowledge.csv", "results/knowledge.md"],
+        knowledge=[
+            report(
+                "results/knowledge.csv",
+                caption="../report/knowledge.rst",
+                category="Tables",
+            ),
+            "results/knowledge.md",
+        ],
         ablation="results/ablation.csv",
-        costs="results/costs.csv",
+        costs=report(
+            "results/costs.csv",
+            caption="../report/costs.rst",
+            category="Tables",
+        ),
         statistics="results/dataset_statistics.csv",
     log:
         "results/jobs/tables.log",
@@ -62,10 +81,18 @@ rule summary:
         answers="results/scores.parquet",
         damaged=inputs.rerun_if_damaged("summary"),
     output:
-        differences="results/differences.csv",
+        differences=report(
+            "results/differences.csv",
+            caption="../report/differences.rst",
+            category="Tables",
+        ),
         modalities="results/modalities.csv",
         over_seeds="results/scores_over_seeds.csv",
-        csv="results/summary.csv",
+        csv=report(
+            "results/summary.csv",
+            caption="../report/summary.rst",
+            category="Tables",
+        ),
         markdown="results/summary.md",
         latex="results/table3.tex",
     log:
@@ -92,9 +119,13 @@ rule trade_off:
         damaged=inputs.rerun_if_damaged("trade_off"),
     output:
         curves="results/trade_off.csv",
-        ranking="results/ranking.csv",
+        ranking=report(
+            "results/ranking.csv",
+            caption="../report/ranking.rst",
+            category="Tables",
+        ),
         markdown="results/ranking.md",
-        figures=figure_files(["equal_utility"]),
+        figures=in_report(figure_files(["equal_utility"])),
     log:
         "results/jobs/trade_off.log",
     benchmark:
@@ -126,9 +157,13 @@ rule report:
         page=plan.page_files,
         damaged=inputs.rerun_if_damaged("report"),
     output:
-        page="results/report.html",
+        page=report(
+            "results/report.html",
+            caption="../report/report.rst",
+            category="Page",
+        ),
         agreement="results/agreement.csv",
-        figures=figure_files(FIGURES),
+        figures=in_report(figure_files(FIGURES)),
     log:
         "results/jobs/report.log",
     benchmark:

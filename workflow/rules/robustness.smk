@@ -38,10 +38,14 @@ rule robustness:
         attacked=plan.attack_files(plan.attacked_runs),
         damaged=inputs.rerun_if_damaged("robustness"),
     output:
-        csv="results/robustness.csv",
+        csv=report(
+            "results/robustness.csv",
+            caption="../report/robustness.rst",
+            category="Tables",
+        ),
         markdown="results/robustness.md",
         latex="results/robustness.tex",
-        figures=figure_files(ROBUSTNESS_FIGURES),
+        figures=in_report(figure_files(ROBUSTNESS_FIGURES)),
     log:
         "results/jobs/robustness.log",
     benchmark:
@@ -110,7 +114,11 @@ rule membership:
         scores=plan.files(plan.membership_runs, "membership.parquet"),
         damaged=inputs.rerun_if_damaged("membership"),
     output:
-        csv="results/membership.csv",
+        csv=report(
+            "results/membership.csv",
+            caption="../report/membership.rst",
+            category="Tables",
+        ),
         markdown="results/membership.md",
     log:
         "results/jobs/membership.log",

@@ -181,7 +181,11 @@ rule tuning:
         ),
         damaged=tuning_inputs.rerun_if_damaged("tuning"),
     output:
-        csv="results/tuning.csv",
+        csv=report(
+            "results/tuning.csv",
+            caption="../report/tuning.rst",
+            category="Tables",
+        ),
         markdown="results/tuning.md",
     log:
         "results/jobs/tuning.log",

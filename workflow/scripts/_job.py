@@ -4,8 +4,10 @@ import gc
 import json
 import logging
 import os
+import resource
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,10 +15,12 @@ from typing import Any, NoReturn
 # A script imports its libraries next: a second in five of that is the collector looking at what is there to stay.
 gc.disable()
 
+BEGAN = time.monotonic()
+
 # First, so that a job in a conda environment or on a cluster's node finds it, and finds this one.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from unsee.core import failures, gpus, resume  # noqa: E402
+from unsee.core import failures, gpus, resume, shared  # noqa: E402
 
 #: What jobs share, by content; not an output of any: it may be deleted at any time, and changes no result.
 CACHE = Path("results/cache")
@@ -92,6 +96,39 @@ def checkpoint_dir(snakemake: Any) -> resume.CheckpointDir:
         repr(snakemake.params),
     )
     return resume.acquire(CHECKPOINTS, name(snakemake), key, **snakemake.config["checkpoint"])
+
+
+def shared_model(snakemake: Any) -> shared.SharedModel | None:
+    """Where other folders find what this job makes, and this job what they made; None without ``shared_models``.
+
+    The model's name there is a digest of the job's parameters and code, of the content of every input, of the libraries, of the GPU or
+    processor, and of the number of threads: of all that decides a bit of the result.
+    """
+    folder = snakemake.config["shared_models"]
+    if folder is None:
+        return None
+    import torch
+
+    from unsee.core.cache import Cache, digest
+    from unsee.core.versions import COMPUTING, RECORDED, versions
+    from unsee.jobs import receipts
+
+    content, hardware = Cache(CACHE).file_digest, receipts.hardware()
+    key = digest(
+        snakemake.params.job_hash,
+        *sorted(f"{Path(path).name} {content(Path(path))}" for path in map(str, snakemake.input)),
+        str(sorted(versions({*COMPUTING, *RECORDED} - {"snakemake"}).items())),
+        sys.version.split()[0],
+        str(hardware["gpus"] or [hardware["processor"], snakemake.threads]),
+        str(torch.get_default_dtype()),
+    )
+    return shared.SharedModel(Path(folder), key)
+
+
+def cost() -> dict[str, float]:
+    """The seconds and the largest memory of this job so far, as Snakemake measures them."""
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return {"seconds": round(time.monotonic() - BEGAN, 4), "peak_memory_mb": round(memory, 2)}
 
 
 def done(snakemake: Any, **more: Any) -> None:

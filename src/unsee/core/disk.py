@@ -56,12 +56,13 @@ def picture_bytes(checkpoint: Path) -> int:
         return 0
 
 
-def check(folder: Path, sizes: Mapping[str, int]) -> None:
+def check(folder: Path, sizes: Mapping[str, int], option: str = "--directory") -> None:
     """Check that results can be written and fit on the disk.
 
     Args:
         folder: the folder for results; it need not exist yet.
         sizes: the bytes that each kind of result takes at least, by its description.
+        option: the option of the command line that names another folder.
 
     Raises:
         RoomError: the folder is not writable, or its disk has less room.
@@ -76,13 +77,13 @@ def check(folder: Path, sizes: Mapping[str, int]) -> None:
     except OSError as error:
         raise RoomError(
             f"{folder}: cannot be written to ({os.strerror(error.errno or 0)}); expected a folder of yours: mend its rights, or "
-            "work elsewhere with --directory FOLDER"
+            f"work elsewhere with {option} FOLDER"
         ) from None
     if sum(sizes.values()) > free:
         parts = ", ".join(f"{what} {_shown(size)}" for what, size in sizes.items() if size)
         raise RoomError(
             f"{folder}: {_shown(free)} are free there; expected at least {_shown(sum(sizes.values()))} ({parts}); make room, or "
-            "work on another disk with --directory FOLDER"
+            f"work on another disk with {option} FOLDER"
         )
 
 

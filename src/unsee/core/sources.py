@@ -1,8 +1,8 @@
 """Digests of the source files that a script depends on: the script, and the modules of this library that it imports, recursively.
 
 The digests are parameters of the script's rule, so that a change of code reruns the jobs that depend on it and no others. Comments,
-docstrings, layout, a method's label, looks and paper, the words about a setting, and what is imported for types only do not count. Files
-are parsed, never imported.
+docstrings, layout, a method's label, looks and paper, the words about a setting, the library's version, and what is imported for types
+only do not count. Files are parsed, never imported.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 DESCRIPTIVE = ("label", "colour", "marker", "paper")
 #: The function that declares a setting, see :mod:`unsee.core.option`. Only its first argument, the default, decides a result.
 DECLARES_A_SETTING = "key"
+#: The library's version, which receipts record. What a new version computes differently is in the digests of its other code.
+VERSION = "__version__"
 
 
 def imported(script: Path, library: Path) -> list[Path]:
@@ -72,6 +74,8 @@ def _without_descriptions(tree: ast.Module) -> ast.Module:
         call = node.value if isinstance(node, ast.AnnAssign) else None
         if isinstance(call, ast.Call) and ast.unparse(call.func) == DECLARES_A_SETTING:
             call.args, call.keywords = call.args[:1], []
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == VERSION:
+            node.value = ast.Constant("")
     return tree
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -198,6 +199,24 @@ def replace_wholes(config: Mapping[str, Any], overrides: Mapping[str, Any], file
             layers.append(content_of(file))
         except (OSError, ValueError, yaml.YAMLError):
             return  # the checks of the configuration report it
+    _take_wholes(config, layers)
+
+
+def over_defaults(above: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """A configuration that another workflow gives, laid over the project's own file.
+
+    Args:
+        above: what it gives; need not have every key.
+        file: the project's config.yaml.
+    """
+    defaults = content_of(file)
+    merged = copy.deepcopy(_overlay(defaults, above))
+    _take_wholes(merged, [above, defaults])
+    return merged
+
+
+def _take_wholes(config: Mapping[str, Any], layers: Sequence[Any]) -> None:
+    """See :func:`replace_wholes`; the topmost layer is first."""
     for name, entry in _mapping(config.get("methods")).items():
         for key, value in _mapping(entry).items():
             if key == "tune" or values.is_by_ratio(_by_number(value)):

@@ -63,6 +63,9 @@ def path_findings(config: Mapping[str, Any], root: Path) -> Iterator[tuple[Key, 
         else:
             files = BenchmarkFiles(benchmark, root)
             yield from _published_findings(benchmark["name"], path and root / path, files.ratios_to_check)
+    shared = config["shared_models"]
+    if shared is not None and not (os.path.isdir(shared) and os.access(shared, os.R_OK | os.X_OK)):
+        yield ("shared_models",), f"is {shown(shared)}, which is no folder that can be read; expected one, or null"
     yield from checkpoints.findings(model, root)
     if model["build"]:
         portraits = config["pretraining"]["bystanders"]

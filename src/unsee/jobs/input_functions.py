@@ -49,12 +49,13 @@ class InputFunctions:
         failed). Such jobs are forced here. A parameter could do that too, but it would be recorded, and the job would run once
         more.
         """
+        rule_name = snakemake_internals.names_of_rules(self.workflow)(rule)
 
         def check(wildcards: Any) -> Sequence[str]:
             values = dict(wildcards.items())
             with snakemake_internals.refusal(ConfigError):
                 requests.check_model_name(self.plan, values)
-            outputs = snakemake_internals.outputs(self.workflow, rule, values)
+            outputs = snakemake_internals.outputs(self.workflow, rule_name, values)
             damaged = receipts.damaged_outputs(Path(self.plan.receipt_of(rule, values)), outputs)
             needed = self.plan.rests_on(rule, values)
             if any(Path(file).exists() for file in outputs) and not all(Path(file).exists() for file in needed):

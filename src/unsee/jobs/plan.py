@@ -32,7 +32,7 @@ SCRIPTS = {"train_reference": "finetune"}
 #: Keys of the section ``benchmark`` that decide what is written; ``apart_from`` is of the search alone.
 WRITTEN = ("people", "celebrities", "seed", "apart_from")
 #: Sections of the configuration that depend on the machine and change no result.
-MACHINE = ("checkpoint", "cluster", "resources")
+MACHINE = ("checkpoint", "cluster", "resources", "shared_models")
 
 
 @dataclass(frozen=True, eq=False)

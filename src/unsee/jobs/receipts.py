@@ -92,15 +92,15 @@ def damaged_outputs(receipt: Path, outputs: Sequence[str]) -> list[str]:
         outputs: the files that the job writes.
     """
     try:
-        recorded = _read(receipt)["outputs"]
+        recorded = read(receipt)["outputs"]
     except (OSError, ValueError):
         recorded = {}
     if set(recorded) != set(outputs):  # no receipt, or one of another job
         return [path for path in outputs if Path(path).exists()]
-    return [path for path, record in recorded.items() if not _is_as_recorded(Path(path), record)]
+    return [path for path, record in recorded.items() if not is_as_recorded(Path(path), record)]
 
 
-def _read(receipt: Path) -> dict[str, Any]:
+def read(receipt: Path) -> dict[str, Any]:
     """The content of a receipt, after a check of its parts and their types.
 
     Raises:
@@ -178,7 +178,7 @@ def check(receipts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
 def _read_or_refuse(receipt: str) -> dict[str, Any]:
     try:
-        return _read(Path(receipt))
+        return read(Path(receipt))
     except (OSError, ValueError) as error:
         raise ReceiptError(
             f"{receipt}: not readable ({error}); expected the record of its job; run snakemake again, which makes it anew"
@@ -251,5 +251,6 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in _files(path))
 
 
-def _is_as_recorded(path: Path, record: Mapping[str, Any]) -> bool:
+def is_as_recorded(path: Path, record: Mapping[str, Any]) -> bool:
+    """Whether an output exists and has the recorded size and digest."""
     return os.path.exists(path) and _size(path) == record["bytes"] and sha256(path) == record["sha256"]

@@ -294,6 +294,12 @@ class Config:
     checkpoint: Checkpoint = key(
         Checkpoint(), "how often a training job saves its state, to resume if killed; changes no result"
     )
+    shared_models: str | None = key(
+        None,
+        "folder of vanilla and retain-only models that several users share (docs/cluster.md); null: none",
+        expected="the absolute path of a folder, or null",
+        pattern=r"^/",
+    )
     cluster: Cluster = key(Cluster(), "where a cluster runs jobs (docs/cluster.md); null: the cluster's default")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,13 +37,40 @@ def quote_interpreter() -> None:
         sys.executable = shlex.quote(sys.executable)
 
 
-def config_files(workflow: Any) -> list[Path]:
-    """The configuration files, the project's own first.
+def is_module_with_config(workflow: Any) -> bool:
+    """Whether another workflow's ``module:`` reads this one and gives it a configuration instead of its own file."""
+    return bool(workflow.modifier.skip_configfile)
 
-    Snakemake lists the project's own last, although the others are laid over it.
+
+def refuse_prefix(workflow: Any) -> None:
+    """Refuse a module with ``prefix``: scripts, receipts and plan name files below ``results/``.
+
+    Raises:
+        WorkflowError: the module has a prefix.
     """
+    paths = workflow.modifier.path_modifier
+    if paths.prefix is not None or paths.modifies_prefixes:
+        raise WorkflowError(
+            "module: has a prefix; expected none: results lie in results/ of the working folder; use --directory for another place"
+        )
+
+
+def config_files(workflow: Any, project: Path, config: Mapping[str, Any]) -> list[Path]:
+    """The configuration files, the project's own first, the one on top last.
+
+    Args:
+        workflow: Snakemake's workflow, while it is read.
+        project: the folder of the project's own config.yaml.
+        config: the configuration as Snakemake merged it. A module may be given a part of its caller's: then the caller's files do not
+            have its keys, and are left out.
+    """
+    of_command_line = len(workflow.overwrite_configfiles or [])
     files = [Path(file) for file in workflow.configfiles]
-    return files[-1:] + files[:-1]
+    in_order = files[of_command_line:] + files[:of_command_line]  # Snakemake lists those of the command line first
+    if not is_module_with_config(workflow):
+        return in_order
+    of_caller = workflow.modifier_stack[0].globals["config"]
+    return [project / "config.yaml", *(in_order if config is of_caller else [])]
 
 
 def config_of_command_line(workflow: Any) -> Mapping[str, Any]:
@@ -68,8 +95,18 @@ def limit_gpu_jobs(workflow: Any, gpus: int) -> None:
         workflow.register_resource("gpu", gpus)
 
 
+def names_of_rules(workflow: Any) -> Callable[[str], str]:
+    """The function from a rule's name in this workflow to its name in the whole one: ``use rule * from m as m_*`` changes it.
+
+    Args:
+        workflow: Snakemake's workflow, while this workflow is read.
+    """
+    name: Callable[[str], str] = workflow.modifier.modify_rulename
+    return name
+
+
 def outputs(workflow: Any, rule: str, wildcards: Mapping[str, str]) -> list[str]:
-    """The output files of the job of these wildcards."""
+    """The output files of the job of these wildcards; the rule has its name in the whole workflow."""
     return [str(output.apply_wildcards(wildcards)) for output in workflow.get_rule(rule).output]
 
 
@@ -98,7 +135,7 @@ def failed_jobs(workflow: Any) -> list[tuple[str, Path]]:
     logs = [
         Path(log) for group in workflow.scheduler.failed for job in getattr(group, "jobs", [group]) for log in job.log
     ]
-    return [(str(log.relative_to("results/jobs").with_suffix("")), log) for log in logs]
+    return [(str(log.with_suffix("")).removeprefix("results/jobs/"), log) for log in logs]
 
 
 def is_locked(folder: Path) -> bool:

@@ -67,9 +67,11 @@ def _measurement(path: Path, method: str) -> dict[str, str | float]:
     return {"stage": stage, "seconds": float(table["s"].mean()), "peak_memory_mb": float(table["max_rss"].max())}
 
 
-def _counters(path: Path) -> dict[str, int | None]:
+def _counters(path: Path) -> dict[str, int | float | None]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not readable as JSON ({error}); delete the run's adapter and run again") from error
-    return {name: manifest.get(name) for name in COUNTERS}
+    # A model that was taken from the shared models cost what its training cost, not what the copy did.
+    shared = {name: manifest["shared"][name] for name in ("seconds", "peak_memory_mb")} if "shared" in manifest else {}
+    return {name: manifest.get(name) for name in COUNTERS} | shared
