@@ -1,5 +1,6 @@
-# make table         create the environment and compute results/table3.csv (the default)
-# make report        create the environment and write results/report.html
+# make table         create the environment, compute every table in results/ and show the main one (the default)
+# make report        the same, and results/report.html: one page with figures and every answer
+# make show          show the main table again
 # make reference     create the environment, run every method with three seeds, and write docs/reference and README's table (two hours)
 # make test          create the environment with the packages for development, and run every check and test
 # make test-cluster  create the same environment and run the workflow on a Slurm that the tests start (needs root: apt-get installs it)
@@ -12,7 +13,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 
 .DEFAULT_GOAL := table
-.PHONY: setup setup-dev table report reference test test-cluster chaos bench lock
+.PHONY: setup setup-dev table report show reference test test-cluster chaos bench lock
 
 # Compares contents, not times: a fresh clone or a switch of branches does not create the environment again.
 setup:
@@ -21,11 +22,17 @@ setup:
 setup-dev:
 	@"$(PYTHON)" tools/environment.py --dev
 
+# One line a job; snakemake's own output: the same command without --logger unsee.
 table: setup
-	$(BIN)/snakemake --cores all results/table3.csv
+	$(BIN)/snakemake --cores all --logger unsee
+	@$(MAKE) --no-print-directory show
 
 report: setup
-	$(BIN)/snakemake --cores all results/report.html
+	$(BIN)/snakemake --cores all --logger unsee all results/report.html
+	@$(MAKE) --no-print-directory show
+
+show:
+	@$(BIN)/python -m unsee.results.show
 
 reference: setup
 	$(BIN)/python -m tools.reference

@@ -30,4 +30,6 @@ onstart:
 onerror:
     failed = snakemake_internals.failed_jobs(workflow)
     kills, own_log = failures.oom_kills() - KILLED, Path(log[0]) if log else None
-    print(failures.summary(failed, kills, own_log, BEGAN), file=sys.stderr)
+    snakemake_internals.log_error(
+        workflow, failures.summary(failed, kills, own_log, BEGAN)
+    )

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
 
 #: The default of --max-jobs-per-timespan: 100 jobs in 1 second.
 DEFAULT_RATE_LIMIT = (100, 1)
@@ -136,6 +138,17 @@ def failed_jobs(workflow: Any) -> list[tuple[str, Path]]:
         Path(log) for group in workflow.scheduler.failed for job in getattr(group, "jobs", [group]) for log in job.log
     ]
     return [(str(log.with_suffix("")).removeprefix("results/jobs/"), log) for log in logs]
+
+
+def log_error(workflow: Any, text: str) -> None:
+    """Print an error through Snakemake's logger: below the lines that still wait there, and into its log.
+
+    ``--quiet all`` silences the logger, errors too; then the error is printed directly.
+    """
+    if Quietness.ALL in (workflow.output_settings.quiet or ()):
+        print(text, file=sys.stderr)
+    else:
+        logger.error(text)
 
 
 def is_locked(folder: Path) -> bool:
