@@ -70,8 +70,8 @@ def one_person(
 
     Returns:
         ``name``, ``picture`` (a ``data:`` address, or None), ``percent``, ``methods`` and ``questions``: dicts of ``question``,
-        ``modality``, ``task``, ``reference`` and ``answers``, pairs of text and value (0 to 1) in the order of ``methods``. None if the ranking
-        is empty or no forgotten person has a question.
+        ``modality``, ``task``, ``reference`` and ``answers``, pairs of text and value (0 to 1) in the order of ``methods``. None if
+        the ranking is empty or no forgotten person has a question.
     """
     if ranking.empty:
         return None

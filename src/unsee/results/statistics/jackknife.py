@@ -98,7 +98,8 @@ def utilities(table: pd.DataFrame, methods: Sequence[str]) -> np.ndarray:
         return np.full(len(methods), np.nan)
     kept = _with_truth(kept, methods)
     means = kept[is_metric(kept, UTILITY)].groupby(list(SCORE), observed=True)[list(methods)].mean()
-    return harmonic_mean(means.to_numpy()[None])[0]
+    utilities: np.ndarray = harmonic_mean(means.to_numpy()[None])[0]
+    return utilities
 
 
 def interval(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
