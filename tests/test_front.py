@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from tools import front
 
@@ -110,3 +111,16 @@ def test_the_method_shown_is_whole_and_no_other_is_shorter() -> None:
     assert f"```python\n{text}```" in block
     lengths = [len(path.read_text(encoding="utf-8").splitlines()) for path in front.METHODS.glob("[a-z]*.py")]
     assert len(text.splitlines()) == min(lengths)
+
+
+def test_the_bibtex_entry_is_that_of_the_citation_file() -> None:
+    cited = yaml.safe_load((front.ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    (entry,) = re.findall(r"@software\{(.*?)\n\}", README, re.DOTALL)
+    fields = {key: value.strip("{}") for key, value in re.findall(r"(\w+) *= (\{.*\}),", entry)}
+    assert fields == {
+        "title": cited["title"],
+        "author": " and ".join(author["name"] for author in cited["authors"]),
+        "year": cited["date-released"][:4],
+        "version": cited["version"],
+        "license": cited["license"],
+    }
