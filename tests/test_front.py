@@ -124,3 +124,27 @@ def test_the_bibtex_entry_is_that_of_the_citation_file() -> None:
         "version": cited["version"],
         "license": cited["license"],
     }
+
+
+def test_the_files_of_make_table_are_those_of_its_rules() -> None:
+    rules = re.split(
+        r"^rule ", (front.ROOT / "workflow" / "rules" / "results.smk").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    (of_tables,) = [rule for rule in rules if rule.startswith("tables:")]
+    (of_scores,) = [rule for rule in rules if rule.startswith("scores:")]
+    (of_summary,) = [rule for rule in rules if rule.startswith("summary:")]
+    made = {name for rule in (of_scores, of_tables, of_summary) for name in re.findall(r"\"results/([\w.]+)\"", rule)}
+    _, rest = README.split("`make table` writes to `results/`")
+    told = set()
+    for line in re.findall(r"^\| (`[^|{]*`) \|", rest.split("\n\n")[1], re.MULTILINE):
+        names = re.findall(r"`([^`]+)`", line)
+        told |= {name if not name.startswith(".") else names[0].partition(".")[0] + name for name in names}
+    assert told and told <= made, sorted(told - made)
+    main = {
+        f"{name}.csv"
+        for name in ("table3", "scores", "summary", "modalities", "knowledge", "costs", "dataset_statistics")
+    }
+    assert main <= told, sorted(main - told)
+    assert "results/summary.csv" in (front.ROOT / "Snakefile").read_text(encoding="utf-8"), (
+        "the default target has the summary"
+    )
