@@ -135,16 +135,16 @@ def test_the_files_of_make_table_are_those_of_its_rules() -> None:
     (of_summary,) = [rule for rule in rules if rule.startswith("summary:")]
     made = {name for rule in (of_scores, of_tables, of_summary) for name in re.findall(r"\"results/([\w.]+)\"", rule)}
     _, rest = README.split("`make table` writes to `results/`")
-    told = set()
+    listed = set()
     for line in re.findall(r"^\| (`[^|{]*`) \|", rest.split("\n\n")[1], re.MULTILINE):
         names = re.findall(r"`([^`]+)`", line)
-        told |= {name if not name.startswith(".") else names[0].partition(".")[0] + name for name in names}
-    assert told and told <= made, sorted(told - made)
+        listed |= {name if not name.startswith(".") else names[0].partition(".")[0] + name for name in names}
+    assert listed and listed <= made, sorted(listed - made)
     main = {
         f"{name}.csv"
         for name in ("table3", "scores", "summary", "modalities", "knowledge", "costs", "dataset_statistics")
     }
-    assert main <= told, sorted(main - told)
+    assert main <= listed, sorted(main - listed)
     assert "results/summary.csv" in (front.ROOT / "Snakefile").read_text(encoding="utf-8"), (
         "the default target has the summary"
     )

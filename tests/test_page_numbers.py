@@ -30,11 +30,11 @@ MARKS = [
 def test_every_number_has_something_behind_it(name: str) -> None:
     phrases = REGISTRY["everywhere"] | REGISTRY.get(name, {})
     lines = PAGES[name].splitlines()
-    found = [
+    wrong = [
         f"{number.text} in line {number.line}: {lines[number.line - 1]}"
         for number in page_numbers.orphans(PAGES[name], phrases)
     ]
-    assert not found, f"{name}: add a phrase to docs/numbers.yaml, or leave the number out:\n" + "\n".join(found)
+    assert not wrong, f"{name}: add a phrase to docs/numbers.yaml, or leave the number out:\n" + "\n".join(wrong)
 
 
 @pytest.mark.parametrize(("name", "phrase", "behind"), ENTRIES)
