@@ -64,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{options.folder}: people.csv with {options.people} people, two portraits of each in photos/, and forget.txt")
+    print(
+        f"{options.folder}: people.csv with {options.people} people, two portraits of each in photos/, and forget.txt"
+    )
     return 0
 
 
