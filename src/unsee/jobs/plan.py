@@ -31,6 +31,8 @@ from unsee.training.settings import DIVISION
 SCRIPTS = {"train_reference": "finetune"}
 #: Keys of the section ``benchmark`` that decide what is written; ``apart_from`` is of the search alone.
 WRITTEN = ("people", "celebrities", "seed", "apart_from")
+#: Rules whose tables say what the ratio of a named request means.
+REMARKED = ("tables", "summary", "trade_off", "robustness", "membership", "report")
 #: Sections of the configuration that depend on the machine and change no result.
 MACHINE = ("checkpoint", "cluster", "resources", "shared_models")
 
@@ -70,7 +72,8 @@ class Plan(Layout):
 
     def parameters(self, rule: str) -> dict[str, Parameter]:
         """What the jobs of a rule are made of, besides their code and their inputs."""
-        return PARAMETERS[rule](self)
+        more = {"request": self.request_note} if rule in REMARKED else {}
+        return PARAMETERS[rule](self) | more
 
     def settings_of(self, run: Run) -> dict[str, Any]:
         """The settings of an unlearning run; what the search finds is still ``tuned``."""
@@ -304,7 +307,6 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "runs": [tuple(run) for run in plan.membership_runs],
         "methods": list(plan.entries),
         "forget_percents": plan.membership_percents,
-        "request": plan.request_note,
     },
     "trade_off": lambda plan: {
         "runs": [tuple(run) for run in plan.rescaled_runs],
@@ -313,7 +315,6 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "styles": plan.styles(),
         "utility": plan.config["trade_off"]["utility"],
         "settings": plan.protocol_settings(stage="scores"),
-        "request": plan.request_note,
     },
     "robustness": lambda plan: {
         "runs": [tuple(run) for run in plan.attacked_runs],
@@ -321,7 +322,6 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "attacks": {name: entry.attack.label for name, entry in plan.attacks.items()},
         "styles": plan.styles(),
         "settings": plan.protocol_settings(stage="scores"),
-        "request": plan.request_note,
     },
     "scores": lambda plan: {
         "receipts": plan.receipts,
@@ -340,20 +340,17 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "sees": plan.sees(),
         "forget_percents": plan.benchmark.forget_percents,
         "configuration": plan.table_configuration(),
-        "request": plan.request_note,
     },
     "summary": lambda plan: {
         "styles": plan.styles(),
         "methods": list(plan.entries),
         "sees": plan.sees(),
-        "request": plan.request_note,
     },
     "report": lambda plan: {
         "runs": [tuple(run) for run in plan.runs],
         "trained_runs": [tuple(run) for run in plan.trained_runs],
         "styles": plan.styles(),
         "configuration": plan.report_configuration(),
-        "request": plan.request_note,
         "utility": plan.config["trade_off"]["utility"],
     },
 }

@@ -53,11 +53,9 @@ def render(
             ``statistics``, and as ``scores`` the table of :func:`unsee.results.tables.scores.over_seeds`. With
             ``robustness`` the page has a section on attacks.
         utility: the share of vanilla's utility at which the ranking compares methods.
-        explorer: the data of :func:`unsee.results.page.explorer.explorer`.
-        person: the data of :func:`unsee.results.page.people.one_person`.
+        explorer, person: the data of :func:`unsee.results.page.explorer.explorer` and ``people.one_person``.
         figures: an SVG file by name; those of :mod:`unsee.results.page.captions` are shown.
-        configuration: the resolved configuration, as YAML.
-        remarks: remarks on the run, which stand before the sentences about what there was to forget.
+        configuration, remarks: the resolved configuration, as YAML; sentences before those of the knowledge table.
         manifests: manifest.json of each run, by the run's name.
     """
     models = list(tables["summary"]["model"].unique())

@@ -20,6 +20,10 @@ from unsee.results.tables.files import write_csv
 from unsee.results.tables.remarks import remarks
 
 
+#: The tables of the page that keep their names.
+_SHOWN = ("summary", "table3", "knowledge", "differences", "modalities", "costs", "ranking", "robustness")
+
+
 def write_report(
     folder: Path,
     *,
@@ -43,12 +47,10 @@ def write_report(
         tables: ``scores``, ``scores_over_seeds``, ``summary``, ``table3``, ``knowledge``, ``differences``, ``modalities``, ``costs``,
             ``dataset_statistics`` and ``ranking``, as they are in ``{name}.csv``. With ``robustness`` the page has a section on
             attacks; its figures are there already, see :func:`unsee.results.page.write_robustness.write_robustness`.
-        answers: scores.parquet.
-        metrics, manifests: metrics.parquet and manifest.json of each run that was trained here.
+        answers, metrics, manifests: scores.parquet; metrics.parquet and manifest.json of each run that was trained here.
         predictions, item_scores: the answers of each run to all tasks, and their scores.
         utility: the share of vanilla's utility at which the ranking compares methods.
-        configuration: the configuration as YAML.
-        request: what the ratio of a named request means.
+        configuration, request: the configuration as YAML; what the ratio of a named request means.
     """
     summary = tables["summary"]
     percent, seed = int(summary["forget_percent"].iloc[0]), next(iter(predictions))[-1]
@@ -67,10 +69,9 @@ def write_report(
     for name, figure in drawn.items():
         save(figure, folder / "figures", name)
     svg_names = ["equal_utility", *drawn, *(ROBUSTNESS_FIGURES if "robustness" in tables else ())]
-    shown = ("summary", "table3", "knowledge", "differences", "modalities", "costs", "ranking", "robustness")
     page = report.render(
         tables={
-            **{name: tables[name] for name in shown if name in tables},
+            **{name: tables[name] for name in _SHOWN if name in tables},
             "scores": tables["scores_over_seeds"],
             "statistics": tables["dataset_statistics"],
         },
