@@ -151,7 +151,7 @@ def _base_folder(place: Path, spec: Mapping[str, Any]) -> Path:
     """The base model's folder, where the manifest says it is."""
     if spec.get("record"):
         return checkpoints.folder_of({**spec, "record": str(place / spec["record"])})
-    folder = place / spec["path"]
+    folder = place / str(spec["path"])
     if not folder.is_dir():
         raise ExportError(f"{folder}: the base model is not there", "name its folder with --base FOLDER")
     return folder
