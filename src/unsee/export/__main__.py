@@ -12,6 +12,7 @@ from pathlib import Path
 
 from unsee.core.disk import RoomError
 from unsee.core.failures import JobError
+from unsee.core.hub import FetchError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         rounding = export(parsed.run, parsed.to, as_adapter=parsed.adapters, dtype=parsed.dtype, base=parsed.base)
-    except (JobError, RoomError) as error:
+    except (JobError, RoomError, FetchError) as error:
         print(error, file=sys.stderr)
         return 2
     if rounding is not None:
