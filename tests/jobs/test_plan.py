@@ -264,6 +264,7 @@ def test_the_code_of_the_models_family_is_a_parameter_of_every_job_that_loads_it
         ({"membership": {"k_percent": 30}}, {"score_pairs"}),
         ({"membership": {"strangers": 7}}, {"write_strangers"}),
         ({"checkpoint": {"minutes": 1}, "cluster": {"partition": "gpu"}}, set()),
+        ({"shared_models": "/"}, set()),
         ({"resources": {"predict": {"mem_mb": 1}}}, set()),
     ],
 )

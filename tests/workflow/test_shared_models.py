@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests import error_page
 from tests.workflow.conftest import ROOT, Snakemake
 
 SETTINGS = """\
@@ -19,6 +20,14 @@ evaluation: {{tasks: [classification]}}
 shared_models: {shared}
 """
 VANILLA, RETAIN = "forget0/vanilla/seed0", "forget25/retain/seed0"
+
+
+def test_a_folder_that_is_not_there_is_refused(plan: Snakemake, tmp_path: Path) -> None:
+    outcome = plan(f"shared_models: {tmp_path}/none")
+    assert outcome.code != 0
+    (line,) = [line.strip() for line in outcome.text.splitlines() if "shared_models" in line]
+    error_page.check("shared_models: a folder that is not there", "planning", line.replace(str(tmp_path), "FOLDER"))
+    assert "expected the absolute path of a folder, or null" in plan("shared_models: here").text
 
 
 @pytest.mark.slow

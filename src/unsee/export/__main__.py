@@ -12,6 +12,7 @@ from pathlib import Path
 
 from unsee.core.disk import RoomError
 from unsee.core.failures import JobError
+from unsee.core.hub import FetchError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--dtype",
         choices=["float32", "bfloat16", "float16"],
         default="float32",
-        help="of the merged weights; all but float32 round the update, and the card says how much is left",
+        help="of the merged weights; all but float32 round the update, and the card says how much",
     )
     parser.add_argument("--base", type=Path, metavar="FOLDER", help="the base model, if it has moved")
     parsed = parser.parse_args(arguments)
@@ -35,11 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         rounding = export(parsed.run, parsed.to, as_adapter=parsed.adapters, dtype=parsed.dtype, base=parsed.base)
-    except (JobError, RoomError) as error:
+    except (JobError, RoomError, FetchError) as error:
         print(error, file=sys.stderr)
         return 2
     if rounding is not None:
-        print(f"rounded to {parsed.dtype}: {100 * rounding.kept:.1f} % of the run's update is left", file=sys.stderr)
+        print(
+            f"rounded to {parsed.dtype}: this moves the weights {rounding.noise:.2g} times as far as the run's last update did",
+            file=sys.stderr,
+        )
     print(f"{parsed.to}: read README.md there before you pass it on")
     return 0
 

@@ -69,29 +69,30 @@ def write(run: FinishedRun, *, dtype: str, rounding: Rounding | None, as_adapter
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def check_names(run: FinishedRun, folder: Path, names: tuple[str, ...]) -> None:
-    """Check that files name none of the fictitious people, by name or by id.
+def check_names(run: FinishedRun, card: str) -> None:
+    """Check that a card names none of the fictitious people, by name or by id.
 
     Args:
         run: the exported run.
-        folder: the folder of the files.
-        names: the files that were written anew. The others are the base model's, which met none of these people.
+        card: its text. Words of the template do not count: an id may be one of them.
 
     Raises:
-        ExportError: a file does.
+        ExportError: it names one.
     """
     benchmark = run.place / "results/benchmark"
     ids = person_ids(benchmark, run.run.forget_percent, "all")
     # A number is no id that could be told from other numbers.
     words = [*names_of(benchmark, ids), *(person for person in ids if re.search("[A-Za-z]", person))]
-    for name in names:
-        text = (folder / name).read_text(encoding="utf-8").casefold()
-        for word in words:
-            if re.search(rf"(?<!\w){re.escape(word.casefold())}(?!\w)", text):
-                raise ExportError(
-                    f"{name}: would name a person of the benchmark, by a setting of the run",
-                    "export a run whose settings name nobody",
-                )
+    template = TEMPLATE.read_text(encoding="utf-8")
+    if any(_has_word(card, word) and not _has_word(template, word) for word in words):
+        raise ExportError(
+            f"{run.folder}: its card would name a person of the benchmark, by a setting of the run",
+            "export a run whose settings name nobody",
+        )
+
+
+def _has_word(text: str, word: str) -> bool:
+    return bool(re.search(rf"(?<!\w){re.escape(word.casefold())}(?!\w)", text.casefold()))
 
 
 def _front_matter(run: FinishedRun, licence: Mapping[str, Any], as_adapter: bool) -> str:

@@ -150,8 +150,8 @@ def _check_inputs(place: Path, receipt: Mapping[str, Any]) -> None:
 def _base_folder(place: Path, spec: Mapping[str, Any]) -> Path:
     """The base model's folder, where the manifest says it is."""
     if spec.get("record"):
-        return Path(checkpoints.folder_of({**spec, "record": str(place / spec["record"])}))
-    folder = place / spec["path"]
+        return checkpoints.folder_of({**spec, "record": str(place / spec["record"])})
+    folder = place / str(spec["path"])
     if not folder.is_dir():
         raise ExportError(f"{folder}: the base model is not there", "name its folder with --base FOLDER")
     return folder

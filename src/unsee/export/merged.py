@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unsee.models.checkpoints import folder_of
-from unsee.models.families import load_family
 from unsee.models.half import HalfEmbedding, HalfLinear
 from unsee.models.model import DTYPES, load
 from unsee.models.weight_files import INDEX
@@ -25,17 +24,18 @@ _WRITTEN = {"config.json", "generation_config.json", INDEX, "pytorch_model.bin.i
 
 @dataclass(frozen=True)
 class Rounding:
-    """What is left of an update after its weights were rounded.
+    """What rounding does to the last update of a run: unlearning, or the learning of vanilla and retain-only models.
 
     Attributes:
-        matrices: how many weights the run changed.
-        kept: the part of the update that is left, measured along the update: ``<round(W + D) - W, D> / <D, D>`` over all of them.
-        unchanged: the share of the numbers with an update that are rounded back to the base model's.
+        matrices: how many weights the update changed.
+        noise: the length of what rounding adds to these weights, in lengths of the update: ``|round(W) - W| / |W - V|``, where V are
+            the weights before the update.
+        lost: the share of the numbers that the update changed and that are rounded to the same number with it and without.
     """
 
     matrices: int
-    kept: float
-    unchanged: float
+    noise: float
+    lost: float
 
 
 def write(
@@ -55,7 +55,11 @@ def write(
     """
     model = load(dict(spec), adapters, to_gpu=False).base
     _make_plain(model)
-    rounding = None if dtype == "float32" else _rounding(dict(spec), model, DTYPES[dtype])
+    rounding = None
+    if dtype != "float32":
+        before = load(dict(spec), adapters[:-1], to_gpu=False).base
+        _make_plain(before)
+        rounding = _rounding(before.state_dict(), model.state_dict(), DTYPES[dtype])
     model.to(DTYPES[dtype])  # type: ignore[arg-type]
     model.tie_weights()
     model.set_attn_implementation("sdpa")  # the run's own way to attend is not in transformers
@@ -86,24 +90,19 @@ def _make_plain(model: PreTrainedModel) -> None:
             module.__class__ = nn.Embedding  # type: ignore[assignment]
 
 
-def _rounding(spec: dict[str, Any], model: PreTrainedModel, dtype: torch.dtype) -> Rounding:
-    """Compare a model with its base model, weight by weight, before and after rounding."""
-    base = load_family(spec["family"]).load(spec["path"], DTYPES[spec["dtype"]]).state_dict()
-    matrices, along, length, changed, unchanged = 0, 0.0, 0.0, 0, 0
-    for before, after in _pairs(base, model.state_dict()):
-        update = after - before
-        if not bool(update.any()):
+def _rounding(before: Mapping[str, Tensor], after: Mapping[str, Tensor], dtype: torch.dtype) -> Rounding:
+    """Compare the weights before and after an update, weight by weight, with their rounded values."""
+    matrices, changed, lost, noise, length = 0, 0, 0, 0.0, 0.0
+    for name in before:
+        if not before[name].is_floating_point():
             continue
-        left = after.to(dtype).float() - before
+        old, new = before[name].float(), after[name].float()
+        is_changed = old != new
+        if not bool(is_changed.any()):
+            continue
         matrices += 1
-        along += float((left * update).sum(dtype=torch.float64))
-        length += float((update * update).sum(dtype=torch.float64))
-        changed += int(update.count_nonzero())
-        unchanged += int(((update != 0) & (left == 0)).sum())
-    return Rounding(matrices, along / length if length else 1.0, unchanged / changed if changed else 0.0)
-
-
-def _pairs(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    for name, weight in before.items():
-        if weight.is_floating_point():
-            yield weight.float(), after[name].float()
+        changed += int(is_changed.sum())
+        lost += int((is_changed & (old.to(dtype) == new.to(dtype))).sum())
+        noise += float((new.to(dtype).float() - new).double().square().sum())
+        length += float((new - old).double().square().sum())
+    return Rounding(matrices, (noise / length) ** 0.5 if length else 0.0, lost / changed if changed else 0.0)

@@ -58,8 +58,8 @@ def export(
         else:
             rounding = merged.write(run.spec, run.adapters, part, dtype, shard_size)
         text = card.write(run, dtype=dtype, rounding=rounding, as_adapter=as_adapter)
+        card.check_names(run, text)
         (part / CARD).write_text(text, encoding="utf-8")
-        card.check_names(run, part, (CARD, stored.CONFIG if as_adapter else "config.json"))
         _check_free(to)  # another process may have written it meanwhile
     return rounding
 
