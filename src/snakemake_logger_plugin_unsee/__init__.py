@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from typing import Any
 
 from snakemake.logging import ColorizingTextHandler, DefaultFormatter
 from snakemake_interface_logger_plugins.base import LogHandlerBase
@@ -47,7 +48,7 @@ class LogHandler(LogHandlerBase):
         self._text.setFormatter(DefaultFormatter(settings.quiet, settings.show_failed_logs))
         self._as_snakemake = bool(settings.dryrun or settings.verbose or settings.printshellcmds or settings.debug_dag)
         self._progress: RunProgress | None = None
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Any] | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
 

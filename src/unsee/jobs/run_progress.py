@@ -71,8 +71,8 @@ class RunProgress:
             work += left * sum(seconds) / max(1, len(seconds))
         elapsed = {job: now - one.start for job, one in self._running.items()}
         for job, one in self._running.items():
-            if seconds := self._seconds.get(one.rule):
-                work -= min(elapsed[job], sum(seconds) / len(seconds))
+            seconds = self._seconds.get(one.rule, [])
+            work -= min(elapsed[job], sum(seconds) / max(1, len(seconds)))
         busy = sum(map(sum, self._seconds.values())) + sum(elapsed.values())
         return work * (now - self._first_start) / busy
 

@@ -112,7 +112,8 @@ def show(folder: Path, width: int = DEFAULT) -> list[Section]:
         if warnings := list(_warnings(parts)):
             sections.append(Section("Beware", _bullets(warnings, width)))
     others = [str(other) for other in percents if other != percent]
-    return [*sections, _files(folder, others, old, width), _next(folder, old, width)]
+    sections += [_files(folder, others, old, width), _next(folder, old, width)]
+    return [Section("\n".join(_wrap(section.heading, width, 0)), section.lines) for section in sections]
 
 
 def _table(model: str, percent: int, rows: pd.DataFrame, summary: pd.DataFrame | None, width: int) -> Section:
@@ -129,10 +130,10 @@ def _table(model: str, percent: int, rows: pd.DataFrame, summary: pd.DataFrame |
         if (name := f"{group}_{metric.column}") in rows and rows[name].notna().any()
         if group in _SCORES[:2] or metric is table_metrics()[0]
     ]
-    combined = {} if summary is None else summary.set_index("method")["combined"]
+    combined: dict[str, float] = {} if summary is None else summary.set_index("method")["combined"].to_dict()
     marks = _marks(summary)
     if len(combined):
-        cells = [f"{_number(combined.get(method), 2)} {marks.get(str(method), ' ')}" for method in rows.index]
+        cells = [f"{_number(combined.get(str(method)), 2)} {marks.get(str(method), ' ')}" for method in rows.index]
         columns.insert(sum(group in _SCORES[:2] for group, _, _ in columns), ("", "combined", cells))
     while len(lines := _laid_out(["", "", *labels], columns)) and max(map(len, lines)) > width and columns:
         columns.pop()
@@ -170,9 +171,9 @@ def _marks(summary: pd.DataFrame | None) -> dict[str, str]:
     if summary is None:
         return {}
     methods = summary[~summary["method"].isin(REFERENCES)]
-    best = methods.loc[methods["combined"].idxmax(), "method"] if methods["combined"].notna().any() else None
+    best = methods.sort_values("combined", ascending=False, kind="stable")["method"].head(1)
     alike = methods.loc[methods["p_against_best"] >= LEVEL, "method"]
-    return {str(method): "=" for method in alike} | ({str(best): "*"} if best is not None else {})
+    return {str(method): "=" for method in alike} | {str(method): "*" for method in best}
 
 
 def _winners(parts: dict[str, pd.DataFrame]) -> Iterator[str]:
