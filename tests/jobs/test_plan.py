@@ -93,7 +93,7 @@ def test_a_method_that_does_not_train_reads_no_setting_of_training() -> None:
     assert settings("kvw") == {"modality": "both", "pairs": 1, "skip_first": 0, "skip_last": 0, "strength": 0.05}
     assert settings("kvw", steps=3, batch_size=9, learning_rate=1.0) == settings("kvw")
     assert settings("kvw", modality="text")["modality"] == "text"
-    assert set(settings("prompt")) == {"modality", "words"}
+    assert set(settings("prompt")) == {"words"}
 
 
 # What a run needs
@@ -202,7 +202,7 @@ def test_a_base_model_that_is_built_is_an_output() -> None:
     assert built.model.files == ["results/base/tiny-llava/config.json", "results/base/tiny-llava/model.safetensors"]
     assert built.model.spec["path"] == "results/base/tiny-llava"
     assert built.model.bystanders == [str(ROOT / "portraits.parquet")] and built.model.tower == []
-    assert "results/jobs/pretrain_base.json" in built.receipts
+    assert "results/jobs/pretrain_base.json" in built.receipts("scores")
     # On a pretrained decoder.
     model = plan(model={"build": True}, pretraining={"language_model": "smollm2"}).model
     assert model.rules == ["convert_language_model", "pretrain_base"]
@@ -215,9 +215,15 @@ ATTACKED = ("attack noise", "attack prune")
 
 
 def hashes(of: Plan) -> dict[str, str]:
-    """The hash of one job of every rule, for each task of ``evaluate``, and for some of ``attack``."""
+    """The hash of one job of every rule, for each task of ``evaluate``, and for some of ``attack``; without other jobs' receipts."""
     names = {rule: rule for rule in PARAMETERS if rule not in ("evaluate", "attack")}
-    hashes = {name: of.job_hash(rule, WILDCARDS) for name, rule in names.items()}
+    functions = {name: of.params(rule) for name, rule in names.items()}
+    hashes = {
+        name: job_hash(
+            name, WILDCARDS, {key: f(WILDCARDS) for key, f in of_rule.items() if key not in ("receipts", "job_hash")}
+        )
+        for name, of_rule in functions.items()
+    }
     hashes |= {f"attack {name}": of.job_hash("attack", WILDCARDS | {"attack": name}) for name in ("noise", "prune")}
     return hashes | {f"evaluate {task}": of.job_hash("evaluate", WILDCARDS | {"task": task}) for task in TASKS}
 
@@ -271,7 +277,7 @@ def test_the_code_of_the_models_family_is_a_parameter_of_every_job_that_loads_it
 def test_a_setting_changes_the_jobs_that_it_decides(sections: dict[str, Any], rules: set[str]) -> None:
     """Of their own parameters; what gathers the results of other jobs holds their hashes, too."""
     before, after = hashes(plan()), hashes(plan(**sections))
-    gathers = {"scores", "tables", "report"}
+    gathers = {"scores", "tables", "report"}  # they show the configuration
     assert {job for job in before if before[job] != after[job]} - gathers == rules
 
 
@@ -286,6 +292,7 @@ def test_a_label_colour_or_marker_changes_the_jobs_that_draw(looks: dict[str, st
         "summary",
         "trade_off",
         "robustness",
+        "membership",
         "report",
     }
 
@@ -312,9 +319,10 @@ def test_the_receipts_are_of_every_job_from_the_benchmark_to_the_scores() -> Non
         for run in (base, vanilla, retain, ga)
         for name in (f"predict/{run}", *(f"evaluate/{run}/{task}" for task in TASKS))
     ]
-    assert list(small.receipts) == [f"results/jobs/{name}.json" for name in expected]
-    assert small.receipts[f"results/jobs/predict/{ga}.json"] == small.job_hash("predict", WILDCARDS)
-    assert small.table_receipts() == small.receipts | {"results/jobs/scores.json": small.job_hash("scores", {})}
+    scores = small.receipts("scores")
+    assert list(scores) == [f"results/jobs/{name}.json" for name in expected]
+    assert scores[f"results/jobs/predict/{ga}.json"] == small.job_hash("predict", WILDCARDS)
+    assert small.receipts("tables") == scores | {"results/jobs/scores.json": small.job_hash("scores", {})}
 
 
 # Resources and refusals

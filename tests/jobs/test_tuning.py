@@ -119,7 +119,11 @@ def test_only_a_tuned_run_reads_what_the_search_found() -> None:
 def test_the_table_of_tuned_rows_rests_on_their_trials() -> None:
     without, _ = plans()
     plan, tuning = plans(methods=TUNED)
-    more = {receipt: value for receipt, value in plan.receipts.items() if receipt not in without.receipts}
+    more = {
+        receipt: value
+        for receipt, value in plan.receipts("scores").items()
+        if receipt not in without.receipts("scores")
+    }
     rules = [receipt.split("/")[2].removesuffix(".json") for receipt in more]
     counts = {rule: rules.count(rule) for rule in rules}
     assert counts == {

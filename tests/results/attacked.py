@@ -34,7 +34,13 @@ def scored(
                 name = f"{place['set']}/{place['modality']}/{place['task']}/{person}/{i}"
                 run: dict[str, Any] = {"model": "tiny", "forget_percent": percent, "method": method, "seed": seed}
                 items.append({**run, **place, "person_id": person, "question_id": name, "value": float(plain)})
-                state = {"variant": variant, "step": step, "question_id": name, "metric": place["metric"]}
+                state = {
+                    "variant": variant,
+                    "step": step,
+                    "diverged": False,
+                    "question_id": name,
+                    "metric": place["metric"],
+                }
                 rows.append({**state, "value": float(value)})
         attacked[AttackedRun(percent, method, seed, attack)] = pd.DataFrame(rows)
     return pd.DataFrame(items), attacked

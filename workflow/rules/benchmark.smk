@@ -48,6 +48,7 @@ rule load_benchmark:
         damaged=inputs.rerun_if_damaged("load_benchmark"),
     output:
         TABLES,
+        plan.benchmark.held_out_tables,
     log:
         "results/jobs/load_benchmark.log",
     benchmark:
@@ -67,6 +68,7 @@ rule split_benchmark:
     input:
         published=inputs.per_ratio(plan.benchmark.published_files),
         tables=plan.benchmark.split_tables,
+        held_out=plan.benchmark.held_out_tables,
         damaged=inputs.rerun_if_damaged("split_benchmark"),
     output:
         "results/benchmark/splits/forget{forget_percent}.parquet",

@@ -67,7 +67,7 @@ rule write_strangers:
         portraits=inputs.on_request("write_strangers", plan.portraits),
         damaged=inputs.rerun_if_damaged("write_strangers"),
     output:
-        STRANGERS,
+        [f"results/benchmark/strangers/{table}" for table in STRANGERS],
     log:
         "results/jobs/write_strangers.log",
     benchmark:
@@ -86,7 +86,7 @@ rule write_strangers:
 rule score_pairs:
     input:
         tables=inputs.on_request("score_pairs", TABLES),
-        strangers=STRANGERS,
+        strangers=plan.benchmark.strangers,
         splits=inputs.per_run(plan.splits_of_members),
         model=plan.model.files,
         adapters=inputs.per_run(plan.adapter_files),
@@ -120,6 +120,7 @@ rule membership:
             category="Tables",
         ),
         markdown="results/membership.md",
+        latex="results/membership.tex",
     log:
         "results/jobs/membership.log",
     benchmark:

@@ -34,6 +34,7 @@ use rule split_benchmark as tuning_split_benchmark with:
     input:
         published=[],
         tables=tuning_plan.benchmark.split_tables,
+        held_out=[],
         damaged=tuning_inputs.rerun_if_damaged("tuning_split_benchmark"),
     output:
         "results/tuning/benchmark/splits/forget{forget_percent}.parquet",

@@ -42,8 +42,13 @@ def bind(snakemake: Any) -> None:
 bind(sys.modules["__main__"].snakemake)
 
 
-def start(snakemake: Any) -> None:
-    """Send all output, that of compiled libraries too, to the rule's log; a job that fails says last what to do about it."""
+def start(snakemake: Any) -> dict[str, dict[str, str]]:
+    """Send all output, that of compiled libraries too, to the rule's log; a job that fails says last what to do about it.
+
+    Returns:
+        The digests of what the jobs have made whose results this job gathers, by receipt. They are checked: a job that gathers ends
+        here if one of them is of another configuration or code than the present one. Nothing for other jobs.
+    """
     gc.freeze()
     gc.enable()
     sys.stdout.flush()
@@ -66,6 +71,7 @@ def start(snakemake: Any) -> None:
     sys.excepthook = fail
     signal.signal(signal.SIGTERM, _stop)
     _need_gpu(snakemake)
+    return _check_receipts(snakemake)
 
 
 def name(snakemake: Any) -> str:
@@ -155,6 +161,15 @@ def done(snakemake: Any, **more: Any) -> None:
         receipts.write(manifest, entries | more | {"made": made})
     receipt = Path(snakemake.log[0]).with_suffix(".json")
     receipts.write(receipt, made | {"outputs": receipts.outputs(map(str, snakemake.output))})
+
+
+def _check_receipts(snakemake: Any) -> dict[str, dict[str, str]]:
+    expected = snakemake.params.get("receipts")
+    if expected is None:
+        return {}
+    from unsee.jobs import receipts
+
+    return receipts.check(expected)
 
 
 def _stop(number: int, frame: Any) -> NoReturn:

@@ -19,6 +19,7 @@ membership.write(
     forgotten={percent: person_ids(benchmark, percent, "forget") for percent in snakemake.params.forget_percents},
     model=snakemake.params.model,
     methods=snakemake.params.methods,
-    request=snakemake.params.request,
+    sees=snakemake.params.sees,
+    people_note=snakemake.params.people_note,
 )
 _job.done(snakemake)

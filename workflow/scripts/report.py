@@ -25,6 +25,6 @@ write_report(
     manifests=dict(zip(trained_runs, manifests, strict=True)),
     utility=params.utility,
     configuration=params.configuration,
-    request=params.request,
+    people_note=params.people_note,
 )
 _job.done(snakemake)

@@ -27,6 +27,7 @@ write_robustness(
     share=DESTROYED,
     methods=params.methods,
     attacks=attacks,
-    request=params.request,
+    sees=params.sees,
+    people_note=params.people_note,
 )
 _job.done(snakemake)

@@ -7,12 +7,10 @@ import pandas as pd
 import _job
 from unsee.core.files import atomic_write
 from unsee.evaluation.protocols.load import load_protocol
-from unsee.jobs import receipts
 from unsee.results.tables.files import split_by_run, write_csv
 from unsee.results.tables.scores import Run, gather, summarise
 
 _job.start(snakemake)
-receipts.check(snakemake.params.receipts)
 params = snakemake.params
 files = split_by_run([tuple(run) for run in params.runs], snakemake.input.answers)
 items = gather(

@@ -23,7 +23,7 @@ items = gather_trials(
     settings=params.settings,
     tasks=params.tasks,
 )
-ranked = rank_trials(items, params.trials)
+ranked = rank_trials(items, params.trials, params.sees)
 ranked.insert(2, "method", run.method)
 write_csv(ranked, Path(snakemake.output.ranked))
 receipts.write(Path(snakemake.output.best), selection(ranked, params.trials))

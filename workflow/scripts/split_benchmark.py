@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import _job
-from unsee.benchmarks import coverage, published, splits
+from unsee.benchmarks import coverage, held_out, published, splits
 from unsee.benchmarks.tables import read_table
 from unsee.core import hub
 from unsee.core.files import atomic_write
@@ -24,7 +24,9 @@ elif snakemake.params.seed is not None:
     table = splits.draw_split_table(ids, percent, snakemake.params.seed)
 else:
     folder = hub.folder(Path(snakemake.input.published[0])) if local_folder is None else Path(local_folder)
-    table = published.read_split(snakemake.params.name, folder, percent, ids)
+    table = published.read_split(
+        snakemake.params.name, folder, percent, ids, held_out.read_ids(snakemake.input.held_out)
+    )
 questions = read_table(tables, "questions", ["person_id", "origin", "modality", "task"])
 training_pairs = read_table(tables, "training_pairs", ["person_id"])
 coverage.check_request(questions, training_pairs, request or [])

@@ -14,6 +14,6 @@ write_summary(
     items=pd.read_parquet(snakemake.input.answers),
     methods=snakemake.params.methods,
     sees=snakemake.params.sees,
-    request=snakemake.params.request,
+    people_note=snakemake.params.people_note,
 )
 _job.done(snakemake)

@@ -6,14 +6,12 @@ import pandas as pd
 
 import _job
 from unsee.benchmarks import statistics
-from unsee.jobs import receipts
 from unsee.results.tables.costs import TrainedRun
 from unsee.results.tables.write_tables import write_tables
 from unsee.tuning.selection import selections
 
-_job.start(snakemake)
+parts = _job.start(snakemake)
 inputs, params, output = snakemake.input, snakemake.params, snakemake.output
-parts = receipts.check(params.receipts)
 files = zip(params.runs, inputs.times, inputs.manifests, strict=True)
 write_tables(
     Path(output.csv).parent,
@@ -23,6 +21,6 @@ write_tables(
     sees=params.sees,
     runs=[TrainedRun(params.model, *run, Path(time), Path(manifest)) for run, time, manifest in files],
     statistics=statistics.count(Path(inputs.tables[0]).parent, params.forget_percents),
-    request=params.request,
+    people_note=params.people_note,
 )
 _job.done(snakemake, parts=parts, configuration=params.configuration, **selections(inputs.manifests))

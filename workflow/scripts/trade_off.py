@@ -21,6 +21,6 @@ write_trade_off(
     utility=snakemake.params.utility,
     methods=snakemake.params.methods,
     sees=snakemake.params.sees,
-    request=snakemake.params.request,
+    people_note=snakemake.params.people_note,
 )
 _job.done(snakemake)

@@ -11,10 +11,13 @@ from unsee.attacks.attack import State
 from unsee.evaluation.predict import PREDICTIONS
 from unsee.evaluation.protocol import Question
 
-#: One row for each state, version and question. ``variant`` and ``step`` are the :class:`~unsee.attacks.attack.State` of the model.
+#: One row for each state, version and question. ``variant``, ``step`` and ``diverged`` are the
+#: :class:`~unsee.attacks.attack.State` of the model; one that has diverged has given no answer.
 #: ``version`` numbers the questions that an attack made of one, from 0. ``question_id`` and ``reference`` are those of the
 #: benchmark's question, and options are in its order, so that the ordinary scoring reads these answers.
-ATTACKED = pa.schema([("variant", pa.string()), ("step", pa.int32()), ("version", pa.int32()), *PREDICTIONS])
+ATTACKED = pa.schema(
+    [("variant", pa.string()), ("step", pa.int32()), ("diverged", pa.bool_()), ("version", pa.int32()), *PREDICTIONS]
+)
 
 
 def attacked_row(
@@ -39,3 +42,19 @@ def attacked_row(
         row["choice"] = order.index(row["choice"])
         row["correct"] = row["choice"] == original["answer_index"]
     return row
+
+
+def without_answer(state: State, version: int, original: Question) -> dict[str, Any]:
+    """A row of :data:`ATTACKED` of a state that has diverged; ``version`` and ``original`` as for :func:`attacked_row`."""
+    return {
+        **state._replace(diverged=True)._asdict(),
+        **{"version": version, "question_id": original["question_id"], "reference": original["answer"]},
+        **{
+            "prompt": "",
+            "output": "",
+            "option_log_likelihoods": [],
+            "option_tokens": [],
+            "choice": -1,
+            "correct": None,
+        },
+    }

@@ -60,10 +60,12 @@ class State(NamedTuple):
     Attributes:
         variant: what tells it from other states of the same attack, such as ``25 % of the pairs``.
         step: the steps of training that led to it; 0 without training.
+        diverged: training has diverged on the way to it, so that there is no such model and nothing is asked.
     """
 
     variant: str = ""
     step: int = 0
+    diverged: bool = False
 
 
 @dataclass

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from unsee.attacks.answers import ATTACKED, attacked_row
+from unsee.attacks.answers import ATTACKED, attacked_row, without_answer
 from unsee.attacks.attack import State, Weights, get
 from unsee.attacks.inputs import Changed, attacked_images, attacked_questions
 from unsee.benchmarks.tables import person_ids, read_images, read_pairs
+from unsee.core.failures import DivergedError
 from unsee.core.files import atomic_write
 from unsee.evaluation.predict import answer_questions
 from unsee.models.model import VisionLanguageModel, load
@@ -65,24 +66,40 @@ def attack_model(
     features = feature_cache(cache, vlm.family, adapters)
     states: Iterable[State] = [State()]
     if declared.kind == "weights":
-        forgotten, others = (
-            read_pairs(benchmark, person_ids(benchmark, forget_percent, role)) for role in ("forget", "retain")
-        )
+        forgotten = read_pairs(benchmark, person_ids(benchmark, forget_percent, "forget"))
+        others = read_pairs(benchmark, person_ids(benchmark, forget_percent, "retain"))
         shown = read_images(benchmark, {pair.image_id for pair in [*forgotten, *others] if pair.image_id})
         training = Pictures(vlm.family, vlm.base, vlm.processor, shown, cache=features)
         weights = Weights(vlm, training, forgotten, others, seed, lambda: load(model, to_gpu=False), division)
         states = declared.apply(weights, **options)
     rows: dict[State, list[dict[str, Any]]] = {}
     for state in states:
-        if state in rows:
-            raise ValueError(f"attack {attack!r} yields {state} twice; expected another variant or step")
+        named = state._replace(diverged=False)
+        if named in rows:
+            raise ValueError(f"attack {attack!r} yields {named} twice; expected another variant or step")
         log.info("%s: %s", attack, state)
         # Attacked weights may encode a picture otherwise, and no other job needs the features of an attacked picture.
         kept = features if declared.kind == "question" else None
         pictures = Pictures(vlm.family, vlm.base, vlm.processor, images, cache=kept)
-        rows[state] = _answers(vlm, pictures, versions, state, settings)
+        rows[named] = _answers_or_none(vlm, pictures, versions, state, settings)
     with atomic_write(output) as part:
         pq.write_table(pa.Table.from_pylist([row for some in rows.values() for row in some], ATTACKED), part)
+
+
+def _answers_or_none(
+    vlm: VisionLanguageModel,
+    pictures: Pictures,
+    versions: Sequence[Sequence[Changed]],
+    state: State,
+    settings: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """The answers to all versions; rows without one if the model has diverged: the attack tells nothing of it then, only of others."""
+    if not state.diverged:
+        try:
+            return _answers(vlm, pictures, versions, state, settings)
+        except DivergedError as error:
+            log.warning("%s: %s", state, error.cause)
+    return [without_answer(state, i, changed.original) for i, changes in enumerate(versions) for changed in changes]
 
 
 def _answers(

@@ -192,6 +192,29 @@ def has_ratio(name: str, directory: Path, forget_percent: int) -> bool:
     return all((directory / folder).is_dir() for folder in entry(name).folders_of(forget_percent))
 
 
+def every_percent(name: str, directory: Path | None, forget_percents: Sequence[int]) -> list[int]:
+    """All ratios whose people to forget are published, whichever of them are configured, ascending; none if they are drawn.
+
+    Args:
+        name: the benchmark.
+        directory: its folder, whose ratios count; None if it is fetched: then the published ratios count.
+        forget_percents: the configured ratios.
+    """
+    if draws_splits(name):
+        return []
+    if directory is None:
+        return sorted({*forget_percents, *PERCENTS[name]})
+    return sorted({*forget_percents, *(percent for percent in range(1, 100) if has_ratio(name, directory, percent))})
+
+
+def remark(people: int, seed: int) -> str:
+    """What every table says about a benchmark from which people are held out (:mod:`unsee.benchmarks.held_out`)."""
+    return (
+        f"{people} people whom no ratio forgets are held out (`benchmark.held_out`, drawn with seed {seed}): no model was trained "
+        "on them, and no question is about them."
+    )
+
+
 def load(name: str, directory: Path, forget_percents: Sequence[int], scratch: Path | None = None) -> Benchmark:
     """Read and check a benchmark in its published layout.
 
@@ -223,13 +246,16 @@ def load(name: str, directory: Path, forget_percents: Sequence[int], scratch: Pa
     return benchmark
 
 
-def read_split(name: str, directory: Path, forget_percent: int, people: Sequence[str]) -> pa.Table:
+def read_split(
+    name: str, directory: Path, forget_percent: int, people: Sequence[str], held_out: Sequence[str] = ()
+) -> pa.Table:
     """Read the rows of the splits table for one ratio.
 
     Args:
         name, directory: as in :func:`load`.
         forget_percent: the ratio.
         people: the ids of the fictitious people; each one must have a role.
+        held_out: the ids of those who are held out: the files have them, the rows do not.
 
     Raises:
         BenchmarkError: as :func:`load`.
@@ -243,6 +269,6 @@ def read_split(name: str, directory: Path, forget_percent: int, people: Sequence
 
     published = entry(name)
     folder = PublishedFolder(directory, published.repository, published.folders_of(forget_percent))
-    rows = cast("Loader", published.loader()).read_split(folder, forget_percent, set(people))
+    rows = cast("Loader", published.loader()).read_split(folder, forget_percent, {*people, *held_out})
     folder.problems.raise_if_any()
-    return pa.Table.from_pylist(rows, schema.SPLITS)
+    return pa.Table.from_pylist([row for row in rows if row["person_id"] not in set(held_out)], schema.SPLITS)

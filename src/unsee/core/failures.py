@@ -42,6 +42,10 @@ class JobError(RuntimeError):
         self.cause, self.remedy = cause, remedy
 
 
+class DivergedError(JobError):
+    """A model computes numbers that are not finite: it has diverged while it was trained, or something has destroyed it."""
+
+
 class StoppedError(JobError):
     """The job received SIGTERM."""
 
@@ -89,6 +93,11 @@ def explain(rule: str, error: BaseException) -> tuple[str, str]:
             )
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}", f"see the lines above and fix the problem that they name; {_AGAIN}"
+
+
+def has_diverged(error: BaseException) -> bool:
+    """Whether an exception, or one that it was raised from, says that a model has diverged."""
+    return any(isinstance(one, DivergedError) for one in _chain(error))
 
 
 def summary(

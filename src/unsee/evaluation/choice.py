@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from unsee.core.failures import DivergedError
+
 
 def choose(log_likelihoods: Sequence[float], tokens: Sequence[int], *, per_token: bool = True) -> int:
     """The index of the option with the highest log-likelihood, the first of equals.
@@ -18,8 +20,8 @@ def choose(log_likelihoods: Sequence[float], tokens: Sequence[int], *, per_token
             P(y | image, x), VL-Eraser supplement, equation 13).
 
     Raises:
-        ValueError: no options, lists of two lengths, an option without tokens, or a likelihood that is not a
-            number (a model that diverged has no choice, and the first option is not its answer).
+        ValueError: no options, lists of two lengths, or an option without tokens.
+        DivergedError: a likelihood is not a number: such a model has no choice, and the first option is not its answer.
     """
     if len(log_likelihoods) != len(tokens) or not tokens:
         raise ValueError(
@@ -30,9 +32,9 @@ def choose(log_likelihoods: Sequence[float], tokens: Sequence[int], *, per_token
         if count < 1:
             raise ValueError(f"option {i}: {count} tokens; expected at least one, an option needs some text")
         if math.isnan(total):
-            raise ValueError(
-                f"option {i}: the log-likelihood is nan; expected a number. The model has diverged: "
-                "train it again with a lower learning rate"
+            raise DivergedError(
+                f"option {i}: the log-likelihood is nan; expected a number: the model has diverged",
+                "train it again with a lower learning rate",
             )
     scores = [total / (count if per_token else 1) for total, count in zip(log_likelihoods, tokens, strict=True)]
     return scores.index(max(scores))

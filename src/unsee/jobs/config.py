@@ -13,7 +13,6 @@ import yaml
 from unsee.attacks import catalogue as attack_catalogue
 from unsee.jobs import values
 from unsee.unlearning.catalogue import Catalogue, Description
-from unsee.unlearning.method import DATA_SETTINGS
 
 #: The names and list positions that lead to a value.
 Key = tuple[str | int, ...]
@@ -99,7 +98,7 @@ def resolve(config: Mapping[str, Any], methods: Catalogue, files: Sequence[Path]
         defaults = {key: option.default for key, option in description.options.items()}
         below = config["unlearning"]
         if not description.needs.training:
-            below = {key: below[key] for key in DATA_SETTINGS}
+            below = {key: below[key] for key in description.needs.data_settings}
         below = below | defaults
         entries[name] = Entry(name, description, plain(_overlay(below, settings)), dict(grid))
     return entries

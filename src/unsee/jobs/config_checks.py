@@ -24,7 +24,14 @@ from unsee.jobs.config_combinations import (
 )
 from unsee.jobs.config_files import alias_findings, file_findings, place, repeated_keys, shape_findings
 from unsee.jobs.config_keys import key_findings, size_findings
-from unsee.jobs.config_methods import layer_findings, method_findings, only_findings, part_findings, twin_findings
+from unsee.jobs.config_methods import (
+    layer_findings,
+    method_findings,
+    only_findings,
+    part_findings,
+    twin_findings,
+    unread_setting_findings,
+)
 from unsee.jobs.config_model import model_findings
 from unsee.jobs.config_paths import check_folders, name_findings, path_findings
 from unsee.unlearning.catalogue import Catalogue
@@ -79,6 +86,7 @@ def check(
         percents = config["benchmark"]["forget_percents"]
         findings += [finding for run in as_run(entries, percents) for finding in part_findings(run)]
         findings += [f for run in as_run(entries, percents) for f in layer_findings(config, run, root)]
+        findings += unread_setting_findings(config, entries, percents)
         findings += twin_findings(entries, percents)
         findings += attack_twin_findings(resolve_attacks(config, attacks, files))
         findings += model_findings(config, entries, root) or _memory_findings(config, entries, root, memory.LOADING)

@@ -16,6 +16,8 @@ from unsee.jobs.config_keys import Finding
 from unsee.jobs.resources import resources_of
 from unsee.jobs.values import at as at_ratio
 
+#: Keys that say nothing with these values, whatever the project's own config.yaml has.
+_WITHOUT = {"path": None, "revision": None, "held_out": 0, "strangers": None}
 #: The families that the prompts of a published protocol are written for, and that as a phrase.
 _FAMILIES = {
     "mllmu-official": (("llava",), "llava, the only one that evaluation.protocol mllmu-official has prompts for"),
@@ -58,8 +60,10 @@ def example_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
 
 
 def people_findings(config: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
-    """Check that each ratio leaves people to forget and people to keep."""
+    """Check that each ratio leaves people to forget and people to keep, and that an interval can be over those who are held out."""
     benchmark = config["benchmark"]
+    if benchmark["held_out"] == 1 and benchmark["name"] != "synthetic":
+        yield ("benchmark", "held_out"), "is 1; expected 0 for nobody, or at least 2: one person has no interval"
     if benchmark["forget"] is not None or benchmark["name"] != "synthetic":
         return
     people = benchmark["people"]
@@ -122,10 +126,16 @@ def unread_findings(config: Mapping[str, Any], root: Path, files: Sequence[Path]
     named = ("benchmark", "name")
     if name == "synthetic":
         because(named, "benchmark.name is synthetic, which reads no files", "benchmark", ["path", "revision"])
+        reason = "benchmark.name is synthetic, which has strangers to compare with (membership.strangers)"
+        because(named, reason, "benchmark", ["held_out"])
     else:
         kind = "in benchmark.path" if name == "folder" else "published"
         because(named, f"benchmark.name is {name}, whose people are {kind}", "benchmark", ["people", "celebrities"])
-        if not draws_splits(name):
+        reason = f"benchmark.name is {name}, of which benchmark.held_out people are compared with"
+        because(named, reason, "membership", ["strangers"])
+        if benchmark["held_out"]:
+            pass  # benchmark.seed decides who
+        elif not draws_splits(name):
             because(named, f"benchmark.name is {name}, whose splits are published", "benchmark", ["seed"])
         elif benchmark["forget"] is not None:
             because(("benchmark", "forget"), "benchmark.forget names the people to forget", "benchmark", ["seed"])
@@ -139,6 +149,11 @@ def unread_findings(config: Mapping[str, Any], root: Path, files: Sequence[Path]
             reason = "model.path names a folder, so that nothing is fetched"
             because(("model", "path"), reason, "model", ["revision"])
         because(("model", "build"), "model.build is false", "pretraining", config["pretraining"])
+    for section in ("finetune", "unlearning"):
+        entries = config["methods"].values() if section == "unlearning" else []
+        if config[section]["warmup"] and not any("schedule" in (entry or {}) for entry in entries):
+            keys = ["warmup"] if config[section]["schedule"] == "constant" else []
+            because((section, "schedule"), f"{section}.schedule is constant", section, keys)
     settings = ("protocol", "batch_size", "tasks", *settings_of(protocol))
     others = [key for key in evaluation if key not in settings]
     reason = f"evaluation.protocol is {protocol}, which goes by {', '.join(settings[3:])}"
@@ -147,8 +162,8 @@ def unread_findings(config: Mapping[str, Any], root: Path, files: Sequence[Path]
     for at, (cause, reason) in unread.items():
         section, key = map(str, at)
         value = config[section][key]
-        # What stands in the project's own config.yaml is a default.
+        # What stands in the project's own config.yaml is a default, but for these.
         project = contents[0] if contents else config
-        default = None if key in ("path", "revision") else project.get(section, {}).get(key)
+        default = _WITHOUT.get(key, project.get(section, {}).get(key))
         if value != default and layer_of((section, key), config, contents) >= layer_of(cause, config, contents):
             yield (section, key), f"is {shown(value)}, and nothing reads it: {reason}; expected {shown(default)}"

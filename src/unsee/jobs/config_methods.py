@@ -108,12 +108,13 @@ def _setting_findings(settings: Mapping[str, Any], method: Description, at: Key)
     """Check the settings of one entry, and what the method requires of several options."""
     names = f"the options {', '.join(method.options)}" if method.options else "no options of its own"
     properties = {**config_schema.settings(method), **config_schema.options(method.options)}
-    more = "and the keys of 'unlearning'" if method.needs.training else "and modality; it does not train"
+    data = "".join(f", and {key}" for key in method.needs.data_settings)
+    more = ", and the keys of 'unlearning'" if method.needs.training else f"{data}; it does not train"
     yield from schema_findings(
         settings,
         {"additionalProperties": False, "properties": properties},
         at,
-        lambda key, _: unknown("option", key, list(properties), f"{method.name} has {names}, {more}"),
+        lambda key, _: unknown("option", key, list(properties), f"{method.name} has {names}{more}"),
     )
     for key, option in method.options.items():
         if option.default is REQUIRED and key not in settings:
@@ -122,6 +123,36 @@ def _setting_findings(settings: Mapping[str, Any], method: Description, at: Key)
     if all(method.options[key].accepts(value) for key, value in values.items()) and not method.accepts(values):
         pairs = ", ".join(f"{key} {shown(values[key])}" for key in method.required_options)
         yield at, f"has {pairs}; {method.name} expected {method.requires}"
+
+
+def unread_setting_findings(
+    config: Mapping[str, Any], entries: Mapping[str, Entry], forget_percents: Sequence[int]
+) -> Iterator[Finding]:
+    """Check that no entry sets what its method reads at no ratio and in no trial; a value as in ``unlearning`` says nothing."""
+    for name, entry in entries.items():
+        set_here = dict(config["methods"][name] or {})
+        below = {**config["unlearning"], **{key: option.default for key, option in entry.method.options.items()}}
+        runs = [run for percent in forget_percents for run in _runs(entry, percent)]
+        unread = [entry.method.needs.unread_settings(run.settings) for run in runs]
+        for key, reason in unread[0].items():
+            if all(key in others for others in unread) and _value(set_here, key) not in (None, _value(below, key)):
+                yield (
+                    ("methods", name, *key.split(".")),
+                    f"is {shown(_value(set_here, key))}, and nothing reads it: {reason}; expected {shown(_value(below, key))}, or "
+                    "no such key here",
+                )
+
+
+def _runs(entry: Entry, percent: int) -> list[Entry]:
+    """The entry as it runs at one ratio: once, or in each of its trials."""
+    return list(entry.trials(percent).values()) if entry.is_tuned else [entry.at(percent)]
+
+
+def _value(settings: Mapping[str, Any], key: str) -> Any:
+    """The value of a key such as ``lora.rank``; None without one."""
+    section, _, name = key.rpartition(".")
+    inside = settings.get(section) if section else settings
+    return inside.get(name) if isinstance(inside, Mapping) else None
 
 
 def only_findings(config: Mapping[str, Any]) -> Iterator[Finding]:

@@ -17,7 +17,6 @@ from unsee.core.option import REQUIRED, Option, Schema
 from unsee.jobs.settings import UNLEARNING_ONLY, Cluster, Config, Job
 from unsee.jobs.values import TUNED
 from unsee.unlearning.catalogue import Catalogue, Description
-from unsee.unlearning.method import DATA_SETTINGS
 
 _SECTION = "expected a section, as in the project's config.yaml"
 
@@ -51,7 +50,7 @@ def job() -> Schema:
 
 def settings(method: Description) -> Schema:
     """The settings of ``unlearning`` that the method reads, by key."""
-    return training() if method.needs.training else {key: training()[key] for key in DATA_SETTINGS}
+    return training() if method.needs.training else {key: training()[key] for key in method.needs.data_settings}
 
 
 def options(declared: Mapping[str, Option]) -> Schema:

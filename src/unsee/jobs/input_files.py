@@ -22,8 +22,8 @@ RAW = (
     "Test_Set/train-00001-of-00002",
     "Retain_Set/train-00000-of-00001",
 )
-#: The tables of people whom no model met.
-STRANGERS = [f"results/benchmark/strangers/{table}.parquet" for table in ("people", "images", "training_pairs")]
+#: The tables of people whom no model met, below their folder.
+STRANGERS = ("people.parquet", "images.parquet", "training_pairs.parquet")
 #: A package's pretrained decoder as a checkpoint.
 LANGUAGE_MODEL = [f"results/language_model/{name}" for name in ("config.json", "model.safetensors", "tokenizer.json")]
 #: The files of the checkpoint whose vision tower a base model on a pretrained decoder takes.
@@ -53,6 +53,31 @@ class BenchmarkFiles:
     def tables(self) -> list[str]:
         """The canonical tables without the splits."""
         return [f"{self.place}/{table}.parquet" for table in ("people", "images", "questions", "training_pairs")]
+
+    @property
+    def held_out(self) -> dict[str, Any]:
+        """How many people are held out of all training, and what decides who; empty if nobody is."""
+        if self.name == "synthetic" or not self.section["held_out"]:
+            return {}
+        folder = None if self.folder is None else Path(self.folder)
+        percents = published.every_percent(self.name, folder, self.forget_percents)
+        held_out = {"people": self.section["held_out"], "seed": self.section["seed"], "percents": percents}
+        return held_out if self.request is None else {**held_out, "forget": self.request}
+
+    @property
+    def held_out_note(self) -> str:
+        """What every table says about the people who are held out; empty if nobody is."""
+        return published.remark(self.held_out["people"], self.held_out["seed"]) if self.held_out else ""
+
+    @property
+    def held_out_tables(self) -> list[str]:
+        """The tables of the people who are held out; none if nobody is."""
+        return [f"{self.place}/held_out/{table}" for table in STRANGERS] if self.held_out else []
+
+    @property
+    def strangers(self) -> list[str]:
+        """The tables of people whom no model met: made for the synthetic benchmark, held out of a published one."""
+        return self.held_out_tables or [f"{self.place}/strangers/{table}" for table in STRANGERS]
 
     @property
     def questions(self) -> str:
@@ -149,7 +174,8 @@ class BenchmarkFiles:
             folders = published.folders(self.name, [forget_percent])
             names = [name for name, percent in folders.items() if percent]
         else:
-            names = list(published.folders(self.name, self.ratios_of_tables))
+            percents = [*self.ratios_of_tables, *self.held_out.get("percents", [])]
+            names = list(published.folders(self.name, percents))
         if files := published.entry(self.name).files:
             return [str(path) for path in files(Path(self.folder))]
         return [str(path) for name in names for path in find_shards(Path(self.folder) / name)]

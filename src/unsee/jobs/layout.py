@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from unsee.evaluation.settings import TASKS
 from unsee.jobs import forget_request
 from unsee.jobs.config import AttackEntry, Entry
-from unsee.jobs.input_files import STRANGERS, BenchmarkFiles, ModelFiles
+from unsee.jobs.input_files import BenchmarkFiles, ModelFiles
 from unsee.jobs.runs import RUN, Run, evaluated_runs, table_runs
 
 #: The figures of the report, see :mod:`unsee.results.page.write_report`.
@@ -78,9 +78,10 @@ class Layout:
         return ModelFiles(self.config["model"], self.config["pretraining"], self.root)
 
     @property
-    def request_note(self) -> str:
-        """What the ratio of a named request means; empty without one."""
-        return forget_request.note(self.config["benchmark"], self.root)
+    def people_note(self) -> str:
+        """What the tables say about the people: what the ratio of a named request means, and who is held out; mostly empty."""
+        request = forget_request.note(self.config["benchmark"], self.root)
+        return " ".join(filter(None, [request, self.benchmark.held_out_note]))
 
     @property
     def portraits(self) -> str:
@@ -167,7 +168,7 @@ class Layout:
 
     @property
     def strangers(self) -> int:
-        """How many strangers the forgotten people are compared with: as many at every ratio."""
+        """How many strangers of the synthetic benchmark the forgotten people are compared with: as many at every ratio."""
         if self.config["membership"]["strangers"]:
             return int(self.config["membership"]["strangers"])
         people = int(self.config["benchmark"]["people"])
@@ -270,9 +271,14 @@ class Layout:
         return [f"results/jobs/{run.training_rule}/{self.run_path(run)}.tsv" for run in self.trained_runs]
 
     @property
+    def reported_on_request(self) -> list[str]:
+        """The rules whose tables the report shows only if the configuration says so, and which it does say."""
+        return [rule for rule in ("robustness", "membership") if self.config[rule]["report"]]
+
+    @property
     def report_tables(self) -> list[str]:
-        """The tables that the report shows; with the robustness table if the configuration says so."""
-        return [*REPORT_TABLES, *(["results/robustness.csv"] if self.config["robustness"]["report"] else [])]
+        """The tables that the report shows."""
+        return [*REPORT_TABLES, *(f"results/{rule}.csv" for rule in self.reported_on_request)]
 
     @property
     def robustness_figures(self) -> list[str]:
@@ -307,7 +313,7 @@ class Layout:
     @property
     def pairs_to_score(self) -> list[str]:
         """The training pairs of forgotten people and of strangers, and who is forgotten."""
-        files = [*self.benchmark.tables, *STRANGERS, *self.membership_splits]
+        files = [*self.benchmark.tables, *self.benchmark.strangers, *self.membership_splits]
         return [*files, *self.files(self.membership_runs, "membership.parquet")]
 
 

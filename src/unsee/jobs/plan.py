@@ -5,9 +5,9 @@ The rules (``workflow/rules/*.smk``) name what is computed here. Nothing here im
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from unsee.evaluation.metrics import UTILITY
 from unsee.evaluation.settings import Stage, settings_of
 from unsee.jobs import receipts
 from unsee.jobs.config import plain
+from unsee.jobs.gathering import Gathering
 from unsee.jobs.job_hash import job_hash
-from unsee.jobs.layout import Layout
 from unsee.jobs.parameter import Parameter, PerAttack, PerTask, Wildcards, value_for
 from unsee.jobs.resources import by_executor, resources_of
 from unsee.jobs.runs import Run
@@ -31,14 +31,14 @@ from unsee.training.settings import DIVISION
 SCRIPTS = {"train_reference": "finetune"}
 #: Keys of the section ``benchmark`` that decide what is written; ``apart_from`` is of the search alone.
 WRITTEN = ("people", "celebrities", "seed", "apart_from")
-#: Rules whose tables say what the ratio of a named request means.
+#: Rules whose tables say what the ratio of a named request means, and who is held out.
 REMARKED = ("tables", "summary", "trade_off", "robustness", "membership", "report")
 #: Sections of the configuration that depend on the machine and change no result.
 MACHINE = ("checkpoint", "cluster", "resources", "shared_models")
 
 
 @dataclass(frozen=True, eq=False)
-class Plan(Layout):
+class Plan(Gathering):
     """The workflow under one configuration.
 
     Attributes:
@@ -72,7 +72,7 @@ class Plan(Layout):
 
     def parameters(self, rule: str) -> dict[str, Parameter]:
         """What the jobs of a rule are made of, besides their code and their inputs."""
-        more = {"request": self.request_note} if rule in REMARKED else {}
+        more = {"people_note": self.people_note} if rule in REMARKED else {}
         return PARAMETERS[rule](self) | more
 
     def settings_of(self, run: Run) -> dict[str, Any]:
@@ -148,47 +148,14 @@ class Plan(Layout):
         kept = {key: value for key, value in self.config.items() if key not in MACHINE}
         return yaml.safe_dump(receipts.portable(plain(kept)), sort_keys=True, allow_unicode=True)
 
-    # Receipts
+    def receipts(self, rule: str) -> dict[str, str]:
+        """The receipts behind the results of a rule that gathers, with those of the search for settings that are ``tuned``."""
+        return super().receipts(rule) | (self.tuning.tuned_receipts if self.tuning else {})
 
-    @staticmethod
-    def receipt(rule: str, name: str = "") -> str:
-        """The receipt of a job, which lies beside its log; ``name`` is the log's below the rule's folder."""
-        return f"results/jobs/{'/'.join(filter(None, [rule, name]))}.json"
-
-    def receipt_of(self, rule: str, wildcards: Wildcards) -> str:
-        """The receipt of the job of these wildcards."""
-        if "method" in wildcards:
-            folders = [
-                self.run_path(Run.of(wildcards)),
-                *(wildcards[key] for key in ("task", "trial", "attack") if key in wildcards),
-            ]
-            return self.receipt(rule, "/".join(folders))
-        percent = wildcards.get("forget_percent")
-        return self.receipt(rule, f"forget{percent}" if percent else "")
-
-    @cached_property
-    def receipts(self) -> dict[str, str]:
-        """The receipt of every job that the scores rest on, and the hash that the job has today."""
-        jobs = {self.receipt_of(rule, wildcards): self.job_hash(rule, wildcards) for rule, wildcards in self._jobs()}
-        return jobs | (self.tuning.receipts if self.tuning else {})
-
-    def _jobs(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """Rule and wildcards of every job that the scores rest on."""
-        for rule in [self.benchmark.rule, "load_benchmark", *self.model.rules]:
-            if rule:
-                yield rule, {}
-        for percent in self.benchmark.forget_percents:
-            yield "split_benchmark", {"forget_percent": str(percent)}
-        for run in self.trained_runs:
-            yield str(run.training_rule), run.wildcards(self.model.name)
-        for run in self.evaluated_runs:
-            yield "predict", run.wildcards(self.model.name)
-            for task in self.tasks:
-                yield "evaluate", {**run.wildcards(self.model.name), "task": task}
-
-    def table_receipts(self) -> dict[str, str]:
-        """The same with the receipt of the scores, for the table."""
-        return self.receipts | {self.receipt("scores"): self.job_hash("scores", {})}
+    @property
+    def tuned_receipts(self) -> dict[str, str]:
+        """The receipts of the search, in its own plan (:class:`unsee.jobs.tuning.TuningPlan`)."""
+        return {}
 
     # Resources
 
@@ -230,6 +197,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "name": plan.benchmark.name,
         "folder": plan.benchmark.folder,
         "forget_percents": plan.benchmark.ratios_of_tables,
+        "held_out": plan.benchmark.held_out,
     },
     "split_benchmark": lambda plan: {
         "name": plan.benchmark.name,
@@ -303,12 +271,16 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "k_percent": plan.config["membership"]["k_percent"],
     },
     "membership": lambda plan: {
+        "receipts": plan.receipts("membership"),
+        "sees": plan.sees(),
+        "styles": plan.styles(),
         "model": plan.model.name,
         "runs": [tuple(run) for run in plan.membership_runs],
         "methods": list(plan.entries),
         "forget_percents": plan.membership_percents,
     },
     "trade_off": lambda plan: {
+        "receipts": plan.receipts("trade_off"),
         "runs": [tuple(run) for run in plan.rescaled_runs],
         "methods": plan.scaled_methods,
         "sees": plan.sees(),
@@ -317,6 +289,8 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "settings": plan.protocol_settings(stage="scores"),
     },
     "robustness": lambda plan: {
+        "receipts": plan.receipts("robustness"),
+        "sees": plan.sees(),
         "runs": [tuple(run) for run in plan.attacked_runs],
         "methods": list(plan.entries),
         "attacks": {name: entry.attack.label for name, entry in plan.attacks.items()},
@@ -324,7 +298,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "settings": plan.protocol_settings(stage="scores"),
     },
     "scores": lambda plan: {
-        "receipts": plan.receipts,
+        "receipts": plan.receipts("scores"),
         "model": plan.model.name,
         "runs": [tuple(run) for run in plan.evaluated_runs],
         "forget_percents": plan.benchmark.forget_percents,
@@ -333,7 +307,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "tasks": plan.tasks,
     },
     "tables": lambda plan: {
-        "receipts": plan.table_receipts(),
+        "receipts": plan.receipts("tables"),
         "model": plan.model.name,
         "runs": [tuple(run) for run in plan.trained_runs],
         "methods": list(plan.entries),
@@ -342,11 +316,13 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "configuration": plan.table_configuration(),
     },
     "summary": lambda plan: {
+        "receipts": plan.receipts("summary"),
         "styles": plan.styles(),
         "methods": list(plan.entries),
         "sees": plan.sees(),
     },
     "report": lambda plan: {
+        "receipts": plan.receipts("report"),
         "runs": [tuple(run) for run in plan.runs],
         "trained_runs": [tuple(run) for run in plan.trained_runs],
         "styles": plan.styles(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from unsee.benchmarks import published
 from unsee.core import disk, locks
 from unsee.jobs.config import ConfigError
 from unsee.jobs.plan import Plan
@@ -39,9 +38,11 @@ def check(plan: Plan, jobs: Jobs) -> None:
 
 def _check_benchmark(plan: Plan, rules: set[str]) -> None:
     """Read a published benchmark once before it is loaded, because a job that fails has deleted its old tables by then."""
+    from unsee.benchmarks import held_out  # as above
+
     benchmark = plan.benchmark
     if benchmark.rule is None and {"load_benchmark", "split_benchmark"} & rules:
-        published.load(benchmark.name, Path(str(benchmark.folder)), benchmark.ratios_to_check)
+        held_out.load(benchmark.name, Path(str(benchmark.folder)), benchmark.ratios_to_check, **benchmark.held_out)
 
 
 def _check_room(plan: Plan, jobs: Jobs) -> None:

@@ -162,12 +162,15 @@ def check(receipts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
             if not os.path.exists(path) or sha256(Path(path)) != record["sha256"]:
                 raise ReceiptError(f"{path}: not as its job left it (see {receipt}); delete it and run again")
         for name, digest in job["inputs"].items():
-            if _is_result(name) and name not in outputs:
+            is_output = _is_result(name) and not name.startswith(
+                "results/jobs/"
+            )  # Snakemake's measurements are no outputs
+            if is_output and name not in outputs:
                 raise ReceiptError(
                     f"{first}: made of {name}, which no job of this configuration wrote; delete it and run again"
                 )
             # Outputs are on disk as recorded, see above. Files outside of results/ must be the same in all receipts.
-            if digest != (outputs[name] if _is_result(name) else external.setdefault(name, digest)):
+            if digest != (outputs[name] if is_output else external.setdefault(name, digest)):
                 raise ReceiptError(
                     f"{first}: made of another {name} than is there now or others were made of; delete it and run again"
                 )

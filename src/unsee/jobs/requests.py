@@ -46,7 +46,7 @@ def check_request(layout: Layout, rule: str) -> None:
     if rule in ATTACKS:
         _check_attacks(layout)
     if rule in MEMBERSHIP:
-        _check_membership(layout)
+        _check_membership(layout, rule)
     if rule in memory.ON_REQUEST:
         config_checks.check_memory(rule, layout.config, layout.entries, layout.root, layout.config_files)
 
@@ -74,6 +74,11 @@ def _check_anchor(layout: Layout) -> None:
     if ANCHOR_TASK not in layout.tasks:
         raise ConfigError(
             f"config.yaml: evaluation.tasks is {layout.tasks}, and the known figure is of {ANCHOR_TASK}; expected it among them"
+        )
+    if layout.benchmark.held_out:
+        raise ConfigError(
+            f"config.yaml: benchmark.held_out is {layout.config['benchmark']['held_out']}, and the figures of the section anchor are "
+            "means over all people; expected 0"
         )
     if layout.protocol != ANCHOR_PROTOCOL:
         raise ConfigError(
@@ -109,12 +114,19 @@ def _check_tuning(layout: Layout) -> None:
     config_checks.check_memory("tune", layout.config, tried, layout.root, layout.config_files)
 
 
-def _check_membership(layout: Layout) -> None:
+def _check_membership(layout: Layout, rule: str) -> None:
     benchmark, section = layout.config["benchmark"], layout.config["membership"]
-    if benchmark["name"] != "synthetic":
+    synthetic = benchmark["name"] == "synthetic"
+    if not synthetic and rule == "write_strangers":
         raise ConfigError(
-            f"config.yaml: benchmark.name is '{benchmark['name']}', and membership needs people of the same kind whom no model "
-            "met, which a published benchmark does not have; expected synthetic, or results/table3.csv as the target"
+            f"config.yaml: benchmark.name is '{benchmark['name']}', and strangers are made for the synthetic benchmark; expected "
+            "benchmark.held_out people, whose tables are in results/benchmark/held_out"
+        )
+    if not synthetic and not benchmark["held_out"]:
+        raise ConfigError(
+            f"config.yaml: benchmark.held_out is 0, and membership needs people of the same kind whom no model met, which "
+            f"{benchmark['name']} does not have; expected as many people to be held out of all training as are forgotten, or more "
+            "(every model is then trained again), or results/table3.csv as the target"
         )
     for i, percent in enumerate(section["forget_percents"] or []):
         if percent not in benchmark["forget_percents"]:
@@ -124,7 +136,7 @@ def _check_membership(layout: Layout) -> None:
             )
     portraits = PORTRAITS["fictitious"]
     left = portraits - benchmark["people"]
-    if layout.strangers > left:
+    if synthetic and layout.strangers > left:
         raise ConfigError(
             f"config.yaml: benchmark.people is {benchmark['people']}, and there are portraits of {portraits} people, which leaves "
             f"{left} for the {layout.strangers} strangers of membership (membership.strangers); expected fewer people, or fewer "

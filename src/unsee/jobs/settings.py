@@ -34,7 +34,9 @@ class Benchmark:
         "people whom the base model knows",
         expected="a whole number from 1 to 153 (there are so many portraits)",
     )
-    seed: Annotated[int, ">= 0"] = key(0, "another seed gives another benchmark: other people, other splits")
+    seed: Annotated[int, ">= 0"] = key(
+        0, "another seed gives another benchmark: other people, other splits; mllmu and clear: who is held out"
+    )
     forget_percents: Annotated[list[int], ">= 1, <= 99"] = key(
         [5, 10, 15],
         "forget ratios, in percent of the fictitious people",
@@ -47,6 +49,9 @@ class Benchmark:
         expected="a list of different ids in quotes, at least one, a file of them, or null for ratios",
         minItems=1,
         minLength=1,
+    )
+    held_out: Annotated[int, ">= 0"] = key(
+        0, "published people: so many retained ones are kept out of all training, for results/membership.csv"
     )
     path: str | None = key(
         None,
@@ -205,12 +210,13 @@ class Membership:
     )
     strangers: Annotated[int | None, ">= 2, <= 492"] = key(
         None,
-        "people whom no model met, to compare with; null: three for each forgotten person, at least 20",
+        "synthetic: people whom no model met, to compare with; null: three for each forgotten person, at least 20",
         expected="a whole number from 2, or null",
     )
     k_percent: Annotated[int, ">= 1, <= 100"] = key(
         20, "share of an answer's tokens that Min-K % and Min-K %++ take, in percent"
     )
+    report: bool = key(False, "true: results/report.html has a section on membership, and waits for it")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from unsee.jobs.config import Entry
+from unsee.jobs.gathering import Job, data, evaluated, trained
 from unsee.jobs.parameter import Parameter, PerTrial
 from unsee.jobs.plan import Plan
 from unsee.jobs.runs import Run
@@ -75,32 +76,31 @@ class TuningPlan(Plan):
     # Receipts
 
     @cached_property
-    def receipts(self) -> dict[str, str]:
+    def tuned_receipts(self) -> dict[str, str]:
         """The receipt of every job that the settings of the tuned entries rest on, and the hash that the job has today."""
-        return {
-            self.receipt_of(rule if rule in PARAMETERS else f"tuning_{rule}", wildcards): self.job_hash(rule, wildcards)
-            for rule, wildcards in self._jobs()
-        }
+        return self.receipts_of_runs([run for run in self.searched_runs if self.entries[run.method].is_tuned])
 
-    def _jobs(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """Rule and wildcards of every job that the settings of the tuned entries rest on."""
-        tuned = [run for run in self.searched_runs if self.entries[run.method].is_tuned]
-        if not tuned:
-            return
-        yield from (("write_benchmark", {}), ("load_benchmark", {}))
-        for percent in self.benchmark.forget_percents:
-            yield "split_benchmark", {"forget_percent": str(percent)}
-        for reference in dict.fromkeys(reference for run in tuned for reference in self._references(run)):
-            wildcards = reference.wildcards(self.model.name)
-            yield str(reference.training_rule), wildcards
-            yield "predict", wildcards
-            for task in self.tasks:
-                yield "evaluate", {**wildcards, "task": task}
-        for run in tuned:
-            wildcards = run.wildcards(self.model.name)
-            for trial in self.entries[run.method].trials(run.forget_percent):
-                yield "tune", {**wildcards, "trial": trial}
-            yield "select_settings", wildcards
+    def receipts_of_runs(self, runs: Sequence[Run]) -> dict[str, str]:
+        """The same for every job that the search for the settings of some runs rests on; none without runs."""
+        return self.receipts_of(
+            job for run in runs for job in (*self._trials(run), ("select_settings", run.wildcards(self.model.name)))
+        )
+
+    def receipts_of_trials(self, run: Run) -> dict[str, str]:
+        """The same for every job that the ranking of a run's trials rests on."""
+        return self.receipts_of(self._trials(run))
+
+    def rule_of(self, rule: str) -> str:
+        """The name in the workflow of a rule of this plan: there the rules that the reported people have too are called otherwise."""
+        return rule if rule in PARAMETERS or rule in self.model.rules else f"tuning_{rule}"
+
+    def _trials(self, run: Run) -> Iterator[Job]:
+        """Every job that the ranking of a run's trials rests on."""
+        yield from data(self, self.benchmark.forget_percents)
+        yield from trained(self, self._references(run))
+        yield from evaluated(self, self._references(run))
+        for trial in self.entries[run.method].trials(run.forget_percent):
+            yield "tune", {**run.wildcards(self.model.name), "trial": trial}
 
     @staticmethod
     def _references(run: Run) -> list[Run]:
@@ -111,6 +111,11 @@ class TuningPlan(Plan):
     def trial_settings(self, run: Run, trial: str) -> dict[str, Any]:
         """The settings of one trial."""
         return self.entries[run.method].trials(run.forget_percent)[trial].settings
+
+    def trials_see(self, run: Run) -> dict[str, str]:
+        """What each trial of a run reads besides vanilla, by the trial's name."""
+        entry = self.entries[run.method]
+        return {name: entry.method.needs.sees(t.settings) for name, t in entry.trials(run.forget_percent).items()}
 
     def trial_values(self, run: Run) -> dict[str, dict[str, Any]]:
         """The values that each trial of a run tries, by the trial's name."""
@@ -133,11 +138,14 @@ PARAMETERS: dict[str, Callable[[TuningPlan], dict[str, Parameter]]] = {
         "evaluation": plan.protocol_settings() | {"tasks": plan.tasks},
     },
     "select_settings": lambda plan: {
+        "sees": plan.trials_see,
+        "receipts": plan.receipts_of_trials,
         "trials": plan.trial_values,
         "settings": plan.protocol_settings(),
         "tasks": plan.tasks,
     },
     "tuning": lambda plan: {
+        "receipts": plan.receipts_of_runs(plan.searched_runs),
         "runs": [tuple(run) for run in plan.searched_runs],
     },
 }

@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unsee.benchmarks.tables import Pair, person_ids, read_images, read_pairs
+from unsee.core.failures import DivergedError
 from unsee.core.files import atomic_write
 from unsee.membership.scores import SCORES, AnswerTokens, score_answer
 from unsee.models.likelihood import score
@@ -64,7 +65,7 @@ def score_pairs(
 
     Raises:
         BenchmarkError: a table is missing, or a person has no training pairs.
-        ValueError: a pair is longer than the model's context, or a score is not a number.
+        ValueError, DivergedError: a pair is longer than the model's context; a score is not a number.
     """
     torch.set_num_threads(threads)
     forgotten = sorted({person for percent in forget_percents for person in person_ids(benchmark, percent, "forget")})
@@ -99,9 +100,9 @@ def score_pairs(
 def _check_numbers(tokens: AnswerTokens, pair: Pair) -> None:
     """Refuse a model that has diverged: its scores would all tie, and its AUC would be 0.5, as if it had forgotten."""
     if np.isnan(tokens.log_probs).any():
-        raise ValueError(
-            f"training pair {pair.pair_id!r}: a log-probability is nan; expected a number. The model has diverged: train it "
-            "again with a lower learning rate"
+        raise DivergedError(
+            f"training pair {pair.pair_id!r}: a log-probability is nan; expected a number: the model has diverged",
+            "train it again with a lower learning rate",
         )
 
 

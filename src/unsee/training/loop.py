@@ -17,7 +17,7 @@ from tqdm import tqdm
 from transformers import get_scheduler
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from unsee.core.failures import JobError
+from unsee.core.failures import DivergedError, JobError
 from unsee.core.resume import CheckpointDir
 from unsee.models.model import VisionLanguageModel
 from unsee.models.pictures import Pictures
@@ -33,10 +33,6 @@ log = logging.getLogger(__name__)
 #: counts the passes it computes; and each group's number of examples in the whole step. The losses of a step's parts
 #: must add up to the step's loss, see :meth:`unsee.models.likelihood.Scores.average`.
 Objective = Callable[[Step, Counters, Mapping[str, int]], Tensor]
-
-
-class DivergedError(JobError):
-    """The loss or its gradient is not finite, or the first gradient is zero."""
 
 
 def train(
@@ -68,7 +64,8 @@ def train(
         One row per step, and what the run cost.
 
     Raises:
-        DivergedError: The loss or gradient is not finite, or the first gradient is zero.
+        DivergedError: The loss or gradient is not finite.
+        JobError: The first gradient is zero.
         ValueError: ``shard`` is true and the method masks weights.
     """
     *_, progress = train_stepwise(
@@ -200,7 +197,7 @@ class _Run:
         if not math.isfinite(norm):
             raise self._diverged("gradient", norm, step)
         if counters.steps == 0 and counters.backward_passes and norm == 0:
-            raise DivergedError("the first gradient is zero, nothing is trained", "choose another lora.scope")
+            raise JobError("the first gradient is zero, nothing is trained", "choose another lora.scope")
         return total, norm
 
     def _update(self, masks: Sequence[Tensor] | None) -> None:

@@ -26,7 +26,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.distributed.tensor import DTensor
 
-from unsee.core.failures import JobError, explain
+from unsee.core.failures import DivergedError, JobError, explain, has_diverged
 from unsee.core.resume import CheckpointDir
 
 #: The file beside the call in which the process that fails first writes cause and remedy.
@@ -42,7 +42,7 @@ def launch(function: Callable[..., None], arguments: dict[str, Any], processes: 
         processes: How many processes.
 
     Raises:
-        JobError: A process failed; with the cause and remedy of the first that did.
+        JobError: A process failed; with the cause and remedy of the first that did. A DivergedError if it has diverged.
         ChildFailedError: A process was killed.
     """
     if processes == 1:
@@ -61,7 +61,8 @@ def launch(function: Callable[..., None], arguments: dict[str, Any], processes: 
             error_file = call.with_name(_ERROR_FILE)
             if not error_file.exists():
                 raise
-            raise JobError(*json.loads(error_file.read_text(encoding="utf-8"))) from error
+            diverged, cause, remedy = json.loads(error_file.read_text(encoding="utf-8"))
+            raise (DivergedError if diverged else JobError)(cause, remedy) from error
 
 
 def _main(call: Path) -> None:
@@ -79,7 +80,7 @@ def _main(call: Path) -> None:
         except Exception as error:
             # The other processes fail later, because this one is gone: only the first error is worth reading.
             with suppress(FileExistsError), call.with_name(_ERROR_FILE).open("x", encoding="utf-8") as file:
-                json.dump(explain(name, error), file)
+                json.dump([has_diverged(error), *explain(name, error)], file)
             raise
     _state().destroy_process_group()
 

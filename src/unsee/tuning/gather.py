@@ -10,6 +10,7 @@ import pandas as pd
 
 from unsee.evaluation.protocols.load import load_protocol
 from unsee.results.tables.scores import Run, gather
+from unsee.tuning.trial import has_diverged
 
 
 def gather_trials(
@@ -24,7 +25,7 @@ def gather_trials(
     settings: Mapping[str, Any],
     tasks: Sequence[str],
 ) -> pd.DataFrame:
-    """The rows of :func:`unsee.results.tables.scores.gather`, with the names of trials as methods.
+    """The rows of :func:`unsee.results.tables.scores.gather`, with the names of trials as methods; none of a trial that diverged.
 
     Args:
         model, forget_percent, seed: of all trials.
@@ -36,5 +37,5 @@ def gather_trials(
     """
     vanilla, retain = references[: len(tasks)], references[len(tasks) :]
     runs = [Run(model, 0, "vanilla", seed, vanilla), Run(model, forget_percent, "retain", seed, retain)]
-    runs += [Run(model, forget_percent, name, seed, [file]) for name, file in trials.items()]
+    runs += [Run(model, forget_percent, name, seed, [file]) for name, file in trials.items() if not has_diverged(file)]
     return gather(runs, questions, splits, [forget_percent], load_protocol(settings), tasks)

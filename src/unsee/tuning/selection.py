@@ -44,5 +44,8 @@ def with_selection(settings: Mapping[str, Any], selection: Mapping[str, Any]) ->
     """
     used = {**settings, **selection.get("settings", {})}
     if missing := [key for key, value in used.items() if value == TUNED]:
-        raise ValueError(f"{', '.join(missing)}: tuned, and the search found no value; expected one for each")
+        diverged = "every one of its trials has diverged" if selection else "the search found no value"
+        raise ValueError(
+            f"{', '.join(missing)}: tuned, and {diverged}; expected one value for each: try other values (tune), such as lower rates"
+        )
     return used

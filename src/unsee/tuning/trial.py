@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,11 +11,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unsee.core.failures import DivergedError
 from unsee.core.files import atomic_write
 from unsee.evaluation.predict import predict
-from unsee.evaluation.scoring import score_task
+from unsee.evaluation.scoring import SCORES, score_task
 from unsee.training import processes
 from unsee.unlearning.run import unlearn
+
+log = logging.getLogger(__name__)
+
+#: The key of a trial's file that says why it has no scores.
+DIVERGED = b"diverged"
 
 
 def run_trial(
@@ -29,6 +36,8 @@ def run_trial(
     **training: Any,
 ) -> None:
     """Write the scores of one trial; the trained adapter is deleted.
+
+    A trial that diverges is a result: there are settings with which a method does not train. Its file has no scores, and says why.
 
     Args:
         model: the configuration's ``model`` section.
@@ -45,20 +54,32 @@ def run_trial(
     with TemporaryDirectory() as folder:
         run = Path(folder)
         arguments = {"model": model, "benchmark": benchmark, "output": run, **common, **training}
-        processes.launch(unlearn, arguments, training["settings"].get("num_processes", 1))
-        predict(
-            model,
-            benchmark,
-            adapters=[training["vanilla"], run / "adapter"],
-            forget_percents=[forget_percent],
-            settings=evaluation,
-            threads=threads,
-            output=run,
-            cache=cache,
-        )
-        scores = [
-            score_task(task, pq.read_table(run / f"{task}.parquet"), questions, evaluation)
-            for task in evaluation["tasks"]
-        ]
+        try:
+            processes.launch(unlearn, arguments, training["settings"].get("num_processes", 1))
+            predict(
+                model,
+                benchmark,
+                adapters=[training["vanilla"], run / "adapter"],
+                forget_percents=[forget_percent],
+                settings=evaluation,
+                threads=threads,
+                output=run,
+                cache=cache,
+            )
+        except DivergedError as error:
+            log.warning("the trial has diverged: %s", error.cause)
+            if checkpoints := training.get("checkpoint_dir"):
+                checkpoints.clear()
+            table = SCORES.empty_table().replace_schema_metadata({DIVERGED: error.cause})
+        else:
+            table = pa.concat_tables(
+                score_task(task, pq.read_table(run / f"{task}.parquet"), questions, evaluation)
+                for task in evaluation["tasks"]
+            )
     with atomic_write(output) as part:
-        pq.write_table(pa.concat_tables(scores), part)
+        pq.write_table(table, part)
+
+
+def has_diverged(file: Path) -> bool:
+    """Whether a trial has diverged, by its file."""
+    return DIVERGED in (pq.read_schema(file).metadata or {})

@@ -120,8 +120,9 @@ def _describe(declaration: Declaration) -> Description:
     for name in ("retain_weight", "hidden"):  # the options that they name
         if (option := getattr(needs, name)) and option not in declaration.options:
             raise ValueError(f"{name} is {option!r}, which is no option")
-    for name in ("whole_step", "prepare_unless", "prepare_pictures"):
-        for option, value in getattr(needs, name).items():
+    conditions = [(name, getattr(needs, name)) for name in ("whole_step", "prepare_unless", "prepare_pictures")]
+    for name, values in [*conditions, *(("unread", values) for values in needs.unread.values())]:
+        for option, value in values.items():
             if option not in declaration.options or not declaration.options[option].accepts(value):
                 raise ValueError(f"{name} has {option}: {value!r}, which is no option with such a value")
     texts = {"label": declaration.name, **declaration.texts(_TEXTS)}

@@ -74,6 +74,8 @@ class Needs:
         training: False: the decorated function is no loss. It is called once, with the :class:`Context` as its only positional
             parameter, and returns what is stored (:class:`unsee.models.stored.Result`). Of the settings of ``unlearning``
             only :data:`DATA_SETTINGS` are read.
+        unread: Settings, such as ``lora.rank``, and options that the method does not read: each with the options, and their
+            values, with which it does not, or with none if it never does.
         result: What a method that does not train returns; ``adapter`` is what training leaves.
         scaled: False: no model lies between vanilla and the result, so that the trade-off leaves the method out.
         whole_step: Options, and their values, with which the loss is not a mean over examples, so that a step must be
@@ -91,6 +93,7 @@ class Needs:
     prepare_unless: Mapping[str, Any] = field(default_factory=dict)
     prepare_pictures: Mapping[str, Any] = field(default_factory=dict)
     training: bool = True
+    unread: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     result: Literal["adapter", "gates", "instruction"] = "adapter"
     scaled: bool = True
     whole_step: Mapping[str, Any] = field(default_factory=dict)
@@ -124,9 +127,41 @@ class Needs:
             parts.append("retain-only")
         return ", ".join(parts)
 
+    def unread_settings(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        """The settings that change nothing beside the others.
+
+        Args:
+            settings: All settings of training and method at one ratio, by key.
+
+        Returns:
+            The reason of each, by key; the key of a setting in ``lora`` begins with ``lora.``.
+        """
+        reasons = {
+            key: " and ".join(f"{option} is {shown(settings[option])}" for option in values)
+            or "the method does not use it"
+            for key, values in self.unread.items()
+            if not values or _has_one(settings, values)
+        }
+        if not self.training:
+            return reasons
+        retained = self.with_options(settings).retain_examples
+        if not retained:
+            weight = self.retain_weight and f", since {self.retain_weight} is 0"
+            reasons["alternation"] = f"no step has retained pairs{weight}"
+        if settings.get("modality") == "text" and not retained:
+            reasons["variants"] = "no pair with a picture is trained on, since modality is text"
+        if settings.get("schedule") == "constant":
+            reasons["warmup"] = "schedule is constant"
+        return reasons
+
     def has_vocabulary(self, group: str) -> bool:
         """Whether the scores of a group hold the log-probabilities of the whole vocabulary."""
         return self.vocabulary in (group, "both")
+
+    @property
+    def data_settings(self) -> list[str]:
+        """The settings of ``unlearning`` that a method reads which does not train."""
+        return [key for key in DATA_SETTINGS if key not in self.unread]
 
     @property
     def groups(self) -> list[str]:
@@ -151,6 +186,11 @@ class Needs:
                     f"expected {' and '.join(parts)} 1, or another {option}"
                 )
         return None
+
+
+def shown(value: Any) -> str:
+    """A value as YAML has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _has_one(options: Mapping[str, Any], values: Mapping[str, Any]) -> bool:

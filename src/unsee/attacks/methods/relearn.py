@@ -8,6 +8,7 @@ Obfuscating? Jogging the Memory of Unlearned LLMs via Benign Relearning", https:
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
@@ -18,12 +19,15 @@ from torch import Tensor
 
 from unsee.attacks.attack import State, Weights, attack
 from unsee.benchmarks.tables import Pair
+from unsee.core.failures import DivergedError
 from unsee.models.likelihood import score
 from unsee.training.batches import Step, batch, units
 from unsee.training.loop import train_stepwise
 from unsee.training.lora import add_lora
 from unsee.training.progress import Counters
 from unsee.training.settings import TrainingSettings
+
+log = logging.getLogger(__name__)
 
 
 @attack("relearn", label="relearning", paper="https://arxiv.org/abs/2406.13356", trains=True)
@@ -61,13 +65,20 @@ def relearn(
         variant = f"{100 * share:g} % of the pairs"
         groups = {"train": units(vlm, pictures, pairs, settings.packing)}
         add_lora(vlm, settings.lora, weights.seed)
-        for progress in train_stepwise(
-            vlm, pictures, groups, objective, settings, seed=weights.seed, description=variant
-        ):
-            if progress.counters.steps in steps:
-                vlm.model.eval()
-                yield State(variant, progress.counters.steps)
-                vlm.model.train()
+        left = sorted(set(steps))
+        try:
+            for progress in train_stepwise(
+                vlm, pictures, groups, objective, settings, seed=weights.seed, description=variant
+            ):
+                if progress.counters.steps in left:
+                    left.remove(progress.counters.steps)
+                    vlm.model.eval()
+                    yield State(variant, progress.counters.steps)
+                    vlm.model.train()
+        except DivergedError as error:
+            log.warning("%s: %s", variant, error)
+            vlm.model.eval()
+            yield from (State(variant, step, diverged=True) for step in left)
         vlm.model = cast(PeftModel, vlm.model).unload()
 
 

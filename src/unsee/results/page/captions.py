@@ -48,6 +48,7 @@ ROBUSTNESS_FIGURES = {
     "relearning": (
         "Training again",
         "The score of the forgotten people's questions over steps of training. A filled marker says that the method recovers there; "
-        "the dashed lines are vanilla and the retain-only model under the same training, dotted methods are destroyed.",
+        "the dashed lines are vanilla and the retain-only model under the same training, dotted methods are destroyed, and a line ends "
+        "where training diverged.",
     ),
 }

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from unsee.results.page.drawing import STYLE, grid, legend
 from unsee.results.styles import attack_label, colours_of, label_of, markers_of
-from unsee.results.tables.robustness import attack_states, combined, of_combined, two_decimals
+from unsee.results.tables.robustness import LOST, attack_states, combined, of_combined, two_decimals
 
 #: Purple (below 0) to orange (above), which colour-blind people can tell apart.
 _COLOURS = colormaps["PuOr_r"]
@@ -63,7 +63,11 @@ def heat_map(table: pd.DataFrame) -> Figure:
 
 
 def _cell(ax: Axes, i: int, j: int, row: Mapping[Hashable, Any], scale: ScalarMappable) -> None:
-    """One cell: its colour, hatching and numbers."""
+    """One cell: its colour, hatching and numbers; a word where the model or its control has diverged."""
+    if row["verdict"] in LOST:
+        words = str(row["verdict"]).replace(" ", "\n")
+        ax.text(j, i, words, ha="center", va="center", fontsize=4.8, color="#555555")
+        return
     clear = row["verdict"] in ("recovers", "returns", "falls")
     colour = np.array(scale.to_rgba(row["excess"])[:3])
     if not clear:
@@ -107,7 +111,7 @@ def relearning(table: pd.DataFrame) -> Figure:
     """The combined score over steps of the attacks that train: a panel for each ratio and variant, a line for each model.
 
     A filled marker says that the method recovers there, beyond the retain-only model; vanilla and the retain-only model are lines
-    without markers. A line starts with the score without an attack. Destroyed methods are dotted.
+    without markers. A line starts with the score without an attack, and ends where training diverged. Destroyed methods are dotted.
 
     Args:
         table: of one model, see :func:`unsee.results.statistics.robustness.robustness`.

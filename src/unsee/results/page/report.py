@@ -19,7 +19,7 @@ from unsee.results.page import findings
 from unsee.results.page.captions import FIGURES, ROBUSTNESS_FIGURES
 from unsee.results.statistics import alike, trade_off
 from unsee.results.styles import attack_label, colours_of, label_of
-from unsee.results.tables import knowledge, modalities, robustness, summary, table3
+from unsee.results.tables import knowledge, membership, modalities, robustness, summary, table3
 
 _DATA = files("unsee") / "data" / "report"
 #: The tables that the page shows in full.
@@ -32,6 +32,7 @@ _NOTES = {
     "knowledge": knowledge.NOTE,
     "modalities": modalities.NOTE,
     "robustness": robustness.NOTE,
+    "membership": membership.NOTE,
 }
 
 
@@ -51,16 +52,15 @@ def render(
     Args:
         tables: ``summary``, ``table3``, ``knowledge``, ``differences``, ``modalities``, ``costs``, ``ranking``, the benchmark's
             ``statistics``, and as ``scores`` the table of :func:`unsee.results.tables.scores.over_seeds`. With
-            ``robustness`` the page has a section on attacks.
+            ``robustness`` the page has a section on attacks, with ``membership`` one on membership.
         utility: the share of vanilla's utility at which the ranking compares methods.
         explorer, person: the data of :func:`unsee.results.page.explorer.explorer` and ``people.one_person``.
         figures: an SVG file by name; those of :mod:`unsee.results.page.captions` are shown.
         configuration, remarks: the resolved configuration, as YAML; sentences before those of the knowledge table.
         manifests: manifest.json of each run, by the run's name.
     """
-    models = list(tables["summary"]["model"].unique())
-    methods = list(tables["summary"]["method"].unique())
-    colours = colours_of(methods)
+    models, methods = (list(tables["summary"][name].unique()) for name in ("model", "method"))
+    colours, lines = colours_of(methods), [*remarks, *knowledge.sentences(tables["knowledge"])]
     data = {
         "tables": {name: _table(_without_single_model(table, models)) for name, table in _shown(tables).items()},
         "explorer": explorer,
@@ -78,9 +78,8 @@ def render(
         label=label_of,
         colours=colours,
         utility=f"{100 * utility:g} %",
-        knowledge=[_note(line) for line in [*remarks, *knowledge.sentences(tables["knowledge"])]],
-        attacks=robustness.sentences(tables["robustness"]) if "robustness" in tables else [],
-        attack_figures=_figures(ROBUSTNESS_FIGURES, figures),
+        knowledge=list(map(_note, lines)),
+        **_on_request(tables, figures),
         findings=[findings.as_they_stand(part) for _, part in tables["summary"].groupby("forget_percent", sort=False)],
         notes={name: _note(text) for name, text in _notes(int(tables["scores"]["n_seeds"].max())).items()},
         sees=[_note(line) for line in alike.legend(alike.of_table(tables["summary"]))],
@@ -97,17 +96,32 @@ def render(
     )
 
 
+def _on_request(tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Path]) -> dict[str, list[Any]]:
+    """The sentences and figures of the sections that the page has only with their tables."""
+    members = membership.sentences(tables["membership"]) if "membership" in tables else []
+    return {
+        "attacks": robustness.sentences(tables["robustness"]) if "robustness" in tables else [],
+        "attack_figures": _figures(ROBUSTNESS_FIGURES, figures),
+        "members": [_note(line) for line in members],
+    }
+
+
 def _notes(seeds: int) -> dict[str, str]:
     """What the columns of each table mean, with this number of training seeds."""
     return {**_NOTES, "summary": summary.note(seeds), "ranking": trade_off.definitions(seeds)}
 
 
 def _shown(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The tables that the page shows: of the robustness table the combined score at the last step of each attack."""
+    """The tables that the page shows.
+
+    Of the robustness table the combined score at the last step of each attack; of the membership table the rows of all pairs.
+    """
     shown = {name: tables[name] for name in _SHOWN}
     if "robustness" in tables:
         rows = robustness.combined(tables["robustness"]).drop(columns=[*SCORE, "last"])
         shown["robustness"] = rows.assign(attack=[attack_label(name) for name in rows["attack"]])
+    if "membership" in tables:
+        shown["membership"] = membership.shown(tables["membership"])
     return shown
 
 

@@ -19,9 +19,11 @@ from unsee.results.statistics.agreement import agreement
 from unsee.results.tables.files import write_csv
 from unsee.results.tables.remarks import remarks
 
-
-#: The tables of the page that keep their names.
-_SHOWN = ("summary", "table3", "knowledge", "differences", "modalities", "costs", "ranking", "robustness")
+#: The tables that the page shows as they are, some only where the configuration says so.
+_SHOWN = (
+    *("summary", "table3", "knowledge", "differences", "modalities", "costs", "ranking"),
+    *("robustness", "membership"),
+)
 
 
 def write_report(
@@ -36,7 +38,7 @@ def write_report(
     manifests: Mapping[RunKey, Mapping[str, Any]],
     utility: float,
     configuration: str,
-    request: str = "",
+    people_note: str = "",
 ) -> None:
     """Write ``figures/*``, ``agreement.csv`` and ``report.html``.
 
@@ -46,15 +48,15 @@ def write_report(
         benchmark: ``people``, ``images``, ``questions`` and ``splits``.
         tables: ``scores``, ``scores_over_seeds``, ``summary``, ``table3``, ``knowledge``, ``differences``, ``modalities``, ``costs``,
             ``dataset_statistics`` and ``ranking``, as they are in ``{name}.csv``. With ``robustness`` the page has a section on
-            attacks; its figures are there already, see :func:`unsee.results.page.write_robustness.write_robustness`.
+            attacks; its figures are there already, see :func:`unsee.results.page.write_robustness.write_robustness`. With
+            ``membership`` it has one on membership.
         answers, metrics, manifests: scores.parquet; metrics.parquet and manifest.json of each run that was trained here.
         predictions, item_scores: the answers of each run to all tasks, and their scores.
         utility: the share of vanilla's utility at which the ranking compares methods.
-        configuration, request: the configuration as YAML; what the ratio of a named request means.
+        configuration, people_note: the configuration as YAML; what the tables must say about the people.
     """
-    summary = tables["summary"]
-    percent, seed = int(summary["forget_percent"].iloc[0]), next(iter(predictions))[-1]
-    people = forgotten_people(benchmark, predictions, percent, seed)
+    summary, seed = tables["summary"], next(iter(predictions))[-1]
+    people = forgotten_people(benchmark, predictions, int(summary["forget_percent"].iloc[0]), seed)
     agreed = agreement(tables["scores"])
     write_csv(agreed, folder / "agreement.csv")
     drawn = {
@@ -70,17 +72,14 @@ def write_report(
         save(figure, folder / "figures", name)
     svg_names = ["equal_utility", *drawn, *(ROBUSTNESS_FIGURES if "robustness" in tables else ())]
     page = report.render(
-        tables={
-            **{name: tables[name] for name in _SHOWN if name in tables},
-            "scores": tables["scores_over_seeds"],
-            "statistics": tables["dataset_statistics"],
-        },
+        tables={name: tables[name] for name in _SHOWN if name in tables}
+        | {"scores": tables["scores_over_seeds"], "statistics": tables["dataset_statistics"]},
         utility=utility,
         explorer=explorer(benchmark, predictions, item_scores),
         person=one_person(benchmark, predictions, item_scores, tables["ranking"]),
         figures={name: folder / "figures" / f"{name}.svg" for name in svg_names},
         configuration=configuration,
-        remarks=remarks(answers, request),
+        remarks=remarks(answers, people_note),
         manifests={f"forget{run[0]}/{run[1]}/seed{run[2]}": manifest for run, manifest in manifests.items()},
     )
     write_text(folder / "report.html", page)

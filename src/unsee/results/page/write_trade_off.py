@@ -25,7 +25,7 @@ def write_trade_off(
     utility: float,
     methods: Sequence[str],
     sees: Sees,
-    request: str = "",
+    people_note: str = "",
 ) -> None:
     """Write trade_off.csv, ranking.csv, ranking.md and the figure equal_utility.
 
@@ -33,11 +33,11 @@ def write_trade_off(
         folder: where they are written; the figure goes to ``figures`` in it.
         items, scaled, methods, sees: as for :func:`unsee.results.statistics.trade_off.trade_off`.
         utility: the share of vanilla's utility at which methods are compared.
-        request: what the ratio of a named request means.
+        people_note: what the tables say about the people: what the ratio of a named request means, who is held out.
     """
     curves, ranking = trade_off.trade_off(items, scaled, utility, methods, sees)
     write_csv(curves, folder / "trade_off.csv")
     write_csv(ranking, folder / "ranking.csv")
-    note = as_note(remarks(items, request)) + trade_off.note(utility, items["seed"].nunique())
+    note = as_note(remarks(items, people_note)) + trade_off.note(utility, items["seed"].nunique())
     write_text(folder / "ranking.md", to_markdown(ranking, note))
     save(equal_utility(curves, utility), folder / "figures", "equal_utility")

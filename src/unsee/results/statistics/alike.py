@@ -15,9 +15,13 @@ from unsee.results.statistics import jackknife
 #: What each entry of ``methods`` sees at each ratio in percent, by name, see :meth:`unsee.unlearning.method.Needs.sees`.
 Sees = Mapping[str, Mapping[int, str]]
 
-NOTE = """\
+#: What the column ``sees`` means.
+MEANING = """\
 `sees` says what a method reads besides vanilla: `forget`, pairs (or names) of the people to forget; `retained pictures` or
-`retained pairs` of the others; `retain-only`, the retain-only model. `best_alike` is the best of the methods that see the same, empty
+`retained pairs` of the others; `retain-only`, the retain-only model.
+"""
+NOTE = f"""\
+{MEANING.rstrip()} `best_alike` is the best of the methods that see the same, empty
 where there is no other one; `p_against_best_alike` compares with it as `p_against_best` does with the best of all.
 """
 

@@ -14,12 +14,13 @@ import pandas as pd
 
 from unsee.benchmarks.schema import MODALITIES, SETS
 from unsee.results.columns import FORGOTTEN, SCORE, in_order, is_metric, metric_of, table_metrics
+from unsee.results.statistics import alike
 from unsee.results.statistics.attacked import STATE, AttackedRun, State, states_of
 from unsee.results.statistics.differences import LEVEL, holm, one_column_per_method
 from unsee.results.statistics.intervals import Interval, clustered_interval
 
 COLUMNS = [
-    *("model", "forget_percent", "method", *STATE, *SCORE, "before", "after", "gain", "gain_low", "gain_high"),
+    *("model", "forget_percent", "method", "sees", *STATE, *SCORE, "before", "after", "gain", "gain_low", "gain_high"),
     *("excess", "excess_low", "excess_high", "p", "p_holm", "detectable", "verdict"),
     *("ahead_before", "ahead_before_low", "ahead_before_high", "ahead_after", "ahead_after_low", "ahead_after_high"),
     *("recovery", "utility_kept", "destroyed", "n_questions", "n_people"),
@@ -29,8 +30,8 @@ COMBINED = ("all", "all", "all", "combined")
 #: Models that are shown as controls. They are not judged.
 CONTROLS = ("vanilla", "retain")
 #: What a verdict is made of besides p-values: whether vanilla is clear of the retain-only model without the attack, whether a model
-#: is under it, and the excess, above 0 for a model that knows more.
-_FINDINGS = ("_something", "_ahead", "_rise")
+#: is under it, the excess, above 0 for a model that knows more, and whether the model or its control has diverged.
+_FINDINGS = ("_something", "_ahead", "_rise", "_diverged")
 
 
 def robustness(
@@ -41,6 +42,7 @@ def robustness(
     *,
     methods: Sequence[str] = (),
     attacks: Sequence[str] = (),
+    sees: alike.Sees | None = None,
 ) -> pd.DataFrame:
     """Compare each method's gain from each attack with the retain-only model's; :data:`unsee.results.tables.robustness.NOTE` defines
     the columns.
@@ -53,6 +55,7 @@ def robustness(
         share: of vanilla's utility, 0 to 1, below which a method is destroyed.
         methods: the entries of the configuration's ``methods``, in order.
         attacks: the entries of the configuration's ``attacks``, in order.
+        sees: what each method sees.
 
     Returns:
         One row for each ratio, attack, state, model and score of the results table, the combined score first, with :data:`COLUMNS`.
@@ -69,13 +72,13 @@ def robustness(
     for model, percent, before in one_column_per_method(items):
         of_ratio = {run: scores for run, scores in attacked.items() if run.percent == percent}
         order = in_order([name for name in items["method"].unique() if name in before], methods)
-        kept = _utility_kept(summary, model, percent)
+        kept, seen = _utility_kept(summary, model, percent), alike.at_ratio(sees or {}, order, percent)
         names = {run.attack for run in of_ratio}
         for attack in [*(name for name in attacks if name in names), *sorted(names.difference(attacks))]:
             for state in states_of(attack, before, of_ratio, order):
                 keys = {"model": model, "forget_percent": percent, **state.keys}
                 rows += [
-                    keys | row | {"utility_kept": kept[str(row["method"])]}
+                    keys | row | {"utility_kept": kept[str(row["method"])], "sees": seen[str(row["method"])]}
                     for cell in _cells(state)
                     for row in _compare(cell)
                 ]
@@ -120,6 +123,7 @@ class _Cell:
         sign: 1 if a model that knows more has a higher value, -1 if a lower one.
         questions: as in :class:`State`.
         before, after: by model, in the metric's unit; for the combined score see :func:`influence`.
+        diverged: as in :class:`State`.
     """
 
     score: tuple[str, ...]
@@ -127,6 +131,7 @@ class _Cell:
     questions: pd.DataFrame
     before: dict[str, np.ndarray]
     after: dict[str, np.ndarray]
+    diverged: frozenset[str]
 
     def interval(self, values: np.ndarray) -> Interval:
         return clustered_interval(values, self.questions["person"].to_numpy(), seeds=self.questions["seed"].to_numpy())
@@ -161,14 +166,15 @@ def _cells(state: State) -> Iterator[_Cell]:
     def combined(values: pd.DataFrame) -> dict[str, np.ndarray]:
         return {str(name): influence(np.where(rises, values[name], 1 - values[name]), cells, tasks) for name in values}
 
-    yield _Cell(COMBINED, 1.0, state.questions, combined(state.before), combined(state.after))
+    yield _Cell(COMBINED, 1.0, state.questions, combined(state.before), combined(state.after), state.diverged)
     for score in scores:
         metric, at = metric_of(score[2], score[3]), groups[score]
         before, after = (
             {str(name): values[name].to_numpy()[at] * metric.scale for name in values}
             for values in (state.before, state.after)
         )
-        yield _Cell(score, 1.0 if metric.higher_is_better else -1.0, state.questions.iloc[at], before, after)
+        sign = 1.0 if metric.higher_is_better else -1.0
+        yield _Cell(score, sign, state.questions.iloc[at], before, after, state.diverged)
 
 
 def _compare(cell: _Cell) -> Iterator[dict[str, object]]:
@@ -178,17 +184,20 @@ def _compare(cell: _Cell) -> Iterator[dict[str, object]]:
     something = _clear(cell.interval(cell.before["vanilla"] - cell.before["retain"]), cell.sign)
     for method in cell.before:
         before, after = cell.before[method], cell.after[method]
-        gain = cell.interval(after - before)
         row: dict[str, object] = {
             "method": method,
             **dict(zip(SCORE, cell.score, strict=True)),
-            **{"before": float(before.mean()), "after": float(after.mean())},
-            **_with_ends("gain", gain),
-            **{"n_questions": cell.questions["question_id"].nunique(), "n_people": gain.n_clusters},
+            "before": float(before.mean()),
+            "n_questions": cell.questions["question_id"].nunique(),
+            "n_people": cell.questions["person"].nunique(),
             "_something": something,
         }
-        if method == "retain":
-            yield row
+        if method in cell.diverged:
+            yield row | {"_diverged": "diverged"}
+            continue
+        row |= {"after": float(after.mean()), **_with_ends("gain", cell.interval(after - before))}
+        if method == "retain" or "retain" in cell.diverged:
+            yield row | {"_diverged": "" if method == "retain" else "control diverged"}
             continue
         excess = cell.interval(after - before - gain_of_retain)
         ahead_before, ahead_after = (
@@ -223,20 +232,23 @@ def _with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
     # The last steps of all variants are one family, whatever their numbers.
     step = table["step"].where(~table["last"], -1)
     family = [table[name] for name in ("model", "forget_percent", "attack", *SCORE)]
-    p = table["p"].where(judged)
+    p = table["p"].astype(float).where(judged)
     table["p_holm"] = p.groupby([*family, step], sort=False).transform(lambda part: holm(part.to_numpy()))
     clear = table["p_holm"] < LEVEL
     rise, ahead = table["_rise"].astype(float), table["_ahead"].fillna(False).astype(bool)
+    diverged = table["_diverged"].fillna("")
     table["verdict"] = np.select(
         [
+            diverged == "diverged",
             control,
+            diverged == "control diverged",
             ~table["_something"].astype(bool),
             table["destroyed"],
             clear & (rise > 0) & ahead,
             clear & (rise > 0),
             clear,
         ],
-        ["control", "nothing to forget", "destroyed", "recovers", "returns", "falls"],
+        ["diverged", "control", "control diverged", "nothing to forget", "destroyed", "recovers", "returns", "falls"],
         "unclear",
     )
     return table

@@ -5,7 +5,7 @@ Unlearning can only be judged where vanilla knows more about the people to forge
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,7 +95,7 @@ def sentences(table: pd.DataFrame) -> list[str]:
     return lines
 
 
-def as_list(lines: list[str]) -> str:
+def as_list(lines: Sequence[str]) -> str:
     """Sentences as a list in Markdown, to stand below a table."""
     return "".join(["\n", *(f"- {line}\n" for line in lines)]) if lines else ""
 

@@ -117,6 +117,11 @@ def render(template: str, **values: object) -> str:
     return environment.from_string(template).render(values)
 
 
+def under_comment(latex: str, comment: str) -> str:
+    """A table in LaTeX below one line of comment, if there is any."""
+    return (f"% {comment}\n" if comment else "") + latex
+
+
 _ESCAPED = str.maketrans(
     {character: rf"\{character}" for character in "_&%#${}"}
     | {

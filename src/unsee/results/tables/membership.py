@@ -12,16 +12,21 @@ import pandas as pd
 from unsee.core.files import write_text
 from unsee.membership.scores import SCORES
 from unsee.results.columns import BASELINES, REFERENCE_LABELS, REFERENCES, RunKey, in_order
+from unsee.results.statistics import alike
 from unsee.results.statistics.differences import LEVEL, holm
 from unsee.results.statistics.membership import FALSE_POSITIVES, Pairs, auc, interval, tpr, tpr_interval
+from unsee.results.tables import membership_latex
 from unsee.results.tables.files import to_markdown, write_csv
 from unsee.results.tables.knowledge import as_list
+from unsee.results.tables.latex import under_comment
+from unsee.results.tables.remarks import as_note
 
 COLUMNS = [
     *(
         "model",
         "forget_percent",
         "method",
+        "sees",
         "modality",
         "score",
         "auc",
@@ -37,8 +42,9 @@ COLUMNS = [
 #: The selections of pairs that are compared: all, those with a picture, those without.
 MODALITIES = ("both", "image", "text")
 NOTE = f"""\
-Can the training pairs of the forgotten people (members) be told from those of strangers (non-members)? Strangers come from the same
-generator, with portraits that no model met. Each pair has one value of each score, from the log-probabilities of its answer's tokens.
+Can the training pairs of the forgotten people (members) be told from those of strangers (non-members), whom no model met? Those of the
+synthetic benchmark come from the same generator, with other portraits; those of a published one are people who were held out of all
+training. Each pair has one value of each score, from the log-probabilities of its answer's tokens.
 `auc` is the probability that a forgotten person's pair scores higher than a stranger's: 0.5 when the two cannot be told apart, 1 when
 they always can. Below 0.5 they can be told apart as well: the model finds the forgotten answers less likely than those about people
 whom it never met.
@@ -50,11 +56,15 @@ The scores are defined in docs/membership.md. Intervals are 95 %: of `auc` and i
 and strangers, of `tpr` from a bootstrap over both. They do not include the spread between seeds. An `auc` of 0 or 1 has an interval
 without width, because nobody's absence changes it.
 This table is of all pairs; membership.csv has those with a picture (`image`) and without (`text`), too.
-"""
+{alike.MEANING}"""
 
 
 def membership(
-    runs: Mapping[RunKey, pd.DataFrame], forgotten: Mapping[int, Sequence[str]], model: str, methods: Sequence[str] = ()
+    runs: Mapping[RunKey, pd.DataFrame],
+    forgotten: Mapping[int, Sequence[str]],
+    model: str,
+    methods: Sequence[str] = (),
+    sees: alike.Sees | None = None,
 ) -> pd.DataFrame:
     """Compare the scores of forgotten people's pairs with those of strangers; :data:`NOTE` defines the columns.
 
@@ -64,6 +74,7 @@ def membership(
         forgotten: the people forgotten at each ratio.
         model: the name of the base model.
         methods: the entries of the configuration, in order.
+        sees: what each of them sees.
 
     Returns:
         One row for each ratio, method, selection of :data:`MODALITIES` and score, with :data:`COLUMNS`. The seeds of a method are
@@ -78,6 +89,7 @@ def membership(
         tables = {key: table[table["stranger"] | table["person_id"].isin(people)] for key, table in here.items()}
         _check_same_pairs(tables, percent)
         order = in_order([method for _, method, _ in tables], methods)
+        seen = alike.at_ratio(sees or {}, order, percent)
         for modality in MODALITIES:
             selected = {
                 key: table if modality == "both" else table[table["modality"] == modality]
@@ -85,7 +97,9 @@ def membership(
             }
             for score in SCORES:
                 rows += [
-                    {"model": model, "forget_percent": percent, "modality": modality, "score": score} | row
+                    {"model": model, "forget_percent": percent, "modality": modality, "score": score}
+                    | row
+                    | {"sees": seen[str(row["method"])]}
                     for row in _compare(selected, score, order)
                 ]
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -105,23 +119,32 @@ def write(
     forgotten: Mapping[int, Sequence[str]],
     model: str,
     methods: Sequence[str],
-    request: str = "",
+    sees: alike.Sees | None = None,
+    people_note: str = "",
 ) -> None:
-    """Write membership.csv and membership.md.
+    """Write membership.csv, membership.md and membership.tex.
 
     Args:
         folder: where they are written.
-        runs, forgotten, model, methods: as for :func:`membership`.
-        request: what the ratio of a named request means.
+        runs, forgotten, model, methods, sees: as for :func:`membership`.
+        people_note: what the tables say about the people: what the ratio of a named request means, who is held out.
     """
-    table = membership(runs, forgotten, model, methods)
+    table = membership(runs, forgotten, model, methods, sees)
     write_csv(table, folder / "membership.csv")
+    note = as_note([people_note]) + NOTE
+    page = to_markdown(shown(table), note, ".2f") + as_list(sentences(table))
+    write_text(folder / "membership.md", page)
+    write_text(folder / "membership.tex", under_comment(membership_latex.to_latex(table), people_note))
+
+
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of all pairs, without counts and p-values, to be read.
+
+    Args:
+        table: the table of :func:`membership`.
+    """
     hidden = ["modality", *(name for name in COLUMNS if name.endswith("_p_holm") or name.startswith("n_"))]
-    shown = table[table["modality"] == "both"].drop(columns=hidden)
-    write_text(
-        folder / "membership.md",
-        to_markdown(shown, f"{request}\n\n{NOTE}" if request else NOTE, ".2f") + as_list(sentences(table)),
-    )
+    return table[table["modality"] == "both"].drop(columns=hidden)
 
 
 def sentences(table: pd.DataFrame) -> list[str]:

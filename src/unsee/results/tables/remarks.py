@@ -18,14 +18,14 @@ _EMPTY = {
 }
 
 
-def remarks(items: pd.DataFrame, request: str = "") -> list[str]:
+def remarks(items: pd.DataFrame, people_note: str = "") -> list[str]:
     """The remarks on a run, as sentences in Markdown.
 
     Args:
         items: one row for each run, question and metric, see :func:`unsee.results.tables.scores.gather`.
-        request: what the ratio of a named request means, see :mod:`unsee.jobs.forget_request`; empty for ratios.
+        people_note: what the ratio of a named request means (:mod:`unsee.jobs.forget_request`), and who is held out.
     """
-    return [*([request] if request else []), *_empty_sets(items), *_single_people(items)]
+    return [*([people_note] if people_note else []), *_empty_sets(items), *_single_people(items)]
 
 
 def _empty_sets(items: pd.DataFrame) -> Iterator[str]:
@@ -45,4 +45,5 @@ def _single_people(items: pd.DataFrame) -> Iterator[str]:
 
 def as_note(lines: Sequence[str]) -> str:
     """Remarks to stand above a table's note; empty without any."""
+    lines = [line for line in lines if line]
     return "".join(f"{line}\n" for line in lines) + ("\n" if lines else "")

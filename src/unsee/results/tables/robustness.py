@@ -7,10 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from unsee.results.statistics import alike
 from unsee.results.statistics.robustness import COMBINED, CONTROLS
 from unsee.results.styles import attack_label, in_words, label_of
 
-NOTE = """\
+NOTE = (
+    """\
 Does it stay forgotten? Every model was attacked in the same way and asked the questions about the forgotten people that the attack
 concerns. `vanilla` and `retain` are the controls: the retain-only model never met the people, so what it gains was not hidden in it.
 `before` and `after` are the scores without and under the attack, `gain` is the second minus the first.
@@ -29,10 +31,16 @@ retain-only model, or the method not clear of vanilla: there it would be a ratio
 `falls` where the excess is clear of 0 below it; `unclear` otherwise; `control` for vanilla and the retain-only model. Two verdicts say
 that there is nothing to judge: `nothing to forget` where vanilla is not clear of the retain-only model even without an attack, and
 `destroyed` where the method keeps less than half of vanilla's utility (`utility_kept`). A model that keeps little more gains from any
-training, so read `utility_kept` beside the excess.
+training, so read `utility_kept` beside the excess. `diverged` is a model whose numbers under the attack are not finite, which the
+attack tells nothing of; where the retain-only model is one, there is no excess (`control diverged`). Neither counts among a method's
+attacks.
 The rows `combined` (0 to 1) are the mean over tasks (classification, ROUGE-L and cloze count alike) of the mean over a task's scores in
 `forget` and `test`, with image and with text, as far as the attack asks them. `last` marks the last step of a variant.
 """
+    + alike.MEANING
+)
+#: Verdicts of models that an attack says nothing about.
+LOST = ("diverged", "control diverged")
 
 
 def combined(table: pd.DataFrame) -> pd.DataFrame:
@@ -92,10 +100,11 @@ def heading_of(part: pd.DataFrame, method: str) -> str:
 
 
 def _of_ratio(percent: object, part: pd.DataFrame) -> Iterator[str]:
-    nothing = part["verdict"] == "nothing to forget"
-    judged = part[~part["method"].isin(CONTROLS) & ~part["destroyed"].astype(bool) & ~nothing]
+    nothing, lost = part["verdict"] == "nothing to forget", part["verdict"].isin(LOST)
+    judged = part[~part["method"].isin(CONTROLS) & ~part["destroyed"].astype(bool) & ~nothing & ~lost]
     place = f"At {percent} % forgotten"
-    if (part["verdict"].isin(["nothing to forget", "control"])).all():
+    yield from _who_diverged(place, part)
+    if nothing.any() and (part["verdict"].isin(["nothing to forget", "control", *LOST])).all():
         yield f"{place} vanilla is not shown to know more than the retain-only model, so no method can be judged."
         return
     if judged.empty:
@@ -104,6 +113,14 @@ def _of_ratio(percent: object, part: pd.DataFrame) -> Iterator[str]:
         yield _who(place, judged)
         yield _from_what(place, judged, part[nothing])
     yield from filter(None, [_who_not(place, part, judged)])
+
+
+def _who_diverged(place: str, part: pd.DataFrame) -> Iterator[str]:
+    """The models that an attack says nothing about."""
+    for method, rows in _by_method(part[part["verdict"] == "diverged"]):
+        names = in_words([attack_label(row["attack"], row["variant"]) for row in rows.to_dict("records")])
+        so = ", so that no method is judged there" if method == "retain" else ""
+        yield f"{place} {label_of(method)} diverged under {names}{so}."
 
 
 def _who(place: str, judged: pd.DataFrame) -> str:
@@ -181,11 +198,12 @@ def _knows_before(rows: pd.DataFrame) -> bool:
 def _models(part: pd.DataFrame) -> Iterator[dict[str, str]]:
     """A row for each model of a ratio, by the attack that asks the most questions."""
     for method, rows in _by_method(part):
-        row = max(rows.to_dict("records"), key=lambda row: row["n_questions"])
+        row = max(rows.to_dict("records"), key=lambda row: (row["verdict"] not in LOST, row["n_questions"]))
         verdicts = rows["verdict"]
-        judged = (verdicts != "nothing to forget").sum()
+        judged = (~verdicts.isin(["nothing to forget", *LOST])).sum()
         yield {
             "method": method,
+            "sees": "–" if pd.isna(row["sees"]) else row["sees"],
             "utility kept": "–" if pd.isna(row["utility_kept"]) else f"{100 * row['utility_kept']:.0f} %",
             "score before": f"{row['before']:.2f}",
             "ahead of retain-only before": _with_interval(row, "ahead_before"),
@@ -206,6 +224,8 @@ def _matrix(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cell(row: Mapping[Hashable, Any]) -> str:
+    if row["verdict"] in LOST:
+        return str(row["verdict"])
     text = _with_interval(row)
     if row["verdict"] == "recovers":
         return f"**{text}**"

@@ -9,13 +9,13 @@ import pandas as pd
 
 from unsee.results.styles import attack_label
 from unsee.results.tables.latex import escape, render
-from unsee.results.tables.robustness import attack_states, combined, heading_of, two_decimals
+from unsee.results.tables.robustness import LOST, attack_states, combined, heading_of, two_decimals
 
 _TEMPLATE = r"""% Needs booktabs. Excess: what an attack brings back of the forgotten people, beyond what it gives the retain-only model;
 % 0 to 1, combined over tasks, with 95 % intervals clustered by person. Bold: the method recovers (clear of 0 after Holm's
 % correction over methods and variants, and above the attacked retain-only model). Dagger: it only returns to the
 % retain-only model's score. Double dagger: vanilla is not clear of the retain-only model, so there is nothing to forget.
-% Destroyed: less than << share >>\,\% of vanilla's utility is left; never bold.
+% Destroyed: less than << share >>\,\% of vanilla's utility is left; never bold. Diverged: not finite under the attack.
 \begin{tabular}{<< alignment >>}
 \toprule
 << headings | join(" & ") >> \\
@@ -67,6 +67,8 @@ def _rows(part: pd.DataFrame, methods: Sequence[str], several: bool) -> Iterator
 
 
 def _cell(row: Mapping[Hashable, Any], several: bool) -> str:
+    if row["verdict"] in LOST:
+        return str(row["verdict"])
     value = _MARKED.get(row["verdict"], "$%s$") % two_decimals(row["excess"])
     if row["destroyed"] and several:
         value += " (destroyed)"

@@ -24,7 +24,7 @@ def write_summary(
     items: pd.DataFrame,
     methods: Sequence[str],
     sees: Sees,
-    request: str = "",
+    people_note: str = "",
 ) -> None:
     """Write differences.csv, modalities.csv, scores_over_seeds.csv, summary.csv, summary.md and table3.tex.
 
@@ -34,7 +34,7 @@ def write_summary(
         items: scores.parquet, with the likelihoods of options.
         methods: the entries of the configuration, in order.
         sees: what each of them sees.
-        request: what the ratio of a named request means.
+        people_note: what the tables say about the people: what the ratio of a named request means, who is held out.
     """
     compared = differences(items)
     table = summary.summary(items, compared, methods, sees)
@@ -44,7 +44,7 @@ def write_summary(
     write_csv(table, folder / "summary.csv")
     reached = extremes.extents(items)
     lines = [*extremes.sentences(reached), *knowledge.sentences(knowledge.knowledge(items))]
-    note = remarks.as_note(remarks.remarks(items, request)) + summary.note(items["seed"].nunique())
+    note = remarks.as_note(remarks.remarks(items, people_note)) + summary.note(items["seed"].nunique())
     write_text(folder / "summary.md", to_markdown(table, note) + knowledge.as_list(lines))
     tex = latex.to_latex(table3(scores, methods), latex.marks(items, compared, reached), reached)
-    write_text(folder / "table3.tex", tex)
+    write_text(folder / "table3.tex", latex.under_comment(tex, people_note))

@@ -27,7 +27,7 @@ def write_tables(
     sees: Sees,
     runs: Sequence[TrainedRun],
     statistics: pd.DataFrame,
-    request: str = "",
+    people_note: str = "",
 ) -> None:
     """Write table3.csv, table3.md, knowledge.csv, knowledge.md, ablation.csv, costs.csv and dataset_statistics.csv.
 
@@ -39,16 +39,16 @@ def write_tables(
         sees: what each of them sees.
         runs: the rows of costs.csv.
         statistics: the counts of :func:`unsee.benchmarks.statistics.count`.
-        request: what the ratio of a named request means.
+        people_note: what the tables say about the people: what the ratio of a named request means, who is held out.
     """
     table, gaps = table3(scores, methods), knowledge.knowledge(items)
     reached = extremes.extents(items)
     lines = [*extremes.sentences(reached), *knowledge.sentences(gaps)]
     write_csv(table, folder / "table3.csv")
-    remarks = as_note(remarks_on(items, request))
+    remarks = as_note(remarks_on(items, people_note))
     write_text(folder / "table3.md", to_markdown(table, sees, reached, remarks) + knowledge.as_list(lines))
     write_csv(gaps, folder / "knowledge.csv")
-    write_text(folder / "knowledge.md", knowledge.to_markdown(gaps))
+    write_text(folder / "knowledge.md", as_note([people_note]) + knowledge.to_markdown(gaps))
     write_csv(ablation(scores, methods), folder / "ablation.csv")
     write_csv(collect(runs), folder / "costs.csv")
     write_csv(statistics, folder / "dataset_statistics.csv")

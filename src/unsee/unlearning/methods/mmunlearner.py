@@ -36,7 +36,14 @@ class MaskError(RuntimeError):
 
 @method(
     "mmunlearner",
-    Needs(retain_examples=True),
+    Needs(
+        retain_examples=True,
+        unread={
+            "lora.rank": {"parameters": "full"},
+            "lora.alpha": {"parameters": "full"},
+            "lora.dropout": {"parameters": "full"},
+        },
+    ),
     label="MMUnlearner",
     colour="#D55E00",
     marker="P",

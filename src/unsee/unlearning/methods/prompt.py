@@ -8,7 +8,7 @@ from unsee.unlearning.method import Context, Needs, method
 
 @method(
     "prompt",
-    Needs(training=False, result="instruction", scaled=False),
+    Needs(training=False, unread={"modality": {}}, result="instruction", scaled=False),
     label="Prompt",
     colour="#99DDCC",
     marker="+",

@@ -42,7 +42,12 @@ TINY = 1e-8
 
 @method(
     "vl_eraser",
-    Needs(prepare="retain", prepare_unless={"vacuum": False}, prepare_pictures={"vacuum_inputs": "image"}),
+    Needs(
+        prepare="retain",
+        prepare_unless={"vacuum": False},
+        prepare_pictures={"vacuum_inputs": "image"},
+        unread={"lora.scope": {}, "tolerance": {"vacuum": False}, "vacuum_inputs": {"vacuum": False}},
+    ),
     requires="distil and weight > 0 or ce and weight < 1",
     label="VL-Eraser",
     colour="#CC79A7",
