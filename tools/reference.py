@@ -24,7 +24,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from tools import front
+from tools import front, paper
 from tools.memory_page import configuration, preset_files
 from unsee.core.files import write_text
 from unsee.results import check
@@ -240,6 +240,7 @@ def main() -> None:
     tables = [pd.read_csv(FOLDER / name) for name in ("table3.csv", "summary.csv")]
     table = readme_table(tables[0], tables[1], default_methods(), len(made.manifest["configuration"]["seeds"]))
     write_text(README, replaced(README.read_text(encoding="utf-8"), table))
+    paper.write(ROOT / "reference" / "results")
     front.keep(ROOT / "reference" / "results")
     front.write()
 
