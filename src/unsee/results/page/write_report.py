@@ -19,7 +19,6 @@ from unsee.results.statistics.agreement import agreement
 from unsee.results.tables.files import write_csv
 from unsee.results.tables.remarks import remarks
 
-
 #: The tables of the page that keep their names.
 _SHOWN = ("summary", "table3", "knowledge", "differences", "modalities", "costs", "ranking", "robustness")
 
