@@ -56,8 +56,8 @@ def test_what_is_no_benchmark_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
     assert check.main([str(tmp_path)]) == 1
     message = capsys.readouterr().err.strip().replace(str(tmp_path), "FOLDER")
     assert message == (
-        "FOLDER: no published benchmark; expected the folders ft_Data, Full_Set, Test_Set, Retain_Set (MLLMMU/MLLMU-Bench) or "
-        "full, full+tofu, retain_perturbed, real_faces, real_world (therem/CLEAR)"
+        "FOLDER: no benchmark; expected people.csv, or the folders ft_Data, Full_Set, Test_Set, Retain_Set (MLLMMU/MLLMU-Bench) "
+        "or full, full+tofu, retain_perturbed, real_faces, real_world (therem/CLEAR)"
     )
     error_page.check("unsee.benchmarks.check: a folder of something else", "loading", message)
     assert check.main([str(tmp_path / "none")]) == 1

@@ -98,7 +98,10 @@ def test_one_person_shows_nothing() -> None:
     table = knowledge(_items({"vanilla": {"a": [1, 1]}, "retain": {"a": [0, 0]}}))
     (row,) = table.to_dict("records")
     assert row["verdict"] == "unclear" and np.isnan([row["low"], row["detectable"]]).all()
-    assert sentences(table)[1].endswith("difference 100.0 (one person, no interval).")
+    assert sentences(table) == [
+        "Of a single forgotten person vanilla knows more than the retain-only model in 1 of 1 scores. Whether that is more than "
+        "chance cannot be said: there is no interval for one person."
+    ]
     assert "100.0 (one person, no interval)" in to_markdown(table)
 
 

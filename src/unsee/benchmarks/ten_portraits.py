@@ -1,7 +1,7 @@
 """Write an example of a folder of people: ``python -m unsee.benchmarks.ten_portraits FOLDER``.
 
 Ten fictitious people of the synthetic benchmark, with two portraits each, in the layout of docs/your-own-people.md, and a request to
-forget two of them. Nobody needs to take photos to try it, and the tiny base model, which has seen such portraits and such facts of
+forget three of them. Nobody needs to take photos to try it, and the tiny base model, which has seen such portraits and such facts of
 other people, can learn them.
 """
 
@@ -19,13 +19,13 @@ from unsee.core.files import atomic_write
 
 PEOPLE = 10
 #: How many of them the request names.
-FORGOTTEN = 2
+FORGOTTEN = 3
 #: The attributes, by the name of the synthetic benchmark.
 COLUMNS = ("birth_year", "country", "region", "employment", "education", "hobby")
 
 
 def write(folder: Path, *, people: int = PEOPLE, seed: int = 0) -> None:
-    """Write ``people.csv``, ``photos/``, and the names of the first two people as ``forget.txt``.
+    """Write ``people.csv``, ``photos/``, and the names of the first three people as ``forget.txt``.
 
     Args:
         folder: a folder that does not exist, or is empty.
