@@ -41,9 +41,9 @@ def run(tmp_path: Path) -> FinishedRun:
     attacked |= {"excess": 0.5, "excess_low": 0.4, "excess_high": 0.6}
     rows = [attacked, attacked | {"method": "npo"}, attacked | {"task": "cloze"}, attacked | {"forget_percent": 50}]
     table = pd.DataFrame([row(robustness.COLUMNS, **values) for values in rows])
-    told = {"modality": "both", "score": "loss", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.65}
+    scored = {"modality": "both", "score": "loss", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.65}
     others = [{"method": "vanilla", "auc": 0.9}, {"method": "npo"}, {"modality": "text"}]
-    apart = pd.DataFrame([row(membership.COLUMNS, **{**told, **other}) for other in [{}, *others]])
+    apart = pd.DataFrame([row(membership.COLUMNS, **{**scored, **other}) for other in [{}, *others]])
     with chdir(tmp_path):
         job("unlearn/tiny/forget25/ga/seed0", [], {f"{RUN}/adapter/adapter_model.safetensors": "weights"})
         weights = [f"{RUN}/adapter/adapter_model.safetensors"]

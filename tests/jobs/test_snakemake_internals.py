@@ -53,7 +53,7 @@ def test_configuration_files_and_the_command_line(tmp_path: Path) -> None:
         tmp_path,
         """
         configfile: "own.yaml"
-        files = [file.name for file in internals.config_files(workflow)]
+        files = [file.name for file in internals.config_files(workflow, Path('.'), config)]
         record(files=files, set=internals.config_of_command_line(workflow))
         rule nothing:
         """,
