@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.overrides import TorchFunctionMode
 
 from unsee.benchmarks.tables import person_ids, read_pairs
 from unsee.models.model import load
@@ -244,6 +245,29 @@ def test_a_loss_that_is_not_finite_stops_the_job(
     people_of_a_step = r"train \w+, \w+, \w+, \w+$"
     assert re.search(rf"^the (loss|gradient) is (nan|-?inf) at step [2-9], on {people_of_a_step}", caught.value.cause)
     assert not (tmp_path / "adapter").exists()
+
+
+class _HostReads(TorchFunctionMode):
+    """Counts the times that Python reads values of a tensor, for each of which it would wait for a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in ("item", "tolist", "__bool__", "__float__", "__int__", "__index__", "cpu"):
+            self.names.append(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_waits_once_for_the_device(tmp_path: Path, model_spec: dict[str, Any], mini_benchmark: Path) -> None:
+    counts = []
+    for steps in (6, 9):  # until then every picture was read, which waits once for each
+        with _HostReads() as reads:
+            more = {"epochs": None, "steps": steps, "gradient_accumulation": 2}
+            _finetune(tmp_path / str(steps), model_spec, mini_benchmark, **more)
+        counts.append(Counter(reads.names))
+    assert counts[1] - counts[0] == Counter({"tolist": 3}), "once in each of the three steps more"
 
 
 def test_npo_without_its_reference_is_refused(

@@ -180,20 +180,26 @@ class _Run:
             The loss, and the norm of the gradient before clipping.
         """
         self.optimizer.zero_grad()
-        counters, total = self.progress.counters, 0.0
+        counters = self.progress.counters
+        losses: list[tuple[Step, Tensor]] = []
         n_parts = self._settings.gradient_accumulation
         for part, counts in parts_of_process(step, n_parts, *processes.rank_and_world_size()):
             loss = self._objective(part, counters, n_in_step)
-            if not torch.isfinite(loss):
-                raise self._diverged("loss", loss.item(), part)
             if loss.requires_grad:  # the loss of words alone does not depend on an adapter on the tower
                 (loss if counts else loss * 0).backward()
                 counters.backward_passes += 1
-            total += loss.item() if counts else 0.0
+            losses.append((part, loss.detach() if counts else loss.detach() * 0))
         processes.sum_gradients(self._weights)
-        total = processes.total(total)
         clip = self._settings.max_grad_norm or math.inf
-        norm = float(processes.gather(torch.nn.utils.clip_grad_norm_(self._weights, clip)))
+        length = processes.gather(torch.nn.utils.clip_grad_norm_(self._weights, clip))
+        # The only time in a step that the host waits for the device; the weights have not moved yet.
+        *values, norm = torch.stack([*(loss for _, loss in losses), length.to(losses[0][1])]).tolist()
+        total = 0.0
+        for (part, _), value in zip(losses, values, strict=True):
+            if not math.isfinite(value):
+                raise self._diverged("loss", value, part)
+            total += value
+        total = processes.total(total)
         if not math.isfinite(norm):
             raise self._diverged("gradient", norm, step)
         if counters.steps == 0 and counters.backward_passes and norm == 0:

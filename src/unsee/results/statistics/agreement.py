@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau
 
 from unsee.benchmarks.schema import SETS
 from unsee.results.columns import FORGOTTEN, METRICS, REFERENCES
@@ -47,4 +46,6 @@ def agreement(scores: pd.DataFrame) -> pd.DataFrame:
 def _tau(one: pd.Series, other: pd.Series) -> float:
     if len(one) < 2 or one.nunique() < 2 or other.nunique() < 2:
         return float("nan")
+    from scipy.stats import kendalltau  # takes most of a second to import, and only the report comes here
+
     return float(kendalltau(one, other).statistic)

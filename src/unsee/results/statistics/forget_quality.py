@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.stats import permutation_test
 
 #: With more than 13 people (2 to the power of 13 arrangements) this many random arrangements are drawn.
 RESAMPLES = 9999
@@ -52,6 +51,9 @@ def forget_quality(method: np.ndarray, retain: np.ndarray, people: np.ndarray, *
 
     if n_people < 2:  # there is nothing to permute
         return float(np.abs(steps.sum(axis=0)).max()), float("nan")
+
+    from scipy.stats import permutation_test  # takes most of a second to import, and few tables come here
+
     result = permutation_test(
         # Person i is number i for the unlearned model and n_people + i for the retain-only model.
         (np.arange(n_people), np.arange(n_people) + n_people),
