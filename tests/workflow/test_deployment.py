@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -101,6 +102,23 @@ def test_a_prefix_is_refused(tmp_path: Path) -> None:
     extra = '\n    prefix:\n        "mine"'
     outcome = call(caller(tmp_path / "study", extra=extra), "-n")
     assert outcome.code != 0 and "module: has a prefix; expected none" in outcome.text
+
+
+def test_rules_that_are_fetched_without_the_library_are_refused(tmp_path: Path) -> None:
+    """As github(...) and -s gh: fetch them; here from a repository on this disk."""
+    repository = tmp_path / "repository"
+    shutil.copytree(ROOT / "workflow", repository / "workflow")
+    shutil.copy(ROOT / "Snakefile", repository)
+    git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "all"]):
+        subprocess.run([*git, *command], check=True)
+    source = f'gitfile("{repository}", path="workflow/Snakefile", ref="main")'
+    text = f"module unsee:\n    snakefile: {source}\n    config: {{}}\n\nuse rule * from unsee\n"
+    (tmp_path / "Snakefile").write_text(text)
+    outcome = call(tmp_path, "-n")
+    assert (
+        outcome.code != 0 and "the library in src/ is not fetched with the rules; clone the repository" in outcome.text
+    )
 
 
 @pytest.mark.slow
