@@ -129,22 +129,22 @@ def test_too_little_disk_is_seen_before_anything_is_installed(
         ("ERROR: [Errno 28] No space left on device", "the disk is full"),
         ("NewConnectionError: [Errno -2] Name or service not known", "the package index cannot be reached"),
         ("ERROR: No matching distribution found for torch==2.13.0", "the package index has no such version"),
-        ("OSError: [Errno 13] Permission denied: '.venv'", "must be writable"),
+        ("OSError: [Errno 13] Permission denied: '.venv'", "the folder of the project must be writable"),
         ("ERROR: something else", "see the messages above"),
     ],
 )
 def test_a_failure_of_pip_is_shown_with_what_to_do(
     project: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str], said: str, remedy: str
 ) -> None:
-    (tmp_path / "no network").write_text(said)
+    (tmp_path / "no network").write_text(f"{said}\n")
     assert project.main([]) == 1
     written = capfd.readouterr().err
-    assert written.startswith(said) and f"What to do: {remedy}" in written
+    assert written.startswith(f"{said}\n") and f"What to do: {remedy}" in written
 
 
 def test_pip_without_an_index_fails_as_expected(tmp_path: Path) -> None:
     """The words by which a failure is told are those of the real pip."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--retries", "0", "--dry-run", "--no-deps"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--retries", "1", "--dry-run", "--no-deps"]
     unreachable = ["--isolated", "--index-url", "http://127.0.0.1:9/simple", "unsee-no-such-package==1"]
     nothing = ["--isolated", "--no-index", "unsee-no-such-package==1"]
     from tools import environment

@@ -209,13 +209,13 @@ def _warnings(parts: dict[str, pd.DataFrame]) -> Iterator[str]:
 def _files(folder: Path, others: Sequence[str], old: Sequence[str], width: int) -> Section:
     """What lies where; the file of an earlier run is marked."""
     names = [name for name in _FILES if (folder / name).exists()]
-    size = max((len(str(folder / name)) for name in names), default=0)
+    size = max(map(len, names))
     lines = []
     for name in names:
         text = f"of an EARLIER run: {_FILES[name]}" if name in old else _FILES[name]
-        lines += _described(f"  {folder / name!s:<{size}}", text, width)
+        lines += _described(f"  {name:<{size}}", text, width)
     also = f"; with {in_words(others)} % too" if others else ""
-    return Section(f"Files (.md to read, .csv to compute{also})", lines)
+    return Section(f"Files in {folder} (.md to read, .csv to compute{also})", lines)
 
 
 def _next(folder: Path, old: Sequence[str], width: int) -> Section:
