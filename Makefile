@@ -28,7 +28,7 @@ table: setup
 	@$(MAKE) --no-print-directory show
 
 report: setup
-	$(BIN)/snakemake --cores all --logger unsee all results/report.html
+	$(BIN)/snakemake all results/report.html --cores all --logger unsee
 	@$(MAKE) --no-print-directory show
 
 show:

@@ -24,14 +24,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         (tmp_path / name).write_text(name)
     calls: list[str] = []
 
-    def run(command: list[str], check: bool, cwd: str = "") -> None:
+    def run(command: list[str], **more: Any) -> Any:
         calls.append(command[2])
         if command[2] == "venv":
             (Path(command[3]) / "bin").mkdir(parents=True)
             (Path(command[3]) / "bin" / "python").touch()
             (Path(command[3]) / "made").write_text(str(len(calls)))
         elif (tmp_path / "no network").exists():
-            raise subprocess.CalledProcessError(1, command)
+            return subprocess.CompletedProcess(command, 1, stderr=(tmp_path / "no network").read_text())
+        return subprocess.CompletedProcess(command, 0, stderr="")
 
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     monkeypatch.setattr(environment.subprocess, "run", run)
@@ -97,7 +98,63 @@ def test_an_old_python_is_told_which_is_expected() -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr == "Python 3.9: expected 3.11 or later, say make PYTHON=...\n"
+    assert done.stderr.startswith("Python 3.9: expected 3.11 or later; ") and "make PYTHON=" in done.stderr
+
+
+@pytest.mark.parametrize("module", ["venv", "ensurepip"])
+def test_a_python_that_cannot_make_environments(
+    project: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], module: str
+) -> None:
+    there = project.importlib.util.find_spec
+    monkeypatch.setattr(project.importlib.util, "find_spec", lambda name: None if name == module else there(name))
+    assert project.main([]) == 1
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert f"apt-get install python{version}-venv" in capfd.readouterr().err
+    assert not project.calls
+
+
+def test_too_little_disk_is_seen_before_anything_is_installed(
+    project: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    usage = shutil.disk_usage("/")._replace(free=10**9)
+    monkeypatch.setattr(project.shutil, "disk_usage", lambda path: usage)
+    assert project.main([]) == 1
+    assert "has 1.0 GB free: expected 2 GB or more" in capfd.readouterr().err
+    assert not project.calls
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("ERROR: [Errno 28] No space left on device", "the disk is full"),
+        ("NewConnectionError: [Errno -2] Name or service not known", "the package index cannot be reached"),
+        ("ERROR: No matching distribution found for torch==2.13.0", "the package index has no such version"),
+        ("OSError: [Errno 13] Permission denied: '.venv'", "the folder of the project must be writable"),
+        ("ERROR: something else", "see the messages above"),
+    ],
+)
+def test_a_failure_of_pip_is_shown_with_what_to_do(
+    project: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str], said: str, remedy: str
+) -> None:
+    (tmp_path / "no network").write_text(f"{said}\n")
+    assert project.main([]) == 1
+    written = capfd.readouterr().err
+    assert written.startswith(f"{said}\n") and f"What to do: {remedy}" in written
+
+
+def test_pip_without_an_index_fails_as_expected(tmp_path: Path) -> None:
+    """The words by which a failure is told are those of the real pip."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--retries", "1", "--dry-run", "--no-deps"]
+    unreachable = ["--isolated", "--index-url", "http://127.0.0.1:9/simple", "unsee-no-such-package==1"]
+    nothing = ["--isolated", "--no-index", "unsee-no-such-package==1"]
+    from tools import environment
+
+    remedies = []
+    for arguments in (unreachable, nothing):
+        done = subprocess.run([*pip, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode
+        remedies.append(environment.remedy(done.stderr))
+    assert "cannot be reached" in remedies[0] and "has no such version" in remedies[1]
 
 
 def test_make_takes_it() -> None:

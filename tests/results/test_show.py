@@ -135,7 +135,7 @@ def test_tables_of_other_scores_are_left_out(folder: Path) -> None:
         (folder / "jobs" / f"{rule}.json").write_text(json.dumps({"inputs": {"results/scores.parquet": "other"}}))
     printed = text(folder)
     assert "At equal utility" not in printed and "combined" in printed
-    assert printed.count("EARLIER") == 2
+    assert printed.count("EARLIER") == 2 and "target results/report.html" in printed.replace("\n    ", " ")
 
 
 def test_where_there_was_nothing_to_forget_it_says_so(folder: Path) -> None:
@@ -145,6 +145,18 @@ def test_where_there_was_nothing_to_forget_it_says_so(folder: Path) -> None:
     table = pd.DataFrame(rows, columns=["model", "forget_percent", "method", "verdict"])
     table.to_csv(folder / "knowledge.csv", index=False)
     assert "In 2 of 3 scores vanilla knows no more" in text(folder)
+
+
+def test_models_that_are_destroyed_or_have_hardly_begun(folder: Path) -> None:
+    summary = pd.read_csv(folder / "summary.csv")
+    summary["utility_of_vanilla"] = 0.3
+    for mark, method in (("destroyed", "kl_min"), ("hardly_begun", "npo")):
+        summary[mark] = summary["method"].eq(method).where(~summary["method"].isin(["base", "vanilla", "retain"]))
+    summary.to_csv(folder / "summary.csv", index=False)
+    printed = text(folder).replace("\n  ", " ")
+    assert row(printed, "KL_Min")[7] == "x" and row(printed, "VL-Eraser")[7] == "*", "the best of those that are left"
+    assert "Destroyed, and not compared: KL_Min (30 % of vanilla's utility)" in printed
+    assert "Hardly begun to forget: NPO." in printed and row(printed, "NPO")[7] not in "=*x"
 
 
 def test_what_is_no_results_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,13 +42,8 @@ _FILES = {
     "dataset_statistics.csv": "people, pictures, questions",
     "report.html": "all of it, to open in a browser",
 }
-#: The rules that make what may be older than the scores.
-_MADE_BY = {
-    "summary": "summary.csv",
-    "trade_off": "ranking.csv",
-    "report": "report.html",
-    "robustness": "robustness.md",
-}
+#: What may be older than the scores, and the rule that makes it.
+_MADE_BY = {"summary": "summary", "ranking": "trade_off", "report": "report", "robustness": "robustness"}
 
 
 class ShowError(ValueError):
@@ -91,12 +86,16 @@ def show(folder: Path, width: int = DEFAULT) -> list[Section]:
     """
     width = max(40, width)
     results = _read(folder, "table3.csv", TABLE_ROW)
-    old = [file for rule, file in _MADE_BY.items() if (folder / file).exists() and not _is_current(folder, rule)]
+    old = [name for name, rule in _MADE_BY.items() if not _is_current(folder, rule)]
     tables = {
         name: _read(folder, f"{name}.csv", TABLE_ROW[:2])
         for name in ("summary", "ranking", "knowledge")
-        if (folder / f"{name}.csv").exists() and f"{name}.csv" not in old
+        if (folder / f"{name}.csv").exists() and name not in old
     }
+    if "summary" in tables:  # tables of earlier versions have no marks; the reference models have none
+        for mark in ("destroyed", "hardly_begun"):
+            column = tables["summary"].get(mark, pd.Series(False, tables["summary"].index))
+            tables["summary"][mark] = column.eq(True)
     percents = sorted(percent for percent in results["forget_percent"].unique() if percent)
     if not percents:
         raise ShowError(f"{folder / 'table3.csv'}: no row with a forget_percent above 0; expected the workflow's table")
@@ -142,7 +141,8 @@ def _table(model: str, percent: int, rows: pd.DataFrame, summary: pd.DataFrame |
         "Accuracies in percent, ROUGE-L and combined 0 to 1. forget: down to retain-only is good; others: up is good."
     ]
     if marks and any(heading == "combined" for _, heading, _ in columns):
-        notes.append(f"* best combined score   = not clearly worse (p >= {LEVEL:g}, paired test)")
+        destroyed = "   x destroyed" if "x" in marks.values() else ""
+        notes.append(f"* best combined score   = not clearly worse (p >= {LEVEL:g}, paired test){destroyed}")
     prose = [line for note in notes for line in _wrap(note, min(width, PROSE), 0)]
     return Section(f"{model}: {percent} % of the people forgotten, asked {asked}", [*lines, *prose])
 
@@ -167,13 +167,15 @@ def _laid_out(labels: Sequence[str], columns: Sequence[tuple[str, str, list[str]
 
 
 def _marks(summary: pd.DataFrame | None) -> dict[str, str]:
-    """``*`` for the method with the best combined score, ``=`` for those that the paired test cannot tell from it."""
+    """``*`` for the method with the best combined score, ``=`` for those not clearly worse by the paired test, ``x`` for wrecks."""
     if summary is None:
         return {}
     methods = summary[~summary["method"].isin(REFERENCES)]
+    destroyed, methods = methods.loc[methods["destroyed"], "method"], methods[~methods["destroyed"]]
     best = methods.sort_values("combined", ascending=False, kind="stable")["method"].head(1)
     alike = methods.loc[methods["p_against_best"] >= LEVEL, "method"]
-    return {str(method): "=" for method in alike} | {str(method): "*" for method in best}
+    groups = {"x": destroyed, "=": alike, "*": best}
+    return {str(method): mark for mark, group in groups.items() for method in group}
 
 
 def _winners(parts: dict[str, pd.DataFrame]) -> Iterator[str]:
@@ -197,6 +199,13 @@ def _winners(parts: dict[str, pd.DataFrame]) -> Iterator[str]:
 
 def _warnings(parts: dict[str, pd.DataFrame]) -> Iterator[str]:
     """What makes the numbers worth less."""
+    if "summary" in parts:
+        begun = parts["summary"].loc[parts["summary"]["hardly_begun"], "method"]
+        if len(begun):
+            yield (
+                f"Hardly begun to forget: {in_words([label_of(method) for method in begun])}. With more steps or a higher rate they "
+                "might do better (summary.md)."
+            )
     if "knowledge" in parts:
         verdicts = parts["knowledge"].loc[parts["knowledge"]["method"] == "vanilla", "verdict"]
         if unclear := int((verdicts != "more").sum()):
@@ -209,20 +218,20 @@ def _warnings(parts: dict[str, pd.DataFrame]) -> Iterator[str]:
 def _files(folder: Path, others: Sequence[str], old: Sequence[str], width: int) -> Section:
     """What lies where; the file of an earlier run is marked."""
     names = [name for name in _FILES if (folder / name).exists()]
-    size = max((len(str(folder / name)) for name in names), default=0)
+    size = max(map(len, names))
     lines = []
     for name in names:
-        text = f"of an EARLIER run: {_FILES[name]}" if name in old else _FILES[name]
-        lines += _described(f"  {folder / name!s:<{size}}", text, width)
+        text = f"of an EARLIER run: {_FILES[name]}" if Path(name).stem in old else _FILES[name]
+        lines += _described(f"  {name:<{size}}", text, width)
     also = f"; with {in_words(others)} % too" if others else ""
-    return Section(f"Files (.md to read, .csv to compute{also})", lines)
+    return Section(f"Files in {folder} (.md to read, .csv to compute{also})", lines)
 
 
 def _next(folder: Path, old: Sequence[str], width: int) -> Section:
     """Commands that make sense now."""
     here = folder.resolve() == (ROOT / "results").resolve()
     commands = {}
-    if not (folder / "report.html").exists() or "report.html" in old:
+    if not (folder / "report.html").exists() or "report" in old:
         command = "make report" if here else "the same command with the target results/report.html"
         commands[command] = "a page with figures and every answer"
     python = ".venv/bin/python" if here and (ROOT / ".venv").exists() else "python"
