@@ -15,6 +15,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from bench import geometry_rows
 from bench.table import Table, exponent
 
 ROOT = Path(__file__).parents[1]
@@ -181,6 +182,12 @@ def main() -> None:
         training(table, model, tables, 6 if quick else 40)
         small = benchmark(folder / "small", 10 if quick else 40, 10)
         methods(table, model, small, folder / "vanilla", 10)
+        geometry = "small-" if quick else ""
+        names = {
+            f"{geometry}llava": "576 picture tokens (LLaVA-1.5)",
+            f"{geometry}qwen2_vl": "1,024 picture tokens (Qwen2-VL)",
+        }
+        geometry_rows.add_rows(table, measure, fastest, names, 1 if quick else 2)
         planning(table, [1, 2] if quick else [1, 10, 100])
         growth(table, model, folder, [8, 12] if quick else [50, 100, 200, 500])
     table.write(arguments.output)

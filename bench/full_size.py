@@ -23,6 +23,7 @@ from transformers import (
 from unsee.base_model import tiny_llava, tiny_qwen2_vl
 from unsee.benchmarks.tables import Pair
 from unsee.evaluation import prompts
+from unsee.models import attention
 from unsee.models.families import load_family
 from unsee.models.half import compute_in_float32
 from unsee.models.model import VisionLanguageModel
@@ -102,7 +103,9 @@ def build(shape: Shape, device: str, dtype: torch.dtype) -> VisionLanguageModel:
     if dtype != torch.float32:
         compute_in_float32(model)  # as models.model.load does
     model.eval().requires_grad_(False)
-    return VisionLanguageModel(load_family(shape.family), model, processor)
+    family = load_family(shape.family)
+    family.language_model(model).set_attn_implementation(attention.NAME)  # type: ignore[operator]
+    return VisionLanguageModel(family, model, processor)
 
 
 def _decoder(shape: Shape, tokenizer: Any) -> dict[str, Any]:
@@ -203,8 +206,8 @@ def questions(n_people: int, shape: Shape) -> tuple[list[dict[str, Any]], list[t
     return rows, images
 
 
-def pairs(n_people: int) -> list[Pair]:
-    """20 training pairs per person, all with the picture."""
+def pairs(n_people: int, per_person: int = 20) -> list[Pair]:
+    """Training pairs of each person, all with the picture."""
     draw = random.Random(1)
     return [
         Pair(
@@ -215,5 +218,5 @@ def pairs(n_people: int) -> list[Pair]:
             " ".join(draw.choices(WORDS, k=10)),
         )
         for p in range(n_people)
-        for i in range(20)
+        for i in range(per_person)
     ]

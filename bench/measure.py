@@ -159,6 +159,72 @@ def unlearn(
     return {"seconds": seconds()}
 
 
+def geometry_evaluate(*, shape: str, way: str, people: int, **_: Any) -> Result:
+    """Measure answering the published prompts at the published geometry, see :mod:`bench.geometry`.
+
+    Args:
+        shape: a key of :data:`bench.geometry.SHAPES`.
+        way: ``shared`` (the engine), ``batched`` (16 sequences, nothing shared) or ``official`` (one sequence).
+        people: number of people, 18 questions each.
+    """
+    from bench import geometry
+
+    work = geometry.work(geometry.SHAPES[shape], people)
+    with geometry.counted(work.vlm) as count, _timed() as seconds:
+        if way == "shared":
+            answers = geometry.shared_answers(work)
+        else:
+            answers = geometry.plain_answers(work, {"batched": 16, "official": 1}[way])
+    return {
+        "seconds": seconds(),
+        "n": len(answers),
+        "answers": answers,
+        "tokens": count.tokens,
+        "useful": geometry.useful_tokens(work),
+        "flops": count.flops,
+        "rate": geometry.matrix_rate(geometry.linear_shapes(work.vlm)),
+    }
+
+
+def geometry_train(*, shape: str, way: str, people: int = 1, pairs: int = 14, **_: Any) -> Result:
+    """Measure a LoRA step at the published geometry, the pictures' features computed before.
+
+    Args:
+        shape: a key of :data:`bench.geometry.SHAPES`.
+        way: ``packed`` or ``unpacked``.
+        people, pairs: number of people in the step, and of pairs of each.
+    """
+    from bench import full_size, geometry
+    from unsee.models.pictures import Pictures
+
+    sizes = geometry.SHAPES[shape]
+    vlm = geometry.trained_model(sizes)
+    pictures = Pictures(vlm.family, vlm.base, vlm.processor, full_size.questions(people, sizes)[1])
+    examples = full_size.pairs(people, pairs)
+    pictures.features(sorted({pair.image_id for pair in examples if pair.image_id}))
+    with geometry.counted(vlm) as count, _timed() as seconds:
+        loss, gradient = geometry.step_gradient(vlm, pictures, examples, packed=way == "packed")
+    norms = [float(weight.norm()) for weight in gradient]
+    projections = [float((weight * _probe(weight)).sum()) for weight in gradient]
+    return {
+        "seconds": seconds(),
+        "n": len(examples),
+        "loss": loss,
+        "norms": norms,
+        "projections": projections,
+        "tokens": count.tokens,
+        "flops": 2 * count.flops,  # the backward pass computes the gradient of each product's input
+        "rate": geometry.matrix_rate(geometry.linear_shapes(vlm)),
+    }
+
+
+def _probe(weight: Any) -> Any:
+    """Random numbers in the shape of a gradient, the same in every process: gradients are compared by their products with them."""
+    import torch
+
+    return torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel()))
+
+
 def peak_mb() -> float:
     """Peak memory of this process in MB.
 
@@ -175,9 +241,15 @@ def main(argument: str) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(1)
     settings = json.loads(argument)
-    result = {"evaluate": evaluate, "train": train, "vanilla": vanilla, "unlearn": unlearn}[settings.pop("what")](
-        **settings
-    )
+    kinds: dict[str, Callable[..., Result]] = {
+        "evaluate": evaluate,
+        "train": train,
+        "vanilla": vanilla,
+        "unlearn": unlearn,
+        "geometry_evaluate": geometry_evaluate,
+        "geometry_train": geometry_train,
+    }
+    result = kinds[settings.pop("what")](**settings)
     print(json.dumps({**result, "peak_mb": peak_mb()}))
 
 

@@ -2,6 +2,7 @@
 
 With ``batch_size=1`` and ``choose="write"`` it is the published evaluation: options have letters, and the model writes a letter.
 It shares only the wording of the prompts with the engine, and the tests compare the engine's answers with it.
+:func:`write` does the same for the prompts of any protocol.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from unsee.evaluation import prompts
+from unsee.evaluation.queries import Query
 from unsee.models.model import VisionLanguageModel
 from unsee.models.pictures import Pictures
 
@@ -68,6 +70,37 @@ def answer(
     return [{"question_id": question_id, **answers[question_id]} for question_id in sorted(answers)]
 
 
+@torch.no_grad()
+def write(
+    vlm: VisionLanguageModel,
+    pictures: Pictures,
+    queries: Sequence[Query],
+    *,
+    batch_size: int = 1,
+    max_new_tokens: int = 50,
+) -> dict[str, str]:
+    """Written answers by question id, to the prompts of any protocol; every prompt encodes all its pictures again.
+
+    Args:
+        vlm: the model.
+        pictures: the pictures of the prompts.
+        queries: the prompts.
+        batch_size: number of sequences at a time, padded on the left, of one modality.
+        max_new_tokens: length of an answer.
+    """
+    answers: dict[str, str] = {}
+    for image in (True, False):
+        of_modality = [query for query in queries if bool(query.image_ids) == image]
+        for start in range(0, len(of_modality), batch_size):
+            part = of_modality[start : start + batch_size]
+            inputs = _inputs(
+                vlm, pictures, [query.prompt for query in part], [i for query in part for i in query.image_ids]
+            )
+            texts = _continue(vlm, inputs, max_new_tokens)
+            answers |= {query.question_id: text for query, text in zip(part, texts, strict=True)}
+    return answers
+
+
 def _batches(rows: Sequence[dict[str, Any]], size: int) -> Iterator[Sequence[dict[str, Any]]]:
     ordered = sorted(rows, key=lambda row: -len(row["question"]))
     return (ordered[start : start + size] for start in range(0, len(ordered), size))
@@ -78,10 +111,12 @@ def _prompt(vlm: VisionLanguageModel, row: dict[str, Any], scoring: str) -> str:
     return vlm.prompt(words, with_image=row["image_id"] is not None)
 
 
-def _inputs(vlm: VisionLanguageModel, pictures: Pictures, rows: Sequence[dict[str, Any]], texts: list[str]) -> Any:
-    images = [pictures.image(row["image_id"]) for row in rows] if rows[0]["image_id"] is not None else None
+def _inputs(vlm: VisionLanguageModel, pictures: Pictures, texts: list[str], image_ids: Sequence[str]) -> Any:
+    images = [pictures.image(image_id) for image_id in image_ids]
+    # Without a picture, a placeholder is an ordinary token, which processors refuse.
+    read, shown = (vlm.processor, {"images": images}) if images else (vlm.tokenizer, {})
     vlm.tokenizer.padding_side = "left"
-    inputs = vlm.processor(text=texts, images=images, padding=True, return_tensors="pt", add_special_tokens=False)
+    inputs = read(text=texts, padding=True, return_tensors="pt", add_special_tokens=False, **shown)
     dtype = next(vlm.base.parameters()).dtype
     return {
         name: tensor.to(vlm.device, dtype if tensor.is_floating_point() else None) for name, tensor in inputs.items()
@@ -95,7 +130,14 @@ def _generate(
     texts: list[str],
     max_new_tokens: int,
 ) -> list[str]:
-    inputs = _inputs(vlm, pictures, rows, texts)
+    return _continue(vlm, _inputs(vlm, pictures, texts, _image_ids(rows)), max_new_tokens)
+
+
+def _image_ids(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return [row["image_id"] for row in rows if row["image_id"] is not None]
+
+
+def _continue(vlm: VisionLanguageModel, inputs: Any, max_new_tokens: int) -> list[str]:
     tokens = vlm.base.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=vlm.pad_token)
     new = tokens[:, inputs["input_ids"].shape[1] :]
     return [text.strip() for text in vlm.tokenizer.batch_decode(new, skip_special_tokens=True)]
@@ -113,7 +155,7 @@ def _score(
         - len(vlm.tokenizer(start, add_special_tokens=False)["input_ids"])
         for text, start in zip(texts, starts, strict=True)
     ]
-    inputs = _inputs(vlm, pictures, rows, texts)
+    inputs = _inputs(vlm, pictures, texts, _image_ids(rows))
     mask = inputs["attention_mask"]
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     logits = vlm.base(**inputs, position_ids=positions, logits_to_keep=max(counts) + 1).logits.float().log_softmax(-1)

@@ -138,10 +138,10 @@ def test_models_that_answered_other_questions_are_refused() -> None:
 def test_published_claims_agree_with_the_published_figures() -> None:
     """Each claim that has figures is what they say, by the mean over its tasks; "about as much" too."""
     for claim in (claim for of in claims().values() for claim in of if not claim.words):
-        known = PUBLISHED[claim.group]
-        if claim.method in known and claim.against in known:
+        figures = PUBLISHED[claim.group]
+        if claim.method in figures and claim.against in figures:
             scales = {"classification": 100, "generation": 1, "cloze": 100}
-            gaps = [(known[claim.method][t] - known[claim.against][t]) / scales[t] for t in claim.tasks]
+            gaps = [(figures[claim.method][t] - figures[claim.against][t]) / scales[t] for t in claim.tasks]
             assert claim.low < sum(gaps) / len(gaps) < claim.high, claim.text
 
 
@@ -157,17 +157,17 @@ def test_the_page_of_a_small_run() -> None:
                 parts.append(scores(method, of, group, modality))
     lines = paper.page([pd.concat(parts, ignore_index=True)], [], []).splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
-    found = {cells[0]: cells[1:] for cells in rows}
-    assert found["VL-Eraser forgets more than GA"] == [
+    rows_by_claim = {cells[0]: cells[1:] for cells in rows}
+    assert rows_by_claim["VL-Eraser forgets more than GA"] == [
         "26.2 / 39.4; 0.256 / 0.392; 13.4 / 21.2",
         "0.0 / 100.0; 0.000 / 1.000; 0.0 / 100.0",
         *("-1.00 (-1.00 to -1.00)", "**holds**"),
     ]
-    assert found["VL-Eraser keeps about as much as KL_Min, or more"][::3] == ["–", "**holds**"]
-    assert found["MMUnlearner forgets more than GA"][-1] == "**refuted**"
-    assert found["NPO keeps about as much as GA, or more"][-2:] == ["+0.00 (+0.00 to +0.00)", "**holds**"]
-    assert found["Without distillation VL-Eraser forgets less"] == ["38.4 / 26.2", "–", "–", "not run"]
-    assert found["VL-Eraser leaves about as much in words as with a picture"][-1] == "**holds**"
+    assert rows_by_claim["VL-Eraser keeps about as much as KL_Min, or more"][::3] == ["–", "**holds**"]
+    assert rows_by_claim["MMUnlearner forgets more than GA"][-1] == "**refuted**"
+    assert rows_by_claim["NPO keeps about as much as GA, or more"][-2:] == ["+0.00 (+0.00 to +0.00)", "**holds**"]
+    assert rows_by_claim["Without distillation VL-Eraser forgets less"] == ["38.4 / 26.2", "–", "–", "not run"]
+    assert rows_by_claim["VL-Eraser leaves about as much in words as with a picture"][-1] == "**holds**"
     assert sum(map(len, claims().values())) == sum(cells[-1] != "verdict" for cells in rows)
     assert lines.count("Not run.") == 2
 

@@ -21,7 +21,7 @@ from unsee.evaluation.pack_cache import PackCache
 from unsee.evaluation.queries import Query
 from unsee.models.likelihood import selective_log_softmax
 from unsee.models.model import VisionLanguageModel
-from unsee.models.packing import Batch, Pack, Request, collate, pack, split
+from unsee.models.packing import Batch, Pack, Request, collate, pack, split, split_examples
 from unsee.models.pictures import Pictures
 
 #: A row of :data:`unsee.evaluation.shards.ANSWERS`.
@@ -128,8 +128,7 @@ def _answer_task(
     for p in packs:
         prefix = p.parts.prefix
         if prefix is not None and not _same(in_cache.get(p.row), prefix):
-            _read_prefix(vlm, pictures, cache, p.row, prefix)
-            in_cache[p.row] = prefix
+            _read_prefix(vlm, pictures, cache, in_cache, p.row, prefix)
         scored, opened = _read_rest(vlm, pictures, cache, p)
         answers += scored
         if opened is not None:
@@ -150,10 +149,32 @@ def _same(one: Pack | None, other: Pack) -> bool:
     )
 
 
-def _read_prefix(vlm: VisionLanguageModel, pictures: Pictures, cache: PackCache, row: int, prefix: Pack) -> None:
-    n = len(prefix)
-    batch = collate([prefix], pad_token=vlm.pad_token, seen=np.zeros((n, 0), dtype=bool)).to(vlm.device)
-    vlm.hidden_states(batch, pictures, cache.read_prefix(row, n))
+def _read_prefix(
+    vlm: VisionLanguageModel,
+    pictures: Pictures,
+    cache: PackCache,
+    in_cache: dict[int, Pack],
+    row: int,
+    prefix: Pack,
+) -> None:
+    """Read a prefix into a row of the cache. Examples are read in a pass of their own, or copied from a row that has them."""
+    examples, behind = split_examples(prefix)
+    first = 0
+    if examples is not None:
+        first = len(examples)
+        rows = (r for r, other in in_cache.items() if _same(split_examples(other)[0], examples))
+        if (source := next(rows, None)) is None:
+            _read_part(vlm, pictures, cache.read_prefix(row, len(prefix), 0, first), examples, 0)
+        elif source != row or len(in_cache[row]) != len(prefix):
+            cache.copy_prefix(source, len(in_cache[source]), row, len(prefix), first)
+    in_cache[row] = prefix
+    _read_part(vlm, pictures, cache.read_prefix(row, len(prefix), first, len(behind)), behind, first)
+
+
+def _read_part(vlm: VisionLanguageModel, pictures: Pictures, cache: PackCache, part: Pack, seen: int) -> None:
+    """Read a part of a prefix behind ``seen`` tokens."""
+    batch = collate([part], pad_token=vlm.pad_token, seen=np.ones((len(part), seen), dtype=bool)).to(vlm.device)
+    vlm.hidden_states(batch, pictures, cache)
 
 
 def _read_rest(

@@ -32,10 +32,23 @@ class PackCache:
         self._joins = False  # whether the pass sees its own tokens in addition to those columns
         self._swaps: list[tuple[int, int]] = []
 
-    def read_prefix(self, row: int, length: int) -> PackCache:
-        """Prepare for a forward pass that reads the prefix of a pack."""
-        prefix = slice(self.start - length, self.start)
-        return self._prepare(slice(row, row + 1), seen=prefix, write=prefix)
+    def read_prefix(self, row: int, length: int, first: int, n: int) -> PackCache:
+        """Prepare for a forward pass that reads a part of a pack's prefix.
+
+        Args:
+            row: the row of the pack.
+            length: the length of the whole prefix.
+            first, n: the first token of the part, and how many it has. The tokens before it are in the cache.
+        """
+        begin = self.start - length
+        part = slice(begin + first, begin + first + n)
+        return self._prepare(slice(row, row + 1), seen=slice(begin, part.stop), write=part)
+
+    def copy_prefix(self, source: int, source_length: int, row: int, length: int, n: int) -> None:
+        """Copy the first n tokens of the prefix of another row, whose prefix has ``source_length`` tokens."""
+        begin, target = self.start - source_length, self.start - length
+        for states in (tensor for layer in self._layers for tensor in layer):
+            states[row, target : target + n] = states[source, begin : begin + n]
 
     def read_rest(self, row: int, length: int, stored: Tensor | None) -> PackCache:
         """Prepare for a forward pass that reads the rest of a pack behind its prefix.

@@ -4,6 +4,10 @@ A pack is a trie in depth-first order. A node before a block is an ancestor of a
 block's first token. A block of ``BLOCK`` tokens therefore needs two groups of keys: the path to its first token, and the block itself.
 With twenty questions of thirty tokens each, that is about 100 keys of 500. CPU kernels also compute what a mask hides, so blocks take
 a quarter of the work there. The values are the same.
+
+Behind a long cached prefix, gathering the prefix for each block would take longer than attention itself. There tokens are grouped by how
+much of the prefix they see (questions about the picture see all of it, others only its first words), and each group reads its keys in one
+piece.
 """
 
 from __future__ import annotations
@@ -80,6 +84,55 @@ def blocks(ends: np.ndarray, seen: np.ndarray | None = None) -> Blocks:
     return Blocks(torch.from_numpy(numbered).flatten(0, 1), mask.flatten(0, 1)[:, None])
 
 
+@dataclass
+class Ranges:
+    """A pack behind a long cached prefix, in ranges of tokens that see equally many tokens of the prefix.
+
+    Attributes:
+        prefix: the number of tokens of the prefix.
+        ranges: first token, one past the last token, and the number of tokens of the prefix that they see, of each range.
+        masks: added to attention's logits in each range of k tokens that sees c of the prefix, (1, 1, k, c + k); ``None`` where
+            attention is causal.
+    """
+
+    prefix: int
+    ranges: list[tuple[int, int, int]]
+    masks: list[Tensor | None]
+
+    def to(self, device: torch.device | str) -> Ranges:
+        """The same ranges with their tensors on ``device``."""
+        return Ranges(self.prefix, self.ranges, [None if mask is None else mask.to(device) for mask in self.masks])
+
+
+def ranges(ends: np.ndarray, seen: np.ndarray) -> Ranges | None:
+    """Cut a pack into ranges.
+
+    Args:
+        ends: one past the last node of each node's subtree, (n,).
+        seen: which of the p tokens of a cached prefix each token sees, (n, p).
+
+    Returns:
+        The ranges; ``None`` if the prefix branches, so that a token does not see its first tokens only.
+    """
+    n, p = seen.shape
+    counts = seen.sum(1)
+    if not np.array_equal(seen, np.arange(p) < counts[:, None]):
+        return None
+    starts = [0, *(np.flatnonzero(np.diff(counts)) + 1).tolist(), n]
+    parts = [(start, stop, int(counts[start])) for start, stop in zip(starts[:-1], starts[1:], strict=True)]
+    return Ranges(p, parts, [_range_mask(ends, *part) for part in parts])
+
+
+def _range_mask(ends: np.ndarray, start: int, stop: int, seen: int) -> Tensor | None:
+    tokens = np.arange(start, stop)
+    if not seen and (ends[start:stop] >= stop).all():
+        return None
+    visible = (tokens <= tokens[:, None]) & (tokens[:, None] < ends[start:stop])
+    mask = torch.zeros(len(tokens), seen + len(tokens))
+    mask[:, seen:].masked_fill_(torch.from_numpy(~visible), -torch.inf)
+    return mask[None, None]
+
+
 def attend(
     module: nn.Module,
     query: Tensor,
@@ -87,7 +140,7 @@ def attend(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    blocks: Blocks | None = None,
+    blocks: Blocks | Ranges | None = None,
     scaling: float | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
@@ -98,7 +151,7 @@ def attend(
         query: (b, heads, n, size).
         key, value: (b, heads, p + n, size), with fewer heads if the model groups them; the first p belong to a cached prefix.
         attention_mask: as for ``sdpa``; ignored with ``blocks``.
-        blocks: the rows in blocks.
+        blocks: the rows in blocks, or one row in ranges.
         scaling: the factor of the logits.
         more: further arguments of ``sdpa``.
 
@@ -109,6 +162,8 @@ def attend(
         if attention_mask is None and query.device.type != "cpu" and query.dtype == torch.float32:
             key, value = (_repeat(states, query.shape[1]) for states in (key, value))
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **more)
+    if isinstance(blocks, Ranges):
+        return _attend_in_ranges(query, key, value, blocks, scaling), None
     b, heads, n, size = query.shape
     in_blocks = F.pad(query.transpose(1, 2), (0, 0, 0, 0, 0, -n % BLOCK)).reshape(-1, BLOCK, heads, size)
     out = F.scaled_dot_product_attention(
@@ -120,6 +175,25 @@ def attend(
         enable_gqa=key.shape[1] != heads,
     )
     return out.transpose(1, 2).reshape(b, -1, heads, size)[:, :n].contiguous(), None
+
+
+def _attend_in_ranges(query: Tensor, key: Tensor, value: Tensor, ranges: Ranges, scaling: float | None) -> Tensor:
+    p, parts = ranges.prefix, []
+    for (start, stop, seen), mask in zip(ranges.ranges, ranges.masks, strict=True):
+        keys, values = (
+            torch.cat([states[:, :, :seen], states[:, :, p + start : p + stop]], dim=2) for states in (key, value)
+        )
+        out = F.scaled_dot_product_attention(
+            query[:, :, start:stop],
+            keys,
+            values,
+            None if mask is None else mask.to(query.dtype),
+            is_causal=mask is None,
+            scale=scaling,
+            enable_gqa=key.shape[1] != query.shape[1],
+        )
+        parts.append(out.transpose(1, 2))
+    return torch.cat(parts, dim=1)
 
 
 def _repeat(states: Tensor, heads: int) -> Tensor:

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unsee.models.attention import BLOCK, Blocks, blocks
+from unsee.models.attention import BLOCK, Blocks, Ranges, blocks, ranges
 
-# A pack that is read behind a cached prefix is not cut into blocks if it has at most this many keys.
+# A pack that is read behind a cached prefix is not cut into blocks if it has at most this many keys, and is cut into ranges if the prefix,
+# or a pack without one that does not branch, has more.
 _SHORT = 4 * BLOCK
 
 
@@ -214,6 +215,39 @@ def split(pack: Pack) -> Split:
     return Split(before, behind, seen)
 
 
+def split_examples(prefix: Pack) -> tuple[Pack | None, Pack]:
+    """Cut a prefix in front of its last picture: the tokens before it belong to examples, which many people's prompts share.
+
+    A prefix with one picture, or one that branches, is not cut.
+
+    Returns:
+        The examples, or ``None``, and the rest of the prefix.
+    """
+    begins = prefix.is_image & ~np.concatenate([[False], prefix.is_image[:-1]])
+    starts = np.flatnonzero(begins)
+    # Pictures that follow each other without a word cannot be told apart here.
+    if len(starts) < 2 or len(starts) != len(prefix.image_ids) or prefix.branches:
+        return None, prefix
+    cut = int(starts[-1])
+    return _part(prefix, slice(cut), prefix.image_ids[:-1]), _part(prefix, slice(cut, None), prefix.image_ids[-1:])
+
+
+def _part(chain: Pack, part: slice, image_ids: list[str]) -> Pack:
+    """A part of a pack that does not branch."""
+    tokens = chain.tokens[part]
+    n = len(tokens)
+    return replace(
+        chain,
+        tokens=tokens,
+        ends=np.full(n, n),
+        positions=chain.positions[:, part],
+        is_image=chain.is_image[part],
+        paths=[np.arange(n)],
+        prompt_lengths=[n],
+        image_ids=image_ids,
+    )
+
+
 @dataclass
 class Batch:
     """Packs side by side, padded on the right to ``n`` tokens.
@@ -222,7 +256,7 @@ class Batch:
         tokens: (b, n) token ids, ``pad_token`` at padding.
         attention_mask: (b, 1, n, n) booleans; (b, n) if no pack branches, for causal attention; (1, 1, n, p + n) behind a cached
             prefix of p tokens.
-        blocks: the same mask in blocks, which a CPU uses; ``None`` if no pack branches.
+        blocks: the same mask in blocks or ranges, which a CPU uses; ``None`` if no pack branches.
         position_ids: (b, n) for one position axis, (axes, b, n) for several.
         is_image: (b, n), whether each token is a placeholder of a picture.
         in_mean: (b, n), the weight of each token in the sum, over requests, of the mean over a request's tokens; 0 at padding.
@@ -235,7 +269,7 @@ class Batch:
 
     tokens: Tensor
     attention_mask: Tensor
-    blocks: Blocks | None
+    blocks: Blocks | Ranges | None
     position_ids: Tensor
     is_image: Tensor
     in_mean: Tensor
@@ -248,7 +282,9 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with its tensors on ``device``."""
-        moved: dict[str, Any] = {k: v.to(device) for k, v in self.__dict__.items() if isinstance(v, (Tensor, Blocks))}
+        moved: dict[str, Any] = {
+            k: v.to(device) for k, v in self.__dict__.items() if isinstance(v, (Tensor, Blocks, Ranges))
+        }
         return replace(self, **moved)
 
 
@@ -304,7 +340,7 @@ def collate(packs: Sequence[Pack], *, pad_token: int, seen: np.ndarray | None = 
     )
 
 
-def _masks(packs: Sequence[Pack], ends: np.ndarray, seen: np.ndarray | None) -> tuple[Tensor, Blocks | None]:
+def _masks(packs: Sequence[Pack], ends: np.ndarray, seen: np.ndarray | None) -> tuple[Tensor, Blocks | Ranges | None]:
     """The attention mask of a batch, and the same in blocks, see :class:`Batch`.
 
     Args:
@@ -322,4 +358,7 @@ def _masks(packs: Sequence[Pack], ends: np.ndarray, seen: np.ndarray | None) -> 
         return mask[:, None], blocks(ends)
     mask = torch.cat([torch.from_numpy(seen)[None], mask], dim=2)
     # Computing the hidden keys of a short pack costs less than gathering the keys of each block.
-    return mask[:, None], (None if mask.shape[2] <= _SHORT else blocks(ends, seen[None]))
+    if mask.shape[2] <= _SHORT:
+        return mask[:, None], None
+    long = seen.shape[1] > _SHORT or not any(p.branches for p in packs)
+    return mask[:, None], (ranges(ends[0], seen) if long else None) or blocks(ends, seen[None])

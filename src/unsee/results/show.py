@@ -129,14 +129,16 @@ def _table(model: str, percent: int, rows: pd.DataFrame, summary: pd.DataFrame |
         if (name := f"{group}_{metric.column}") in rows and rows[name].notna().any()
         if group in _SCORES[:2] or metric is table_metrics()[0]
     ]
-    combined: dict[str, float] = {} if summary is None else summary.set_index("method")["combined"].to_dict()
+    combined: dict[str, float] = {}
+    if summary is not None:
+        combined = dict(zip(summary["method"].astype(str), summary["combined"].astype(float), strict=True))
     marks = _marks(summary)
     if len(combined):
         cells = [f"{_number(combined.get(str(method)), 2)} {marks.get(str(method), ' ')}" for method in rows.index]
         columns.insert(sum(group in _SCORES[:2] for group, _, _ in columns), ("", "combined", cells))
     while len(lines := _laid_out(["", "", *labels], columns)) and max(map(len, lines)) > width and columns:
         columns.pop()
-    asked = "with a picture" if modality == "image" else "in words"
+    source = "with a picture" if modality == "image" else "in words"
     notes = [
         "Accuracies in percent, ROUGE-L and combined 0 to 1. forget: down to retain-only is good; others: up is good."
     ]
@@ -144,7 +146,7 @@ def _table(model: str, percent: int, rows: pd.DataFrame, summary: pd.DataFrame |
         destroyed = "   x destroyed" if "x" in marks.values() else ""
         notes.append(f"* best combined score   = not clearly worse (p >= {LEVEL:g}, paired test){destroyed}")
     prose = [line for note in notes for line in _wrap(note, min(width, PROSE), 0)]
-    return Section(f"{model}: {percent} % of the people forgotten, asked {asked}", [*lines, *prose])
+    return Section(f"{model}: {percent} % of the people forgotten, asked {source}", [*lines, *prose])
 
 
 def _laid_out(labels: Sequence[str], columns: Sequence[tuple[str, str, list[str]]]) -> list[str]:
