@@ -153,6 +153,7 @@ def made_up(folder: Path, people: int = 500, celebrities: int = 153, percent: in
         person=one_person(tables, predictions, scores, ranking),
         figures={name: folder / f"{name}.svg" for name in ("equal_utility", "trade_off", "portraits")},
         configuration="made up\n",
+        remarks=[],
         manifests={},
     )
 

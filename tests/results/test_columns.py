@@ -171,5 +171,6 @@ def _page(items: pd.DataFrame, scores: pd.DataFrame, compared: pd.DataFrame, fol
         person=None,
         figures={},
         configuration="",
+        remarks=[],
         manifests={},
     )

@@ -133,6 +133,7 @@ def render(
         figures={name: folder / f"{name}.svg" for name in ("equal_utility", "trade_off", "portraits")}
         | dict(figures_too),
         configuration="seeds: [0]\n",
+        remarks=[],
         manifests={"forget25/npo/seed0": {"adapter_sha256": "ab" * 32, "seed": 0, "versions": {"torch": "2.13.0"}}},
     )
 
