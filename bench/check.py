@@ -40,7 +40,8 @@ def shape(width: int) -> full_size.Shape:
 
 def shapes_of(vlm: VisionLanguageModel, image: int) -> memory.Shapes:
     """The shapes of a model in memory."""
-    shapes = memory.read_shapes(vlm.base.config.to_dict(), {}, "float32", (image, image))
+    pictures = vlm.processor.image_processor.to_dict()
+    shapes = memory.read_shapes(vlm.base.config.to_dict(), pictures, "float32", (image, image))
     assert shapes is not None
     return shapes
 

@@ -11,7 +11,7 @@ from typing import Any
 from bench.operations import Cost, causal, encode, forward, training_pass
 from unsee.jobs.config import Entry
 from unsee.jobs.runs import evaluated_runs, table_runs
-from unsee.memory import LENGTHS, Lengths, Need, Shapes, largest_rank, needs_of
+from unsee.memory import LENGTHS, Lengths, Need, Shapes, needs_of
 
 #: People whom the published data adds to the fictitious ones: celebrities.
 CELEBRITIES = {"mllmu": 153, "clear": 151}

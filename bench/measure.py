@@ -171,10 +171,8 @@ def geometry_evaluate(*, shape: str, way: str, people: int, **_: Any) -> Result:
 
     work = geometry.work(geometry.SHAPES[shape], people)
     with geometry.counted(work.vlm) as count, _timed() as seconds:
-        if way == "shared":
-            answers = geometry.shared_answers(work)
-        else:
-            answers = geometry.plain_answers(work, {"batched": 16, "official": 1}[way])
+        size = {"batched": 16, "official": 1}
+        answers = geometry.shared_answers(work) if way == "shared" else geometry.plain_answers(work, size[way])
     return {
         "seconds": seconds(),
         "n": len(answers),
@@ -194,7 +192,8 @@ def geometry_train(*, shape: str, way: str, people: int = 1, pairs: int = 14, **
         way: ``packed`` or ``unpacked``.
         people, pairs: number of people in the step, and of pairs of each.
     """
-    from bench import full_size, geometry
+    from bench import check, full_size, geometry
+    from bench.operations import training_pass
     from unsee.models.pictures import Pictures
 
     sizes = geometry.SHAPES[shape]
@@ -204,6 +203,10 @@ def geometry_train(*, shape: str, way: str, people: int = 1, pairs: int = 14, **
     pictures.features(sorted({pair.image_id for pair in examples if pair.image_id}))
     with geometry.counted(vlm) as count, _timed() as seconds:
         loss, gradient = geometry.step_gradient(vlm, pictures, examples, packed=way == "packed")
+    # Adapters replace the calls of the layers that are counted, and attention's backward pass has five products instead of two.
+    scored = sum(len(vlm.request(pair.question, pair.answer, None, None).answer) for pair in examples)
+    shapes = check.shapes_of(vlm, sizes.image)
+    cost = training_pass(shapes, count.tokens, 0, scored, rank=8, scope="language", checkpointing=False)
     norms = [float(weight.norm()) for weight in gradient]
     projections = [float((weight * _probe(weight)).sum()) for weight in gradient]
     return {
@@ -213,7 +216,7 @@ def geometry_train(*, shape: str, way: str, people: int = 1, pairs: int = 14, **
         "norms": norms,
         "projections": projections,
         "tokens": count.tokens,
-        "flops": 2 * count.flops,  # the backward pass computes the gradient of each product's input
+        "flops": cost.products + 3.5 * count.attention,
         "rate": geometry.matrix_rate(geometry.linear_shapes(vlm)),
     }
 
