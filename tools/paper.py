@@ -1,4 +1,4 @@
-"""Write docs/paper.md: for each claim of the source paper whether it holds in some results, beside the published figures.
+"""Write the page on the source paper: for each claim of the source paper whether it holds in some results, beside the published figures.
 
     python -m tools.paper RESULTS [ABLATION_RESULTS]
 
@@ -202,7 +202,7 @@ def _with(tables: Sequence[pd.DataFrame], methods: Sequence[str]) -> pd.DataFram
 
 
 def write(*folders: Path) -> None:
-    """Write docs/paper.md from one or two results folders."""
+    """Write the page from one or two results folders."""
     items = [pd.read_parquet(folder / "scores.parquet") for folder in folders]
     rankings, ablations = (
         [pd.read_csv(path) for folder in folders if (path := folder / f"{name}.csv").is_file()]
