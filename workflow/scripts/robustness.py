@@ -7,7 +7,6 @@ import pandas as pd
 import _job
 from unsee.results.page.write_robustness import write_robustness
 from unsee.results.statistics.attacked import AttackedRun, score_attacked
-from unsee.results.tables.extremes import DESTROYED
 from unsee.results.tables.files import split_by_run
 
 _job.start(snakemake)
@@ -24,7 +23,7 @@ write_robustness(
         for attack, file in zip(attacks, of_run, strict=True)
     },
     summary=pd.read_csv(inputs.summary),
-    share=DESTROYED,
+    share=params.utility,
     methods=params.methods,
     attacks=attacks,
     sees=params.sees,

@@ -295,6 +295,7 @@ PARAMETERS: dict[str, Callable[[Plan], dict[str, Parameter]]] = {
         "methods": list(plan.entries),
         "attacks": {name: entry.attack.label for name, entry in plan.attacks.items()},
         "styles": plan.styles(),
+        "utility": plan.config["robustness"]["utility"],
         "settings": plan.protocol_settings(stage="scores"),
     },
     "scores": lambda plan: {

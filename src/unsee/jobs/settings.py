@@ -197,6 +197,9 @@ class Robustness:
         expected="a list of different whole numbers from 1 to 99, at least one, or null for all",
         minItems=1,
     )
+    utility: Annotated[float, "> 0, <= 1"] = key(
+        0.8, "share of vanilla's utility below which attacks are not judged: what is destroyed gains from any training"
+    )
     report: bool = key(False, "true: results/report.html has a section on attacks, and waits for them")
 
 

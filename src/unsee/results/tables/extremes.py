@@ -14,7 +14,7 @@ from unsee.results.columns import REFERENCES
 from unsee.results.statistics import jackknife
 from unsee.results.statistics.differences import one_column_per_method
 
-#: The share of vanilla's utility below which a model is destroyed, here and under attacks.
+#: The share of vanilla's utility below which a model is destroyed. Attacks have a stricter one of their own, robustness.utility.
 DESTROYED = 0.5
 #: A model has hardly begun where its forget classification is fewer points below vanilla's than this.
 HARDLY_BEGUN = 10.0

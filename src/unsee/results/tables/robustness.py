@@ -30,8 +30,8 @@ retain-only model, or the method not clear of vanilla: there it would be a ratio
 `returns` where only the excess is: the method had been pushed down, and comes back to no more than a model that never met the people;
 `falls` where the excess is clear of 0 below it; `unclear` otherwise; `control` for vanilla and the retain-only model. Two verdicts say
 that there is nothing to judge: `nothing to forget` where vanilla is not clear of the retain-only model even without an attack, and
-`destroyed` where the method keeps less than half of vanilla's utility (`utility_kept`). A model that keeps little more gains from any
-training, so read `utility_kept` beside the excess. `diverged` is a model whose numbers under the attack are not finite, which the
+`destroyed` where the method keeps less than the configured share of vanilla's utility (`utility_kept`; robustness.utility in
+config.yaml): such a model gains from any training. `diverged` is a model whose numbers under the attack are not finite, which the
 attack tells nothing of; where the retain-only model is one, there is no excess (`control diverged`). Neither counts among a method's
 attacks.
 The rows `combined` (0 to 1) are the mean over tasks (classification, ROUGE-L and cloze count alike) of the mean over a task's scores in
