@@ -265,6 +265,7 @@ def test_the_code_of_the_models_family_is_a_parameter_of_every_job_that_loads_it
         ({"evaluation": {"max_new_tokens": 3}}, {"predict", "rescale", *ATTACKED}),
         ({"attacks": {"noise": {"share": 0.5}}}, {"attack noise"}),
         ({"attacks": {"noise_large": {"attack": "noise", "share": 0.5}}}, {"robustness"}),
+        ({"robustness": {"utility": 0.5}}, {"robustness"}),
         ({"evaluation": {"batch_size": 3}}, set()),
         ({"anchor": {"forget": 0.1}}, {"anchor_check"}),
         ({"membership": {"k_percent": 30}}, {"score_pairs"}),
