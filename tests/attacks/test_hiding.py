@@ -84,7 +84,13 @@ def test_rounding_brings_back_what_a_small_update_hid(model_spec: dict[str, Any]
             run = {"model": "random", "forget_percent": 10, "method": name, "seed": 0}
             value = float(plain[answered] == truth[answered])
             items.append(run | place | {"person_id": question["person_id"], "value": value})
-            state = {"variant": "", "step": 0, "question_id": truth["question_id"], "metric": "accuracy"}
+            state = {
+                "variant": "",
+                "step": 0,
+                "diverged": False,
+                "question_id": truth["question_id"],
+                "metric": "accuracy",
+            }
             rows.append(state | {"value": float(back[answered] == truth[answered])})
         attacked[AttackedRun(10, name, 0, "nf4")] = pd.DataFrame(rows)
     utility = summary_of(vanilla=1, retain=1, hides=1).assign(model="random")

@@ -150,7 +150,7 @@ def test_a_model_that_is_not_changed_answers_as_in_the_ordinary_evaluation(
     assert {question["origin"] for question in questions} == {"profile", "test"}
     assert [row["question_id"] for row in rows] == sorted(question["question_id"] for question in questions)
     for row, expected in zip(rows, unattacked(model_spec, mini_benchmark), strict=True):
-        assert (row.pop("variant"), row.pop("step"), row.pop("version")) == ("", 0, 0)
+        assert (row.pop("variant"), row.pop("step"), row.pop("version"), row.pop("diverged")) == ("", 0, 0, False)
         assert row.pop("option_log_likelihoods") == pytest.approx(expected.pop("option_log_likelihoods"), rel=1e-6)
         assert row == expected
 
@@ -242,6 +242,7 @@ def test_a_row_is_put_back_by_hand() -> None:
     assert attacked_row(prediction, State("x", 5), 1, changed, original) == {
         "variant": "x",
         "step": 5,
+        "diverged": False,
         "version": 1,
         "question_id": "q",
         "output": "a",

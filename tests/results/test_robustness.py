@@ -266,7 +266,14 @@ def test_a_question_counts_as_the_mean_of_its_versions() -> None:
     def answer(question: str, version: int, output: str, correct: bool | None, step: int = 0) -> dict[str, Any]:
         likelihoods = [] if correct is None else [-2.0, -1.0 if correct else -3.0]
         return {
-            **{"variant": "v", "step": step, "version": version, "question_id": question, "output": output},
+            **{
+                "variant": "v",
+                "step": step,
+                "diverged": False,
+                "version": version,
+                "question_id": question,
+                "output": output,
+            },
             **{"reference": "Rome", "correct": correct, "option_log_likelihoods": likelihoods},
             "option_tokens": [1] * len(likelihoods),
         }
@@ -311,7 +318,7 @@ def nothing_hidden() -> pd.DataFrame:
     items = items.assign(model="tiny", seed=0, set="forget", modality="image", metric="accuracy")
     attacked = {
         AttackedRun(int(str(percent)), str(method), 0, "noise"): part[["question_id", "metric"]].assign(
-            variant="", step=0, value=part["after"]
+            variant="", step=0, diverged=False, value=part["after"]
         )
         for (percent, method), part in items.groupby(["forget_percent", "method"])
     }

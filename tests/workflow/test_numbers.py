@@ -32,6 +32,7 @@ ACCEPTED = {
     ("tuning.seed", 0): "a seed",
     ("seeds.0", 0): "a seed",
     ("evaluation.shots", 0): ZERO_IS_NONE,
+    ("benchmark.held_out", 0): ZERO_IS_NONE,
     ("variants", 0): ZERO_IS_NONE,
     ("weight_decay", 0): ZERO_IS_NONE,
     ("warmup", 0): ZERO_IS_NONE,
@@ -58,6 +59,7 @@ ACCEPTED = {
 #: Numbers that may not be 1, which is sensible for all others.
 NOT_ONE = (
     "benchmark.people",
+    "benchmark.held_out",
     "trade_off.scales.0",
     "trade_off.others",
     "membership.strangers",

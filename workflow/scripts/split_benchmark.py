@@ -3,13 +3,11 @@
 from pathlib import Path
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 import _job
 from unsee.benchmarks import coverage, held_out, published, splits
 from unsee.benchmarks.tables import read_table
 from unsee.core import hub
-from unsee.core.files import atomic_write
 
 _job.start(snakemake)
 local_folder, output = snakemake.params.folder, Path(snakemake.output[0])
@@ -27,10 +25,5 @@ else:
     table = published.read_split(
         snakemake.params.name, folder, percent, ids, held_out.read_ids(snakemake.input.held_out)
     )
-questions = read_table(tables, "questions", ["person_id", "origin", "modality", "task"])
-training_pairs = read_table(tables, "training_pairs", ["person_id"])
-coverage.check_request(questions, training_pairs, request or [])
-coverage.check_sets(questions, training_pairs, table)
-with atomic_write(output) as part:
-    pq.write_table(table, part)
+coverage.write_split(tables, table, request or [], output)
 _job.done(snakemake)

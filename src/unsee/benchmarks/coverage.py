@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from unsee.benchmarks.names import people_named
 from unsee.benchmarks.problems import Problems
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
+from unsee.benchmarks.tables import read_table
+from unsee.core.files import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -161,6 +165,23 @@ def check_request(questions: pa.Table, training_pairs: pa.Table, request: Sequen
                 f"benchmark.forget: the benchmark has no {what} of {abbreviated(without)}; expected some of its {len(people)} people "
                 f"who have them, such as {min(people, default='')!r}"
             )
+
+
+def write_split(tables: Path, split: pa.Table, request: Sequence[str], output: Path) -> None:
+    """Write the split of one ratio, after the checks of :func:`check_request` and :func:`check_sets`.
+
+    Args:
+        tables: the folder of the benchmark's tables.
+        split: ``person_id``, and the set of each person.
+        request: the ids of the people to forget, if they are named.
+        output: the parquet file.
+    """
+    questions = read_table(tables, "questions", ["person_id", "origin", "modality", "task"])
+    training_pairs = read_table(tables, "training_pairs", ["person_id"])
+    check_request(questions, training_pairs, request)
+    check_sets(questions, training_pairs, split)
+    with atomic_write(output) as part:
+        pq.write_table(split, part)
 
 
 def _kinds_of_questions(questions: pa.Table) -> dict[str, dict[str, set[tuple[str, str]]]]:
