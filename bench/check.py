@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from bench import full_size, geometry
-from bench.jobs import Asked, reading, writing
+from bench.jobs import Prompting, reading, writing
 from bench.operations import Cost, causal, training_pass
 from unsee import memory
 from unsee.evaluation.settings import TASKS
@@ -114,7 +114,7 @@ def rows(width: int, repeats: int = 3) -> Iterator[tuple[str, float, float]]:
 def _answering(sizes: full_size.Shape, repeats: int) -> Iterator[tuple[str, float, float]]:
     work = geometry.work(sizes, PEOPLE, {"protocol": "mmunlearner", "shots": 0})
     shapes, lengths = shapes_of(work.vlm, sizes.image), lengths_of(work)
-    asked = Asked(PEOPLE, (), True, geometry.NEW_TOKENS)
+    prompting = Prompting(PEOPLE, (), True, geometry.NEW_TOKENS)
     linear = [s for s in geometry.linear_shapes(work.vlm)]
     decoder = [s for s in linear if s[1] != shapes.vocabulary]
     wide, narrow, measured = [], [], []
@@ -122,8 +122,8 @@ def _answering(sizes: full_size.Shape, repeats: int) -> Iterator[tuple[str, floa
         measured.append(_seconds(lambda: geometry.shared_answers(work)))
         wide.append((geometry.matrix_rate(decoder, shapes.picture_tokens, 1), attention_rate(shapes, 256)))
         narrow.append((geometry.matrix_rate(linear, PEOPLE * lengths.open // 2, 5), attention_rate(shapes, 256)))
-    read = _predicted(reading(shapes, lengths, asked, PEOPLE), *_best(wide))
-    write = _predicted(writing(shapes, lengths, asked, PEOPLE), *_best(narrow))
+    read = _predicted(reading(shapes, lengths, prompting, PEOPLE), *_best(wide))
+    write = _predicted(writing(shapes, lengths, prompting, PEOPLE), *_best(narrow))
     yield f"answering, {sizes.name}", read + write, min(measured)
 
 

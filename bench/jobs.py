@@ -77,8 +77,8 @@ def jobs(config: Mapping[str, Any], entries: Mapping[str, Entry], shapes: Shapes
     )
     total = Cost()
     for percent, count in by_percent.items():
-        asked = people + _celebrities(config) + forgotten(people, percent or max(percents))
-        total += answering(shapes, lengths, config["evaluation"], asked) * count
+        evaluated = people + _celebrities(config) + forgotten(people, percent or max(percents))
+        total += answering(shapes, lengths, config["evaluation"], evaluated) * count
     result.append(Job("predict", "", sum(by_percent.values()), total, needs["predict", ""]))
     return result
 
@@ -188,7 +188,7 @@ def _unlearning(shapes: Shapes, lengths: Lengths, entry: Entry, people: int, per
 
 
 @dataclass(frozen=True)
-class Asked:
+class Prompting:
     """How an evaluation asks.
 
     Attributes:
@@ -204,7 +204,7 @@ class Asked:
     new: int
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Asked:
+    def of(cls, settings: Mapping[str, Any]) -> Prompting:
         """As the configuration's section ``evaluation`` says."""
         published = settings["protocol"] != "unsee"
         shots = settings["protocol"] == "mllmu-official" or (published and settings["shots"])
@@ -215,43 +215,43 @@ class Asked:
 
 def answering(shapes: Shapes, lengths: Lengths, settings: Mapping[str, Any], people: int) -> Cost:
     """One job that answers all questions about some people."""
-    asked = Asked.of(settings)
-    return reading(shapes, lengths, asked, people) + writing(shapes, lengths, asked, people)
+    prompting = Prompting.of(settings)
+    return reading(shapes, lengths, prompting, people) + writing(shapes, lengths, prompting, people)
 
 
-def reading(shapes: Shapes, lengths: Lengths, asked: Asked, people: int) -> Cost:
+def reading(shapes: Shapes, lengths: Lengths, prompting: Prompting, people: int) -> Cost:
     """Pictures and prompts of all questions about some people.
 
     A picture is encoded once. Every task reads it again where its prompts begin with examples, and the examples once per batch.
     """
-    picture, batches = shapes.picture_tokens, math.ceil(people / asked.batch)
+    picture, batches = shapes.picture_tokens, math.ceil(people / prompting.batch)
     total = encode(shapes) * people
-    for pictures, words in asked.examples:
+    for pictures, words in prompting.examples:
         seen = pictures * picture + words
         total += forward(shapes, seen, causal(seen), 0) * batches
         total += forward(shapes, picture, picture * seen + causal(picture), 0, cached=seen) * people
     total += forward(shapes, picture, causal(picture), 0) * people
-    scored = lengths.open + (CHOICES if asked.letters else lengths.options)
-    before, question = _context(shapes, lengths, asked)
+    scored = lengths.open + (CHOICES if prompting.letters else lengths.options)
+    before, question = _context(shapes, lengths, prompting)
     pairs = lengths.questions * before + (CHOICES + lengths.open) * causal(question)
     return total + forward(shapes, lengths.questions, pairs, scored, cached=before) * people
 
 
-def writing(shapes: Shapes, lengths: Lengths, asked: Asked, people: int) -> Cost:
+def writing(shapes: Shapes, lengths: Lengths, prompting: Prompting, people: int) -> Cost:
     """The answers' tokens behind the first, a step for all people of a batch; cloze and generation are written one after the other."""
-    before, question = _context(shapes, lengths, asked)
-    steps = [(lengths.open / 2, asked.new - 1)] * 2 + ([(CHOICES, LETTER - 1)] if asked.letters else [])
+    before, question = _context(shapes, lengths, prompting)
+    steps = [(lengths.open / 2, prompting.new - 1)] * 2 + ([(CHOICES, LETTER - 1)] if prompting.letters else [])
     total = Cost()
     for questions, n in steps:
-        rows = questions * asked.batch
+        rows = questions * prompting.batch
         # A row's questions are stored side by side, and each step computes what is hidden too; half of the words are there on average.
         columns = before + questions * (question + n / 2)
-        step = forward(shapes, rows, rows * columns, rows, cached=columns * asked.batch)
-        total += step * (n * math.ceil(people / asked.batch))
+        step = forward(shapes, rows, rows * columns, rows, cached=columns * prompting.batch)
+        total += step * (n * math.ceil(people / prompting.batch))
     return total
 
 
-def _context(shapes: Shapes, lengths: Lengths, asked: Asked) -> tuple[float, float]:
+def _context(shapes: Shapes, lengths: Lengths, prompting: Prompting) -> tuple[float, float]:
     """Tokens in front of a person's questions, and tokens of one question."""
-    examples = max((n * shapes.picture_tokens + words for n, words in asked.examples), default=0)
+    examples = max((n * shapes.picture_tokens + words for n, words in prompting.examples), default=0)
     return shapes.picture_tokens + examples, lengths.questions / (CHOICES + lengths.open)

@@ -52,7 +52,7 @@ _DATE = r"20\d\d-\d\d-\d\d"
 _LEFT_OUT = (
     r"<!-- (?:[\w ]+, )?written by \S+ from here -->.*?<!-- to here -->",
     rf"<!-- measured on {_DATE} by [^>]+ -->.*?<!-- to here -->",
-    r"<!-- (\w+) -->.*?<!-- end of \1 -->",
+    r"<!-- ([\w -]+) -->.*?<!-- end of \1 -->",
     r"```.*?```",
     r"<!--.*?-->",
     r"`[^`\n]*`",

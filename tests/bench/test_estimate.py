@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench import check, estimate, geometry
 from bench.cards import CARDS, Card
-from bench.jobs import CHOICES, Asked, answering, forgotten, jobs, reading, writing
+from bench.jobs import CHOICES, Prompting, answering, forgotten, jobs, reading, writing
 from bench.operations import Cost, causal, encode, forward, training_pass
 from tools.memory_page import configuration
 from unsee import memory
@@ -91,8 +91,8 @@ def test_torch_counts_the_same_operations(family: str) -> None:
 
 def test_answering_by_hand() -> None:
     lengths = memory.Lengths(words=0, answer=0, pairs=1, questions=36, options=8, open=8, picture=(0, 0), people=4)
-    asked = Asked(batch=2, examples=(), letters=False, new=3)
-    read = reading(TINY, lengths, asked, people=3)
+    prompting = Prompting(batch=2, examples=(), letters=False, new=3)
+    read = reading(TINY, lengths, prompting, people=3)
     assert read.products == 3 * (
         encode(TINY).products + forward(TINY, 4, 10, 0).products + forward(TINY, 36, 0, 8 + 8).products
     )
@@ -101,9 +101,9 @@ def test_answering_by_hand() -> None:
     # Two batches, two tasks of four questions a person, two steps behind the first word.
     columns = 4 + 4 * (2 + 1)
     step = forward(TINY, 8, 8 * columns, 8, cached=2 * columns)
-    assert writing(TINY, lengths, asked, people=3) == step * 2 * 2 * 2
+    assert writing(TINY, lengths, prompting, people=3) == step * 2 * 2 * 2
     settings = {"protocol": "unsee", "classification": "likelihood", "max_new_tokens": 3, "batch_size": 2}
-    assert answering(TINY, lengths, settings, 3) == read + writing(TINY, lengths, asked, 3)
+    assert answering(TINY, lengths, settings, 3) == read + writing(TINY, lengths, prompting, 3)
     assert lengths.open + CHOICES == 18
 
 
@@ -162,10 +162,10 @@ def test_the_check_counts_what_is_computed() -> None:
     sizes = geometry.SMALL["llava"]
     work = geometry.work(sizes, 2, {"protocol": "mmunlearner", "shots": 0})
     shapes, lengths = check.shapes_of(work.vlm, sizes.image), check.lengths_of(work)
-    asked = Asked(2, (), True, geometry.NEW_TOKENS)
+    prompting = Prompting(2, (), True, geometry.NEW_TOKENS)
     with geometry.counted(work.vlm) as count:
         geometry.shared_answers(work)
     again = forward(shapes, shapes.picture_tokens, 0, 0) * 2  # letters are asked in a call of their own
-    predicted = reading(shapes, lengths, asked, 2) + writing(shapes, lengths, asked, 2) + again
+    predicted = reading(shapes, lengths, prompting, 2) + writing(shapes, lengths, prompting, 2) + again
     assert predicted.products == pytest.approx(count.products, rel=0.02)
     assert predicted.attention == pytest.approx(count.attention, rel=0.4)  # how much of it is hidden is estimated

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
 
@@ -166,7 +167,13 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
     while not (tmp_path / "started").exists():
         assert process.poll() is None
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
-    _, written = process.communicate(timeout=120)
+    written = ""
+    for _ in range(
+        6
+    ):  # a signal may come where Python cannot raise, such as in a destructor; a user presses the keys again
+        os.killpg(process.pid, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            _, written = process.communicate(timeout=30)
+            break
     assert process.returncode not in (0, None)
     assert "user request" in written or "Exiting" in written or "Interrupt" in written

@@ -114,12 +114,12 @@ def test_the_ablations_rows_differ_in_one_part_only(config: dict[str, Any]) -> N
             "benchmark.peeple",
             8,
             "config.yaml: benchmark.peeple is no known key; did you mean 'people'? "
-            "expected one of name, people, celebrities, seed, forget_percents, path, revision",
+            "expected one of name, people, celebrities, seed, forget_percents, forget, held_out, path, revision",
         ),
         (
             "benchmark.name",
             "MLLMU",
-            "config.yaml: benchmark.name is 'MLLMU'; expected one of synthetic, mllmu or clear",
+            "config.yaml: benchmark.name is 'MLLMU'; expected one of synthetic, mllmu, clear or folder",
         ),
         ("benchmark", None, "config.yaml: benchmark is null; expected a section, as in the project's config.yaml"),
         ("checkpoint.minutes", -1, "config.yaml: checkpoint.minutes is -1; expected a number from 0 or null"),

@@ -84,7 +84,7 @@ def test_the_first_line_says_what_a_file_is_laid_over(path: Path) -> None:
     first = path.read_text().splitlines()[0]
     kind = path.stem.partition("-")[0]
     over = {
-        "run": r"# A run, laid over config\.yaml: ",
+        "run": r"# A run, laid over (config|run-[\w.-]+)\.yaml( and run-[\w.-]+\.yaml)?: ",
         "overlay": r"# An overlay, laid over (any run|run-[\w.-]+\.yaml)",
     }
     assert re.match(over[kind], first), first

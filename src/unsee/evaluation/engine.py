@@ -19,9 +19,10 @@ from torch import Tensor
 from unsee.evaluation.decoding import OpenQuestions, decode_greedily
 from unsee.evaluation.pack_cache import PackCache
 from unsee.evaluation.queries import Query
+from unsee.models.examples import split_examples
 from unsee.models.likelihood import selective_log_softmax
 from unsee.models.model import VisionLanguageModel
-from unsee.models.packing import Batch, Pack, Request, collate, pack, split, split_examples
+from unsee.models.packing import Batch, Pack, Request, collate, pack, split
 from unsee.models.pictures import Pictures
 
 #: A row of :data:`unsee.evaluation.shards.ANSWERS`.
