@@ -10,6 +10,7 @@ import pytest
 from rouge_score import tokenize
 from rouge_score.rouge_scorer import RougeScorer
 
+from unsee.core.failures import DivergedError
 from unsee.evaluation.choice import choose
 from unsee.evaluation.likelihoods import probability_and_truth_ratio
 from unsee.evaluation.protocols.load import load_protocol
@@ -75,7 +76,6 @@ def test_a_protocol_scores_options_as_it_chooses_among_them() -> None:
         ([], [], "0 log-likelihoods and 0 token counts; expected as many"),
         ([-1.0, -2.0], [1], "2 log-likelihoods and 1 token counts"),
         ([-1.0, -2.0], [1, 0], "option 1: 0 tokens; expected at least one"),
-        ([-1.0, math.nan], [1, 1], "option 1: the log-likelihood is nan.*diverged"),
     ],
 )
 def test_options_that_allow_no_choice_are_refused(
@@ -83,6 +83,11 @@ def test_options_that_allow_no_choice_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         choose(log_likelihoods, tokens)
+
+
+def test_a_model_that_has_diverged_has_no_choice() -> None:
+    with pytest.raises(DivergedError, match="option 1: the log-likelihood is nan.*diverged"):
+        choose([-1.0, math.nan], [1, 1])
 
 
 def test_rouge_counts_pairs_of_words() -> None:

@@ -13,6 +13,7 @@ import torch
 
 from unsee.benchmarks import published, strangers, synthetic
 from unsee.benchmarks.tables import person_ids, read_images, read_pairs
+from unsee.core.failures import DivergedError
 from unsee.membership.score_pairs import PAIRS, answer_tokens, score_pairs
 from unsee.membership.scores import SCORES
 from unsee.models.model import load
@@ -85,7 +86,7 @@ def test_a_model_that_has_diverged_is_refused(people: Path, tmp_path: Path, monk
 
     monkeypatch.setattr("unsee.membership.score_pairs.load", diverged)
     with pytest.raises(
-        ValueError, match="training pair '.*': a log-probability is nan; expected a number. The model has"
+        DivergedError, match="training pair '.*': a log-probability is nan; expected a number: the model has"
     ):
         scored(people, tmp_path / "pairs.parquet")
 
