@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps
@@ -24,6 +25,7 @@ from unsee.evaluation.questions import read_questions
 from unsee.evaluation.settings import TASKS
 from unsee.models.model import VisionLanguageModel, load
 from unsee.models.pictures import Pictures
+from unsee.results.statistics.attacked import score_attacked
 
 SETTINGS: dict[str, Any] = {
     "protocol": "unsee",
@@ -50,6 +52,14 @@ def toys() -> Iterator[None]:
         for weight in weights.vlm.base.parameters():
             weight.mul_(1.5)
         yield State("second", step)
+
+    @attack("ruins")
+    def ruins(weights: Weights) -> Iterator[State]:
+        yield State("whole", 0)
+        for weight in weights.vlm.base.parameters():
+            weight.fill_(float("nan"))
+        yield State("ruined", 0)
+        yield State("said", 7, diverged=True)
 
     @attack("stuck")
     def stuck(weights: Weights) -> Iterator[State]:
@@ -150,9 +160,32 @@ def test_a_model_that_is_not_changed_answers_as_in_the_ordinary_evaluation(
     assert {question["origin"] for question in questions} == {"profile", "test"}
     assert [row["question_id"] for row in rows] == sorted(question["question_id"] for question in questions)
     for row, expected in zip(rows, unattacked(model_spec, mini_benchmark), strict=True):
-        assert (row.pop("variant"), row.pop("step"), row.pop("version"), row.pop("diverged")) == ("", 0, 0, False)
+        assert (row.pop("variant"), row.pop("step"), row.pop("diverged"), row.pop("version")) == ("", 0, False, 0)
         assert row.pop("option_log_likelihoods") == pytest.approx(expected.pop("option_log_likelihoods"), rel=1e-6)
         assert row == expected
+
+
+def test_a_model_that_an_attack_ruins_costs_no_other_state(
+    job: Callable[..., Rows], mini_benchmark: Path, tmp_path: Path
+) -> None:
+    """Every question of such a state has a row without an answer, and a score without a value."""
+    rows, same = job("ruins"), job("same")
+    questions = sorted(question["question_id"] for question in forgotten_questions(mini_benchmark))
+    by_state = {state: [row for row in rows if row["variant"] == state] for state in ("whole", "ruined", "said")}
+    assert [row | {"variant": ""} for row in by_state["whole"]] == same
+    for state, step in (("ruined", 0), ("said", 7)):
+        assert [row["question_id"] for row in by_state[state]] == questions
+        assert {(row["step"], row["diverged"], row["output"], row["choice"]) for row in by_state[state]} == {
+            (step, True, "", -1)
+        }
+    scores = score_attacked(
+        pd.read_parquet(tmp_path / "ruins.parquet"), pd.read_parquet(mini_benchmark / "questions.parquet"), SETTINGS
+    )
+    whole, ruined = (scores[scores["variant"] == state] for state in ("whole", "ruined"))
+    assert whole["value"].notna().all() and ruined["value"].isna().all()
+    assert list(zip(whole["question_id"], whole["metric"], strict=True)) == list(
+        zip(ruined["question_id"], ruined["metric"], strict=True)
+    )
 
 
 def test_a_model_is_asked_in_every_state(job: Callable[..., Rows]) -> None:

@@ -18,6 +18,7 @@ from unsee.attacks.attack import State, Weights, get
 from unsee.attacks.matrices import matrices
 from unsee.attacks.methods import int8, nf4, noise, prune, relearn
 from unsee.benchmarks.tables import person_ids, read_images, read_pairs
+from unsee.core.failures import DivergedError
 from unsee.models.half import HalfLinear
 from unsee.models.model import VisionLanguageModel, load, merge
 from unsee.models.pictures import Pictures
@@ -226,6 +227,37 @@ def test_relearning_starts_anew_with_each_share(model_spec: dict[str, Any], mini
         assert torch.equal(hidden, curves[0][state])
     one, three = curves[1].values()
     assert not torch.equal(one, three)
+
+
+def test_training_that_diverges_costs_no_other_share(
+    model_spec: dict[str, Any], mini_benchmark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the first share the second step diverges, of the other one none."""
+    vlm = load(model_spec)
+    before, weights = state_of(vlm), weights_of(vlm, model_spec, mini_benchmark)
+    whole = relearn.train_stepwise
+
+    def once(*arguments: Any, description: str, **more: Any) -> Any:
+        for progress in whole(*arguments, description=description, **more):
+            if description.startswith("10 %") and progress.counters.steps == 2:
+                raise DivergedError("the loss is nan at step 2", "lower learning_rate")
+            yield progress
+
+    monkeypatch.setattr(relearn, "train_stepwise", once)
+    states = []
+    for state in relearn.relearn(weights, shares=[0.1, 1.0], steps=[0, 1, 3]):
+        assert not vlm.model.training
+        states.append(state)
+    small = [State("10 % of the pairs", 0), State("10 % of the pairs", 1), State("10 % of the pairs", 3, diverged=True)]
+    assert states == [*small, *(State("100 % of the pairs", step) for step in (0, 1, 3))]
+    assert not changed(before, vlm), "the adapters are gone, and the model is as it was"
+
+
+def test_a_rate_far_too_high_diverges(model_spec: dict[str, Any], mini_benchmark: Path) -> None:
+    vlm = load(model_spec)
+    weights = weights_of(vlm, model_spec, mini_benchmark)
+    states = list(relearn.relearn(weights, shares=[1.0], steps=[9], learning_rate=1e30))
+    assert states == [State("100 % of the pairs", 9, diverged=True)]
 
 
 def test_relearning_in_parts_has_the_same_gradient(model_spec: dict[str, Any], mini_benchmark: Path) -> None:

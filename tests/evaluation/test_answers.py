@@ -85,7 +85,7 @@ def test_options_that_allow_no_choice_are_refused(
         choose(log_likelihoods, tokens)
 
 
-def test_a_likelihood_that_is_no_number_means_that_the_model_has_diverged() -> None:
+def test_a_model_that_has_diverged_has_no_choice() -> None:
     with pytest.raises(DivergedError, match="option 1: the log-likelihood is nan.*diverged"):
         choose([-1.0, math.nan], [1, 1])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from scipy.stats import mannwhitneyu, t
 from unsee.membership.scores import SCORES
 from unsee.results.statistics.membership import Pairs, auc, interval, tpr, tpr_interval
 from unsee.results.tables import membership
+from unsee.results.tables.membership_latex import to_latex
 
 
 def draw(
@@ -212,9 +214,37 @@ def test_the_sentences_and_the_files(table: pd.DataFrame, tmp_path: Path) -> Non
     few = {key: part.groupby("person_id").head(5) for key, part in RUNS.items()}
     few_lines = membership.sentences(membership.membership(few, FORGOTTEN, "tiny"))
     assert "1 % of these is less than one pair, so there is no `tpr`; it takes 20 strangers." in few_lines[0]
+    sees = {"ga": {10: "forget"}, "npo": {10: "forget, retain-only", 20: "forget"}}
     for folder in (tmp_path / "one", tmp_path / "two"):
-        membership.write(folder, runs=RUNS, forgotten=FORGOTTEN, model="tiny", methods=["ga", "npo"])
+        arguments: Any = {"runs": RUNS, "forgotten": FORGOTTEN, "model": "tiny", "methods": ["ga", "npo"], "sees": sees}
+        membership.write(folder, **arguments, people_note="Three people are held out." * (folder.name == "one"))
     assert (tmp_path / "one/membership.csv").read_bytes() == (tmp_path / "two/membership.csv").read_bytes()
-    page = (tmp_path / "one/membership.md").read_text()
+    rows = pd.read_csv(tmp_path / "one/membership.csv").set_index(["forget_percent", "method"])
+    assert (
+        set(rows.loc[(10, "npo"), "sees"]) == {"forget, retain-only"} and rows.loc[(10, "retain"), "sees"].isna().all()
+    )
+    assert (
+        (tmp_path / "one/membership.md").read_text().startswith("Three people are held out.\n\nCan the training pairs")
+    )
+    assert (tmp_path / "one/membership.tex").read_text().startswith("% Three people are held out.\n% Needs booktabs.")
+    page = (tmp_path / "two/membership.md").read_text()
     assert page.startswith("Can the training pairs of the forgotten people") and "- vanilla at 10 %:" in page
     assert len(pd.read_csv(tmp_path / "one/membership.csv")) == len(table)
+
+
+def test_latex(table: pd.DataFrame) -> None:
+    """A row for each model of each ratio; bold above the retain-only model, a dagger below it, and none for the references."""
+    text = to_latex(table)
+    assert (
+        r"\begin{tabular}{lrrrrrr}" in text and text.count(r"\multicolumn{7}{l}") == table["forget_percent"].nunique()
+    )
+    both = table[(table["modality"] == "both") & (table["score"] == "loss")]
+    lines = [line for line in text.splitlines() if line.endswith(r" \\") and not line.startswith((r"\multi", "Method"))]
+    assert len(lines) == len(both)
+    for line, row in zip(lines, both.sort_values("forget_percent", kind="stable").to_dict("records"), strict=True):
+        first = line.split(" & ")[1]
+        assert f"{row['auc']:.2f}" in first and f"[{row['auc_low']:.2f}, {row['auc_high']:.2f}]" in first
+        judged = row["method"] in ("ga", "npo")
+        assert ("mathbf" in first) == (judged and row["minus_retain_verdict"] == "higher")
+        assert ("dagger" in first) == (judged and row["minus_retain_verdict"] == "lower")
+    assert "mathbf" in text

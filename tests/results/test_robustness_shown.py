@@ -14,6 +14,7 @@ from tests.results.attacked import Values, joined, scored, summary_of
 from unsee.results.page import figures_robustness
 from unsee.results.page.drawing import FORMATS
 from unsee.results.page.write_robustness import write_robustness
+from unsee.results.statistics.attacked import AttackedRun
 from unsee.results.statistics.robustness import robustness
 from unsee.results.styles import colours_of
 from unsee.results.tables.robustness import combined, sentences, to_markdown, two_decimals
@@ -27,6 +28,7 @@ HIDES: Values = {p: ([0, 0], [1, 1]) for p in PEOPLE}
 HALF: Values = {p: ([1, 0], [1, 0]) for p in PEOPLE}
 UTILITY = summary_of(vanilla=0.6, retain=0.6, ga=0.6, npo=0.54, mmunlearner=0.3)
 METHODS = ["ga", "npo", "mmunlearner"]
+SEES = {"ga": {10: "forget"}, "mmunlearner": {10: "forget, retained pairs"}}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def parts() -> tuple[pd.DataFrame, dict]:  # type: ignore[type-arg]
 
 @pytest.fixture(scope="module")
 def table(parts: tuple[pd.DataFrame, dict]) -> pd.DataFrame:  # type: ignore[type-arg]
-    return robustness(*parts, UTILITY, 0.8, methods=METHODS, attacks=["relearn", "noise"])
+    return robustness(*parts, UTILITY, 0.8, methods=METHODS, attacks=["relearn", "noise"], sees=SEES)
 
 
 def test_three_sentences(table: pd.DataFrame) -> None:
@@ -122,12 +124,65 @@ def test_markdown(table: pd.DataFrame) -> None:
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")
     ]
-    assert rows[5] == ["mmunlearner", "50 %", "0.00", "0.00 (0.00 to 0.00)", "0 of 3", "destroyed"]
+    assert rows[5] == [
+        "mmunlearner",
+        "forget, retained pairs",
+        "50 %",
+        "0.00",
+        "0.00 (0.00 to 0.00)",
+        "0 of 3",
+        "destroyed",
+    ]
     assert rows[6] == ["attack", "vanilla", "GA", "NPO", "MMUnlearner (destroyed)"]
     assert rows[7][0] == "relearning, 5 % of the pairs" and rows[8][2] == "**1.00 (1.00 to 1.00)**"
     for name in combined(table).columns:
         if name in ("excess", "gain", "before", "after", "recovery", "ahead_after", "p_holm", "detectable", "verdict"):
             assert f"`{name}`" in text
+
+
+def test_a_model_that_diverges_is_marked_and_never_ranked(
+    parts: tuple[pd.DataFrame, dict[AttackedRun, pd.DataFrame]], table: pd.DataFrame, tmp_path: Path
+) -> None:
+    """GA under noise, and the retain-only model in the last step of the large share."""
+    items, attacked = parts[0], {run: scores.copy() for run, scores in parts[1].items()}
+    ga, retain = (AttackedRun(10, method, 0, attack) for method, attack in (("ga", "noise"), ("retain", "relearn")))
+    attacked[ga] = attacked[ga].assign(diverged=True, value=np.nan)
+    last = attacked[retain]["step"] == 20
+    attacked[retain] = attacked[retain].assign(diverged=last, value=attacked[retain]["value"].where(~last))
+    write_robustness(
+        tmp_path,
+        items=items,
+        attacked=attacked,
+        summary=UTILITY,
+        share=0.8,
+        methods=METHODS,
+        attacks=["relearn", "noise"],
+    )
+    lost = pd.read_csv(tmp_path / "robustness.csv")
+    assert lost[["method", "attack", "variant", "step", "metric"]].equals(
+        table.assign(variant=table["variant"].replace("", np.nan))[["method", "attack", "variant", "step", "metric"]]
+    )
+    diverged = lost["verdict"] == "diverged"
+    assert set(zip(lost.loc[diverged, "method"], lost.loc[diverged, "attack"], strict=True)) == {
+        ("ga", "noise"),
+        ("retain", "relearn"),
+    }
+    without_control = (lost["attack"] == "relearn") & (lost["step"] == 20) & ~diverged
+    assert set(lost.loc[without_control, "verdict"]) == {"control diverged", "control"} - {"control"}
+    assert lost.loc[diverged | without_control, ["excess", "p", "p_holm", "recovery"]].isna().all(axis=None)
+    assert lost.loc[diverged, ["after", "gain"]].isna().all(axis=None) and lost["before"].notna().all()
+    # The other rows are what they were: a model that diverges costs the rest of the table nothing.
+    same = ~(diverged | without_control)
+    columns = ["before", "after", "gain", "excess", "verdict"]
+    assert np.array_equal(lost.loc[same, columns[:4]], table.loc[same.to_numpy(), columns[:4]].round(6), equal_nan=True)
+    assert lost.loc[same, "verdict"].tolist() == table.loc[same.to_numpy(), "verdict"].tolist()
+    page = (tmp_path / "robustness.md").read_text()
+    assert "At 10 % forgotten GA diverged under noise." in page
+    assert "retain-only diverged under relearning, 25 % of the pairs, so that no method is judged there." in page
+    assert "| noise" in page and "| diverged" in page
+    tex = (tmp_path / "robustness.tex").read_text()
+    assert " & diverged & " in tex and "control diverged" in tex and "nan" not in tex
+    assert (tmp_path / "figures/robustness.svg").stat().st_size > 1000
 
 
 def test_latex(table: pd.DataFrame) -> None:

@@ -12,6 +12,7 @@ from unsee.results.statistics.differences import differences
 from unsee.results.tables.scores import gather
 from unsee.results.tables.summary import summary
 from unsee.results.tables.tuning import COLUMNS, edge, rank_trials, selection
+from unsee.tuning.selection import with_selection
 
 TRIALS: dict[str, dict[str, Any]] = {
     "learning_rate-0.1": {"learning_rate": 0.1},
@@ -89,6 +90,30 @@ def test_a_method_with_nothing_to_vary_has_one_trial(items: pd.DataFrame) -> Non
     assert ranked[["settings", "rank", "selected", "tied", "trials", "edge"]].to_numpy().tolist() == [
         ["as-set", 1, True, False, 1, ""]
     ]
+
+
+def test_a_trial_that_diverged_is_last_and_never_selected(items: pd.DataFrame) -> None:
+    """Its rate was tried, so that the best below it is at no edge."""
+    two = items[items["method"] != "learning_rate-0.4"]
+    sees = dict.fromkeys(TRIALS, "forget")
+    ranked = rank_trials(two, TRIALS, sees)
+    assert ranked["diverged"].tolist() == [False, False, True] and ranked["rank"].tolist() == [2, 1, 3]
+    assert ranked["value"].tolist() == pytest.approx([0, 1, 0]) and ranked["sees"].tolist() == ["forget"] * 3
+    assert ranked["edge"].tolist() == ["", "", ""] and (ranked["trials"] == 3).all()
+    assert ranked.loc[2, ["value_low", "p_against_best", "forgetting", "utility_kept"]].isna().all()
+    others = rank_trials(two, {name: TRIALS[name] for name in list(TRIALS)[:2]}, sees)
+    assert ranked.loc[:1, "p_against_best"].equals(others["p_against_best"]), "it is no candidate"
+    assert selection(ranked, TRIALS)["settings"] == {"learning_rate": 0.2}
+
+
+def test_where_every_trial_diverged_nothing_is_selected(items: pd.DataFrame) -> None:
+    none = items[items["method"].isin(["vanilla", "retain"])]
+    ranked = rank_trials(none, TRIALS)
+    assert ranked["diverged"].all() and not ranked["selected"].any() and (ranked["rank"] == 1).all()
+    chosen_by = selection(ranked, TRIALS)
+    assert chosen_by == {"settings": {}, "criterion": "combined", "trials": 3}
+    with pytest.raises(ValueError, match="learning_rate: tuned, and every one of its trials has diverged"):
+        with_selection({"learning_rate": "tuned"}, chosen_by)
 
 
 def test_the_edge_of_each_number_that_is_varied() -> None:

@@ -16,12 +16,12 @@ from safetensors.torch import load_file
 from torch.overrides import TorchFunctionMode
 
 from unsee.benchmarks.tables import person_ids, read_pairs
+from unsee.core.failures import DivergedError
 from unsee.models.model import load
 from unsee.models.packing import Request
 from unsee.models.stored import AdapterError
 from unsee.training.batches import Unit, plan, split_step
 from unsee.training.finetune import finetune
-from unsee.training.loop import DivergedError
 from unsee.training.settings import TrainingSettings
 from unsee.unlearning.run import unlearn
 

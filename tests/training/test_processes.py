@@ -13,7 +13,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from unsee.core.failures import JobError
+from unsee.core.failures import DivergedError
 from unsee.jobs.config import ConfigError
 from unsee.jobs.config_checks import check
 from unsee.models.model import load
@@ -131,7 +131,7 @@ def test_two_processes_unlearn_what_one_unlearns(
 
 @pytest.mark.slow
 def test_the_error_of_the_first_process_that_fails_is_raised(run: Any) -> None:
-    with pytest.raises(JobError) as caught:
+    with pytest.raises(DivergedError) as caught:  # of the same type, so that a trial can tell it from other failures
         run(2, learning_rate=1e30)
     assert re.match(r"the (loss|gradient) is (nan|inf) at step \d+, on train ", caught.value.cause)
     assert "lower learning_rate (now 1e+30)" in caught.value.remedy

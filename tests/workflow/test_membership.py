@@ -119,7 +119,7 @@ def test_people_held_out_of_a_published_benchmark(tmp_path: Path, mini_published
         assert (results / name).read_text().count(remark) == 1, name
     manifest = json.loads((results / "table3.manifest.json").read_text())
     assert manifest["configuration"]["benchmark"]["held_out"] == 3
-    assert remark in manifest["made"]["parameters"]["remarks"][0]
+    assert remark in manifest["made"]["parameters"]["people_note"]
     # Other people: everything is made again.
     settings.write_text(settings.read_text().replace("held_out: 3, seed: 4", "held_out: 3, seed: 5"))
     again = call(work, "-n", *targets, "--configfile", str(settings), root=root)
