@@ -69,6 +69,8 @@ def _rows(part: pd.DataFrame, methods: Sequence[str], several: bool) -> Iterator
 def _cell(row: Mapping[Hashable, Any], several: bool) -> str:
     if row["verdict"] in LOST:
         return str(row["verdict"])
+    if pd.isna(row["excess"]):  # a control where the retain-only model has diverged
+        return "--"
     value = _MARKED.get(row["verdict"], "$%s$") % two_decimals(row["excess"])
     if row["destroyed"] and several:
         value += " (destroyed)"
