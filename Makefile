@@ -5,7 +5,7 @@
 # make test          create the environment with the packages for development, and run every check and test
 # make test-cluster  create the same environment and run the workflow on a Slurm that the tests start (needs root: apt-get installs it)
 # make chaos         create the environment, kill jobs, damage files and fill the disk: the table must stay the same (ten minutes)
-# make bench         create the environment, measure the speed, print a table and write results/bench.csv (ten minutes)
+# make bench         create the environment, measure the speed, print a table and write results/bench.csv (a quarter of an hour)
 # make lock          resolve pyproject.toml into the two locks and envs/unsee.yaml
 PYTHON ?= python3
 # Number of tests that run at once.

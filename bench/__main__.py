@@ -187,7 +187,7 @@ def main() -> None:
             f"{geometry}llava": "576 picture tokens (LLaVA-1.5)",
             f"{geometry}qwen2_vl": "1,024 picture tokens (Qwen2-VL)",
         }
-        geometry_rows.add_rows(table, measure, fastest, names, 1 if quick else 2)
+        geometry_rows.add_rows(table, measure, fastest, names, times=1)
         planning(table, [1, 2] if quick else [1, 10, 100])
         growth(table, model, folder, [8, 12] if quick else [50, 100, 200, 500])
     table.write(arguments.output)

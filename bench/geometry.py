@@ -86,11 +86,11 @@ def work(shape: Shape, people: int, settings: dict[str, Any] | None = None) -> W
     )  # always as many, so that the examples are the same for any number of people
     everyone = sorted({row["person_id"] for row in rows})
     splits = pd.DataFrame({"person_id": everyone, "forget_percent": 5, "role": "forget"})
-    prompting: dict[str, list[Query]] = {}
+    by_person: dict[str, list[Query]] = {}
     for row in protocol.prepare(rows, splits, [], [5]):
         query = Query(row["question_id"], row["task"], protocol.prompt(row, vlm), (None,), tuple(prompt_images(row)))
-        prompting.setdefault(row["person_id"], []).append(query)
-    whole = [queries for queries in prompting.values() if len(queries) == len(rows) // len(everyone)]
+        by_person.setdefault(row["person_id"], []).append(query)
+    whole = [queries for queries in by_person.values() if len(queries) == len(rows) // len(everyone)]
     return Work(vlm, images, whole[:people])
 
 
