@@ -1,4 +1,8 @@
-"""The rates of GPUs in their makers' data sheets: without structured sparsity, at the highest clock."""
+"""The rates of GPUs, and the data sheet to check each against: without structured sparsity, at the highest clock.
+
+Not every figure has been compared with its sheet: those of H100 and L40S come from copies of the sheets and from pages that quote them,
+those of A100, H200 and RTX from memory. Compare a card's line with its sheet before a decision rests on it.
+"""
 
 from __future__ import annotations
 
