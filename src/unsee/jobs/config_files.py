@@ -112,7 +112,7 @@ def unknown(kind: str, name: object, names: Sequence[str], expected: str = "") -
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it: short, and as YAML writes it."""
+    """A value as a message shows it: short, and as YAML writes it; a path is whole, so that it can be copied."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -121,6 +121,8 @@ def shown(value: Any) -> str:
         return "a section"
     if type(value) is int and abs(value) > LARGEST**2:
         return f"a whole number of {value.bit_length()} bits"
+    if isinstance(value, str) and "/" in value:
+        return repr(value)
     text = reprlib.repr(value) if isinstance(value, list | tuple) else repr(value)
     return text if len(text) < 80 else f"{text[:76]} ..."
 
