@@ -62,7 +62,7 @@ def _read(file: Path, library: Path, changed: int) -> tuple[tuple[Path, ...], st
 
 def _without_descriptions(tree: ast.Module) -> ast.Module:
     """The code without docstrings and what only people read: keywords of decorators, words about settings."""
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             documented = (
                 node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
@@ -80,7 +80,7 @@ def _without_descriptions(tree: ast.Module) -> ast.Module:
 
 
 def _read_imports(tree: ast.Module, file: Path, library: Path) -> Iterator[Path]:
-    for node in _run(tree):
+    for node in _statements(tree, run=True):
         if isinstance(node, ast.Import):
             modules = [alias.name.split(".") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -99,13 +99,18 @@ def _read_imports(tree: ast.Module, file: Path, library: Path) -> Iterator[Path]
                 raise ValueError(f"{file}, line {node.lineno}: imports {'.'.join(module)}, which is not there")
 
 
-def _run(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node but those below ``if TYPE_CHECKING:``, which never run."""
+def _statements(node: ast.AST, *, run: bool = False) -> Iterator[ast.AST]:
+    """A node and every statement below it, at any depth; expressions, which hold no statement, are passed over.
+
+    Args:
+        node: where to start.
+        run: leave out what stands below ``if TYPE_CHECKING:``, which never runs.
+    """
     yield node
-    hidden = node.body if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING") else []
-    for child in ast.iter_child_nodes(node):
-        if child not in hidden:
-            yield from _run(child)
+    for_types = run and isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+    for name in ("body", "handlers", "orelse", "finalbody", "cases"):
+        for child in getattr(node, name, ()) if not (for_types and name == "body") else ():
+            yield from _statements(child, run=run)
 
 
 def _exists(module: Path) -> bool:
