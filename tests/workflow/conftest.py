@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from textwrap import dedent
 
 import pytest
 
 from tests.realistic.fixtures import realistic_checkpoint, realistic_clear, realistic_mllmu
+from tests.workflow import planning
 
 __all__ = ["realistic_checkpoint", "realistic_clear", "realistic_mllmu"]
 ROOT = Path(__file__).parents[2]
@@ -45,13 +47,18 @@ Snakemake = Callable[..., Outcome]
 
 def call(folder: Path, *arguments: str, root: Path = ROOT, **environment: str) -> Outcome:
     """Run Snakemake on the project in ``root``, with everything it makes under ``folder``."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(folder)]
+    command = ["--snakefile", str(root / "Snakefile"), "--directory", str(folder), "--cores", "2", *arguments]
+    variables = {**os.environ, **environment}
+    if "-n" in arguments:
+        with NamedTemporaryFile(suffix=".log") as log:
+            code = planning.dry_run(command, variables, Path(log.name))
+            return Outcome(code, Path(log.name).read_text())
     done = subprocess.run(
-        [*command, "--cores", "2", *arguments],
+        [sys.executable, "-m", "snakemake", *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, **environment},
+        env=variables,
         check=False,
     )
     return Outcome(done.returncode, done.stdout)
