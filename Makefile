@@ -13,7 +13,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 
 .DEFAULT_GOAL := table
-.PHONY: setup setup-dev table report show reference test test-cluster chaos bench lock
+.PHONY: setup setup-dev table report show reference test types style test-cluster chaos bench lock
 
 # Compares contents, not times: a fresh clone or a switch of branches does not create the environment again.
 setup:
@@ -38,12 +38,17 @@ reference: setup
 	$(BIN)/python -m tools.reference
 
 test: setup-dev
+	@$(MAKE) --no-print-directory --jobs 2 types style
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+types:
+	$(BIN)/mypy
+
+style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-cluster: setup-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m cluster tests/cluster
