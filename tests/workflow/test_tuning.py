@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.people import contents_of
-from tests.workflow.conftest import copy_project
+from tests.workflow.conftest import Finished
 
 pytestmark = pytest.mark.slow
 MINI = """\
@@ -34,13 +34,14 @@ Call = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def project(snakemake: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with a finished search and table; tests put back what they change."""
-    root = copy_project(tmp_path_factory.mktemp("tuning") / "project")
+def project(finished: Finished, snakemake: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished run with a search besides; tests put back what they change."""
+    root = finished.copy(tmp_path_factory.mktemp("tuning") / "project").root
     (root / "mini.yaml").write_text(MINI)
     outcome = snakemake(root, *TARGETS, "--configfile", str(root / "mini.yaml"), root=root)
     assert outcome.code == 0, outcome.text
     assert outcome.jobs["tune"] == 4 and outcome.jobs["unlearn"] == 2
+    assert not {"finetune", "train_reference"} & set(outcome.jobs), "those of the reported people are there"
     return root
 
 

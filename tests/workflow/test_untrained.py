@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import copy_project
+from tests.workflow.conftest import Finished
 
 pytestmark = pytest.mark.slow
 MINI = """\
@@ -32,12 +32,14 @@ TARGETS = ["results/table3.csv", "results/trade_off.csv", *ATTACKED]
 
 
 @pytest.fixture(scope="module")
-def project(snakemake: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = copy_project(tmp_path_factory.mktemp("untrained") / "project")
+def project(finished: Finished, snakemake: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished run, whose vanilla and retain-only model are these methods' too."""
+    root = finished.copy(tmp_path_factory.mktemp("untrained") / "project").root
     (root / "mini.yaml").write_text(MINI)
     outcome = snakemake(root, *TARGETS, "--configfile", str(root / "mini.yaml"), root=root)
     assert outcome.code == 0, outcome.text
     assert outcome.jobs["unlearn"] == 3 and outcome.jobs["rescale"] == 1, "only gates that weaken have parts"
+    assert not {"finetune", "train_reference"} & set(outcome.jobs)
     return root
 
 
