@@ -144,7 +144,7 @@ def _table(model: str, percent: int, rows: pd.DataFrame, summary: pd.DataFrame |
     ]
     if marks and any(heading == "combined" for _, heading, _ in columns):
         destroyed = "   x destroyed" if "x" in marks.values() else ""
-        notes.append(f"* best combined score   = not clearly worse (p >= {LEVEL:g}, paired test){destroyed}")
+        notes.append(f"* best combined   = not clearly worse (p >= {LEVEL:g}, paired test){destroyed}")
     prose = [line for note in notes for line in _wrap(note, min(width, PROSE), 0)]
     return Section(f"{model}: {percent} % of the people forgotten, asked {source}", [*lines, *prose])
 
