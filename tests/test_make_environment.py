@@ -32,7 +32,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             (Path(command[3]) / "made").write_text(str(len(calls)))
         elif (tmp_path / "no network").exists():
             return subprocess.CompletedProcess(command, 1, stderr=(tmp_path / "no network").read_text())
-        return subprocess.CompletedProcess(command, 0, stderr="")
+        return subprocess.CompletedProcess(command, 0, stderr="DEPRECATION: a package is installed in an old way\n")
 
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     monkeypatch.setattr(environment.subprocess, "run", run)
@@ -52,6 +52,11 @@ def test_it_goes_by_content(project: Any, tmp_path: Path) -> None:
     (tmp_path / ".venv" / "bin" / "python").unlink()
     assert project.main([]) == 0
     assert len(project.calls) == 9, "its Python is gone"
+
+
+def test_what_pip_remarks_on_a_success_is_not_shown(project: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    assert project.main([]) == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_packages_for_testing_come_on_top(project: Any, tmp_path: Path) -> None:

@@ -60,10 +60,10 @@ def is_complete(venv, stamp, key):
 
 
 def call(*command):
-    """Run a command; its error messages are shown and kept in the exception."""
+    """Run a command; its messages are shown and kept in the exception if it fails: pip's warnings about success ask for nothing."""
     done = subprocess.run(command, cwd=str(ROOT), stderr=subprocess.PIPE, text=True)
-    sys.stderr.write(done.stderr)
     if done.returncode:
+        sys.stderr.write(done.stderr)
         raise subprocess.CalledProcessError(done.returncode, command, stderr=done.stderr)
 
 
