@@ -2,7 +2,8 @@
 
 On a terminal a bar stands below the lines. Errors, warnings and everything else look as Snakemake prints them, and so does the
 whole output of a dry run, with ``--verbose``, ``--printshellcmds`` or ``--debug-dag``. The log in .snakemake/log is not affected.
-Snakemake finds this package by its name.
+Snakemake finds this package by its name, and imports it whenever it starts, before it reads a Snakefile. So nothing here imports the
+library: the Snakefile would then find that of the environment in place of its own clone's.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 from tqdm import tqdm
 
-from unsee.jobs.run_progress import RunProgress, job_name
+from snakemake_logger_plugin_unsee.progress import RunProgress, job_name
 
 #: Beginnings of Snakemake's messages about itself that tell a user nothing.
 _NOISE = (

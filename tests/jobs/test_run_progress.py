@@ -17,7 +17,7 @@ from textwrap import dedent
 
 import pytest
 
-from unsee.jobs.run_progress import RunProgress, in_words, job_name
+from snakemake_logger_plugin_unsee.progress import RunProgress, in_words, job_name
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = """\
@@ -184,3 +184,21 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
             break
     assert process.returncode not in (0, None)
     assert "user request" in written or "Exiting" in written or "Interrupt" in written
+
+
+def test_a_clone_uses_its_own_library_whatever_the_environment_has_installed(tmp_path: Path) -> None:
+    """Snakemake imports this logger before it reads the Snakefile."""
+    other = tmp_path / "other" / "unsee"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("raise ImportError('the library of another clone')\n")
+    snakefile = f"""\
+        import sys
+        assert "snakemake_logger_plugin_unsee" in sys.modules and "unsee" not in sys.modules
+        sys.path.insert(0, {str(ROOT / "src")!r})
+        import unsee.jobs.plan
+        rule nothing:
+        """
+    command = call(tmp_path, "--logger", "unsee", snakefile=snakefile)
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path / 'other'}{os.pathsep}{ROOT / 'src'}"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -63,6 +63,18 @@ def test_a_project_in_a_folder_with_braces(tmp_path: Path, snakemake: Run, part:
         error_page.check("the project in a folder {x}", "planning", message.replace(str(tmp_path), "FOLDER"))
 
 
+def test_a_library_of_another_clone_that_is_in_use_already(tmp_path: Path, snakemake: Run, root: Path) -> None:
+    """It would plan by its own rules what this clone's scripts then compute."""
+    project = copy_project(tmp_path / "clone")
+    (tmp_path / "early").mkdir()
+    early = f"import sys\nsys.path.insert(0, {str(root / 'src')!r})\nimport unsee\n"
+    (tmp_path / "early" / "sitecustomize.py").write_text(early)
+    outcome = snakemake(tmp_path / "work", "results/table3.csv", root=project, PYTHONPATH=str(tmp_path / "early"))
+    assert outcome.code != 0
+    message = said(outcome.text, "The library of").replace(str(root), "OTHER").replace(str(tmp_path), "FOLDER")
+    error_page.check("the library of another clone is loaded first", "planning", message)
+
+
 def test_a_run_that_the_disk_has_no_room_for(tmp_path: Path, snakemake: Run, random_checkpoint: Path) -> None:
     settings = tmp_path / "settings.yaml"
     settings.write_text(f"model: {{path: '{random_checkpoint}'}}\n")

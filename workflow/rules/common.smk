@@ -6,6 +6,14 @@ from pathlib import Path
 # The library of this clone, whatever else is installed.
 sys.path.insert(0, str(Path(PROJECT) / "src"))
 
+import unsee
+
+if not (Path(PROJECT) / "src/unsee").samefile(Path(unsee.__file__).parent):
+    raise WorkflowError(
+        f"Nothing was run.\nThe library of {Path(unsee.__file__).parent} is in use already; expected that of {PROJECT}: "
+        "run one clone at a time, and without another one's snakemake_logger_plugin_unsee"
+    )
+
 from unsee.jobs import config as configuration
 from unsee.core import gpus
 from unsee.core.declarations import DeclarationError
