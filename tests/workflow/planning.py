@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-# Nothing of this project: tests plan with edited copies of it.
+# Nothing of the library: tests plan with edited copies of it.
 _CONTEXT.set_forkserver_preload(["snakemake.cli", "pandas", "jsonschema", "snakemake_executor_plugin_slurm"])
 
 
@@ -43,4 +43,7 @@ def _run(arguments: list[str], environment: dict[str, str], log: str) -> None:
     sys.argv = ["snakemake", *arguments]
     from snakemake import cli
 
+    assert not {"unsee", "torch"} & set(sys.modules), (
+        "what is loaded already would hide that planning loads it, or loads another copy"
+    )
     cli.main()

@@ -16,6 +16,8 @@ from unsee.jobs.config import Key, content_of
 
 #: No number of a configuration is larger, of either sign: generators of random numbers take seeds of 32 bits.
 LARGEST = 2**32 - 1
+#: Linux takes no longer path; a longer text with a slash is none, and is cut in messages.
+LONGEST_PATH = 4096
 #: The most values that a file may have when its aliases are written out; a file that contains itself has endlessly many.
 MOST_VALUES = 100_000
 #: The file that is named when no file has a key.
@@ -121,7 +123,7 @@ def shown(value: Any) -> str:
         return "a section"
     if type(value) is int and abs(value) > LARGEST**2:
         return f"a whole number of {value.bit_length()} bits"
-    if isinstance(value, str) and "/" in value:
+    if isinstance(value, str) and "/" in value and len(value) <= LONGEST_PATH:
         return repr(value)
     text = reprlib.repr(value) if isinstance(value, list | tuple) else repr(value)
     return text if len(text) < 80 else f"{text[:76]} ..."
