@@ -16,7 +16,7 @@ from textwrap import dedent
 import pytest
 
 from tests.realistic.fixtures import realistic_checkpoint, realistic_clear, realistic_mllmu
-from tests.workflow import planning
+from tests.workflow import forking, planning
 
 __all__ = ["realistic_checkpoint", "realistic_clear", "realistic_mllmu"]
 ROOT = Path(__file__).parents[2]
@@ -45,13 +45,18 @@ class Outcome:
 Snakemake = Callable[..., Outcome]
 
 
-def call(folder: Path, *arguments: str, root: Path = ROOT, **environment: str) -> Outcome:
-    """Run Snakemake on the project in ``root``, with everything it makes under ``folder``."""
+def call(folder: Path, *arguments: str, root: Path = ROOT, new_processes: bool = False, **environment: str) -> Outcome:
+    """Run Snakemake on the project in ``root``, with everything it makes under ``folder``.
+
+    Processes are forked from ones that have their imports behind them, unless ``new_processes`` asks for those that a person's command
+    starts, or ``environment`` names variables, which act on a new process.
+    """
     command = ["--snakefile", str(root / "Snakefile"), "--directory", str(folder), "--cores", "2", *arguments]
     variables = {**os.environ, **environment}
-    if "-n" in arguments:
+    if "-n" in arguments or not (new_processes or environment):
+        python = Path(sys.executable) if "-n" in arguments else forking.interpreter()
         with NamedTemporaryFile(suffix=".log") as log:
-            code = planning.dry_run(command, variables, Path(log.name))
+            code = planning.snakemake(command, variables, Path(log.name), python)
             return Outcome(code, Path(log.name).read_text())
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *command],

@@ -24,7 +24,7 @@ SETS = ("forget", "test", "retain", "celebrity")
 def test_from_nothing_to_the_table(snakemake: Callable[..., Any], root: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     targets = ["results/table3.csv", "results/costs.csv", "results/report.html"]
-    outcome = snakemake(tmp_path, *targets, "--configfile", str(MINI))
+    outcome = snakemake(tmp_path, *targets, "--configfile", str(MINI), new_processes=True)
     assert outcome.code == 0, outcome.text
     _scores_are_those_of_the_answers(results)
     _the_report_is_there(results)
