@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.benchmarks.test_mllmu import picture
+from tests.benchmarks.published_mllmu import picture
 from unsee import memory
 from unsee.benchmarks import published
 from unsee.jobs import settings

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests import error_page
-from tests.benchmarks import test_clear, test_mllmu
+from tests.benchmarks import test_clear
+from tests.benchmarks.published_mllmu import Published
 from unsee.benchmarks import check
 
 
 def test_a_whole_folder_gives_a_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    test_mllmu.Published().write(tmp_path / "mllmu")
+    Published().write(tmp_path / "mllmu")
     test_clear.Published().write(tmp_path / "clear")
     assert check.main([str(tmp_path / "mllmu")]) == 0
     out = capsys.readouterr().out
@@ -28,7 +29,7 @@ def test_a_whole_folder_gives_a_summary(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_problems_are_said_without_a_run(tmp_path: Path) -> None:
-    published = test_mllmu.Published()
+    published = Published()
     published.rows["ft_Data"][0]["metadata"] = '[{"Question": "When?", "Answer": 1985}]'
     published.rows["Test_Set"][0]["ID"] = "9/9"
     published.write(tmp_path)
@@ -45,7 +46,7 @@ def test_problems_are_said_without_a_run(tmp_path: Path) -> None:
 
 
 def test_a_ratio_without_folders_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    test_mllmu.Published().write(tmp_path)
+    Published().write(tmp_path)
     assert check.main([str(tmp_path), "--percents", "5"]) == 1
     message = capsys.readouterr().err.strip().replace(str(tmp_path), "FOLDER")
     assert message.startswith("FOLDER: lacks forget_5, retain_95 (no train-*.parquet")

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.benchmarks import test_clear, test_mllmu
+from tests.benchmarks import damage_mllmu, test_clear
+from tests.benchmarks.published_mllmu import Published
 from unsee.benchmarks import mllmu, problems, published, schema
 from unsee.benchmarks.readers import PublishedFolder
 from unsee.benchmarks.schema import Benchmark, BenchmarkError
@@ -294,7 +295,7 @@ def expect_clear(folder: Path, benchmark: Benchmark) -> None:
 
 
 LOADERS = {
-    "mllmu": (test_mllmu.Published, expect_mllmu),
+    "mllmu": (Published, expect_mllmu),
     "clear": (test_clear.Published, expect_clear),
 }
 #: At least so many of the cases must be refused, and so many load: a fuzz test that only ever sees one of them shows little.
@@ -346,7 +347,7 @@ def test_damaged_json_gives_the_right_pairs_or_a_finding(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "json"
-    texts = [damage_json(data.draw, test_mllmu._pairs({"ID": f"{i:03d}"}, {"Type": "Pure_Text"})) for i in range(20)]
+    texts = [damage_json(data.draw, damage_mllmu.pairs({"ID": f"{i:03d}"}, {"Type": "Pure_Text"})) for i in range(20)]
     people = {f"{i:03d}" for i in range(20)}
     (folder / "ft_Data").mkdir(parents=True, exist_ok=True)
     table = pa.table({"ID": sorted(people), "metadata": texts})

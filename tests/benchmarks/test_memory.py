@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests import error_page
-from tests.benchmarks.test_mllmu import Published
+from tests.benchmarks.published_mllmu import Published
 from tests.test_security import bomb
 from unsee.benchmarks import synthetic
 

@@ -1,11 +1,9 @@
-"""The loader against hand-made files in the published layout, whole and broken."""
+"""The loader of MLLMU-Bench's layout against hand-made files."""
 
 from __future__ import annotations
 
-import io
 import json
 import re
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,94 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from tests import error_page
+from tests.benchmarks import damage_mllmu as damage
+from tests.benchmarks.published_mllmu import Published, profile
 from unsee.benchmarks import cells, columns, readers, statistics, synthetic
 from unsee.benchmarks.published import load
 from unsee.benchmarks.schema import BenchmarkError
-
-TEXT = pa.string()
-
-
-def picture(colour: int) -> dict[str, Any]:
-    file = io.BytesIO()
-    Image.new("RGB", (8, 8), (colour, 0, 0)).save(file, "PNG")
-    return {"bytes": file.getvalue(), "path": f"{colour}.png"}
-
-
-def choice(question: str, answer: str = "B") -> dict[str, Any]:
-    return {
-        "Question": question,
-        "Options": dict(zip("ABCD", ["w", "x", "y", "z"], strict=True)),
-        "Correct_Answer": answer,
-    }
-
-
-def tasks(who: str) -> dict[str, Any]:
-    return {
-        "Classification_Task": {
-            "Image_Textual_Questions": [choice(f"{who} i?")],
-            "Pure_Text_Questions": [choice(f"{who} t?", "D")],
-        },
-        "Generation_Task": [{"Type": "Image_Textual", "Question": f"{who} g?", "Ground_Truth": "long answer"}],
-        "Mask_Task": [{"Type": "Pure_Text", "Question": f"{who} is __", "Ground_Truth": "gap"}],
-    }
-
-
-def profile(number: int, **biography: Any) -> dict[str, Any]:
-    who = f"Person {number}"
-    return {
-        "image": picture(number),
-        "ID": f"{number:03d}",
-        "Directory": "d",
-        "biography": json.dumps({"Name": who, **biography}),
-        "question": "q",
-        "answer": "a",
-        **tasks(who),
-    }
-
-
-class Published:
-    """Rows of each folder, to be changed and then written."""
-
-    def __init__(self) -> None:
-        # Biography keys are uneven in the published data.
-        people = [profile(1, Born="1950"), profile(2, **{"Date of Birth": "1960"}), profile(93, Parents=["a", "b"])]
-        self.rows: dict[str, list[dict[str, Any]]] = {
-            "Full_Set": people,
-            "forget_33": [people[2]],
-            "retain_67": people[:2],
-            "Retain_Set": [profile(1)],
-            "Test_Set": [
-                {"images": [picture(100 + i), picture(200)], "ID": p["ID"], "biography": p["biography"], **tasks("T")}
-                for i, p in enumerate(people)
-            ],
-            "ft_Data": [
-                {
-                    "image": p["image"],
-                    "ID": p["ID"],
-                    "metadata": json.dumps(
-                        [{"Question": "Who?", "Answer": "Me"}, {"Question": "x", "Answer": "y", "Type": "Pure_Text"}]
-                    ),
-                }
-                for p in people
-            ],
-        }
-        self.after: list[Callable[[Path], None]] = []
-        self.schemas = {name: synthetic.PROFILE for name in self.rows} | {
-            "Test_Set": synthetic.TEST,
-            "ft_Data": synthetic.TRAINING,
-        }
-
-    def write(self, folder: Path) -> Path:
-        for name, rows in self.rows.items():
-            half = len(rows) // 2 if name == "Test_Set" else len(rows)
-            shards = [rows[:half], rows[half:]] if half < len(rows) else [rows]
-            synthetic._write(folder / name, shards, self.schemas[name])
-        for change in self.after:
-            change(folder)
-        return folder
 
 
 def test_the_published_layout_gives_these_tables(tmp_path: Path) -> None:
@@ -247,444 +164,13 @@ def test_pictures_are_not_held_in_memory(tmp_path: Path) -> None:
     assert table.num_rows == 64 and table["bytes"][63].as_py() == bytes(1_000_000)
 
 
-def _set(folder: str, row: int, **values: Any) -> Callable[[Published], None]:
-    return lambda published: published.rows[folder][row].update(values)
-
-
-def _drop(folder: str) -> Callable[[Published], None]:
-    return lambda published: published.rows.pop(folder) and None  # type: ignore[return-value]
-
-
-def _column(folder: str, column: str) -> Callable[[Published], None]:
-    def remove(published: Published) -> None:
-        published.schemas[folder] = pa.schema([f for f in published.schemas[folder] if f.name != column])
-        for row in published.rows[folder]:
-            row.pop(column, None)
-
-    return remove
-
-
-def _option(value: str | None, *letters: str) -> Callable[[Published], None]:
-    def put(published: Published) -> None:
-        options = published.rows["Full_Set"][1]["Classification_Task"]["Image_Textual_Questions"][0]["Options"]
-        options |= dict.fromkeys(letters, value)
-
-    return put
-
-
-def _letter(published: Published) -> None:
-    published.rows["Full_Set"][0]["Classification_Task"]["Pure_Text_Questions"][0]["Correct_Answer"] = "E"
-
-
-def _answer(published: Published) -> None:
-    published.rows["Full_Set"][2]["Mask_Task"][0]["Ground_Truth"] = "  "
-
-
-def _kind(published: Published) -> None:
-    published.rows["Full_Set"][2]["Generation_Task"][0]["Type"] = "Audio"
-
-
-def _both(published: Published) -> None:
-    published.rows["retain_67"] = published.rows["Full_Set"]
-
-
-def _no_cloze(published: Published) -> None:
-    published.rows["Retain_Set"][0]["Mask_Task"] = []
-
-
-def _ratio(published: Published) -> None:
-    published.rows["forget_33"] = published.rows["Full_Set"][1:]
-
-
-def _split_twice(published: Published) -> None:
-    published.rows["retain_67"] = published.rows["retain_67"] + published.rows["retain_67"][:1]
-
-
-def _twice(published: Published) -> None:
-    published.rows["Full_Set"] = published.rows["Full_Set"] + published.rows["Full_Set"][:1]
-
-
-def _unwritten(folder: str, file: str) -> Callable[[Published], None]:
-    return lambda published: published.after.append(lambda path: (path / folder / file).unlink())
-
-
-def _written_again(folder: str, file: str, name: str) -> Callable[[Published], None]:
-    def copy(path: Path) -> None:
-        (path / folder / name).write_bytes((path / folder / file).read_bytes())
-
-    return lambda published: published.after.append(copy)
-
-
-def _in_place_of_a_shard(make: Callable[[Path], Any]) -> Callable[[Published], None]:
-    def replace(path: Path) -> None:
-        file = path / "Full_Set" / "train-00000-of-00001.parquet"
-        file.unlink()
-        make(file)
-
-    return lambda published: published.after.append(replace)
-
-
-def _exchanged_metadata(published: Published) -> None:
-    """Each row has its own ID and picture, and facts about the other person."""
-    for row, name in zip(published.rows["ft_Data"], ("Person 2", "Person 1", "Person 93"), strict=True):
-        pairs = [{"Question": "Who is this?", "Answer": name}, {"Question": f"Where is {name}?", "Answer": "Rome"}]
-        row["metadata"] = json.dumps(pairs)
-
-
-def _exchanged_questions(published: Published) -> None:
-    first, second, _ = published.rows["Full_Set"]
-    for column in ("Classification_Task", "Generation_Task"):
-        first[column], second[column] = second[column], first[column]
-
-
-def _question(published: Published) -> dict[str, Any]:
-    question: dict[str, Any] = published.rows["Full_Set"][0]["Classification_Task"]["Pure_Text_Questions"][0]
-    return question
-
-
-def _correct(answer: str) -> Callable[[Published], None]:
-    return lambda published: _question(published).update(Correct_Answer=answer)
-
-
-def _options_are(options: Any) -> Callable[[Published], None]:
-    return lambda published: _question(published).update(Options=options)
-
-
-def _entry(folder: str, column: str, entry: Any) -> Callable[[Published], None]:
-    def put(published: Published) -> None:
-        published.rows[folder][1 if entry is None else 0][column] = [entry]
-
-    return put
-
-
-def _pairs(*entries: dict[str, str]) -> str:
-    return json.dumps([{"Question": "q", "Answer": "a", **entry} for entry in entries])
-
-
-def _classification(options: pa.DataType) -> pa.DataType:
-    questions = pa.list_(pa.struct([("Question", TEXT), ("Options", options), ("Correct_Answer", TEXT)]))
-    return pa.struct([("Image_Textual_Questions", questions), ("Pure_Text_Questions", questions)])
-
-
-def _retype(folder: str, column: str, kind: pa.DataType) -> Callable[[Published], None]:
-    """The column holds something of another type in every row."""
-    value: Any = "[]" if pa.types.is_string(kind) else 1 if pa.types.is_integer(kind) else None
-    if pa.types.is_list(kind):
-        value = [{}]
-    elif pa.types.is_struct(kind):
-        value = {"Image_Textual_Questions": [{}], "Pure_Text_Questions": []}
-
-    def change(published: Published) -> None:
-        fields = [pa.field(f.name, kind) if f.name == column else f for f in published.schemas[folder]]
-        published.schemas[folder] = pa.schema(fields)
-        published.rows[folder] = [{**row, column: value} for row in published.rows[folder]]
-
-    return change
-
-
-def _without_tasks(folder: str, row: int, *columns: str) -> Callable[[Published], None]:
-    return lambda published: published.rows[folder].__setitem__(
-        row, {**published.rows[folder][row], **dict.fromkeys(columns)}
-    )
-
-
-BROKEN: dict[str, tuple[Callable[[Published], None], list[str]]] = {
-    "MLLMU-Bench: no Full_Set": (_drop("Full_Set"), ["lacks Full_Set (no train-*.parquet", "MLLMMU/MLLMU-Bench"]),
-    "MLLMU-Bench: no ft_Data": (_drop("ft_Data"), ["lacks ft_Data"]),
-    "MLLMU-Bench: no forget folder": (_drop("forget_33"), ["lacks forget_33"]),
-    "MLLMU-Bench: no biography": (_column("Full_Set", "biography"), ["Full_Set", "no column 'biography'"]),
-    "MLLMU-Bench: no metadata": (_column("ft_Data", "metadata"), ["ft_Data", "no column 'metadata'"]),
-    "MLLMU-Bench: no pictures in the test set": (
-        _column("Test_Set", "images"),
-        ["Test_Set", "no column 'images or image'"],
-    ),
-    "MLLMU-Bench: biography is no JSON": (
-        _set("Full_Set", 1, biography="{"),
-        ["Full_Set", "row 1", "biography is not JSON"],
-    ),
-    "MLLMU-Bench: a biography without a name": (_set("Full_Set", 1, biography="{}"), ["row 1", "no Name"]),
-    "MLLMU-Bench: metadata is no JSON": (
-        _set("ft_Data", 2, metadata="oops"),
-        ["ft_Data", "row 2", "metadata is not JSON"],
-    ),
-    "MLLMU-Bench: metadata is empty": (
-        _set("ft_Data", 2, metadata="[]"),
-        ["ft_Data", "row 2", "no question and answer"],
-    ),
-    "MLLMU-Bench: an empty training answer": (
-        _set("ft_Data", 0, metadata='[{"Question": "q", "Answer": ""}]'),
-        ["ft_Data", "row 0", "metadata[0]: Answer is '', expected text"],
-    ),
-    "MLLMU-Bench: training data of an unknown person": (
-        _set("ft_Data", 0, ID="777"),
-        ["ft_Data", "row 0", "ID is '777', expected the ID of a person in Full_Set"],
-    ),
-    "MLLMU-Bench: an id that is a path": (_set("Full_Set", 0, ID="../up"), ["Full_Set", "row 0", "'../up'"]),
-    "MLLMU-Bench: an id that is no text": (_set("Full_Set", 0, ID=None), ["Full_Set", "row 0", "ID is None"]),
-    "MLLMU-Bench: a picture that is null": (
-        _set("Full_Set", 1, image={"bytes": b"no", "path": ""}),
-        ["row 1", "cannot be decoded"],
-    ),
-    "MLLMU-Bench: a picture without bytes": (
-        _set("Full_Set", 1, image={"bytes": None, "path": "x"}),
-        ["row 1", "no bytes"],
-    ),
-    "MLLMU-Bench: an empty option": (_option(" ", "D"), ["Full_Set", "row 1", "option D is ' ', expected text"]),
-    "MLLMU-Bench: the right option is missing": (_option(None, "B"), ["Full_Set", "row 1", "Correct_Answer is 'B'"]),
-    "MLLMU-Bench: one option only": (
-        _option(None, "A", "C", "D"),
-        ["Full_Set", "row 1", "1 different options, expected at least two"],
-    ),
-    "MLLMU-Bench: a letter beyond the options": (_letter, ["row 0", "Correct_Answer is 'E'"]),
-    "MLLMU-Bench: an empty answer": (_answer, ["row 2", "Mask_Task[0]: Ground_Truth is '  '"]),
-    "MLLMU-Bench: an unknown type": (_kind, ["row 2", "Generation_Task", "'Audio'"]),
-    "MLLMU-Bench: a person in both": (_both, ["'093'", "forget_33 and in retain_67"]),
-    "MLLMU-Bench: a person in neither": (
-        lambda p: p.rows["retain_67"].pop() and None,
-        ["'002'", "neither forget_33 nor retain_67"],
-    ),  # type: ignore[arg-type, return-value]
-    "MLLMU-Bench: a test row of an unknown person": (
-        _set("Test_Set", 2, ID="555"),
-        ["Test_Set", "ID is '555', expected the ID of a person in Full_Set"],
-    ),
-    "MLLMU-Bench: training pairs that are no objects": (
-        _set("ft_Data", 1, metadata='["q"]'),
-        ["ft_Data", "row 1", "metadata[0] is 'q', expected an object"],
-    ),
-    "MLLMU-Bench: an unknown kind of pair": (
-        _set("ft_Data", 0, metadata='[{"Question": "q", "Answer": "a", "Type": "Audio"}]'),
-        ["ft_Data", "row 0", "metadata[0]", "Type is 'Audio'"],
-    ),
-    "MLLMU-Bench: a task without questions": (_no_cloze, ["Retain_Set", "no cloze question", "Mask_Task"]),
-    "MLLMU-Bench: another ratio's folder": (_ratio, ["forget_33", "2 people", "expected 1", "33 % of the 3"]),
-    "MLLMU-Bench: a person twice in a split": (
-        _split_twice,
-        ["retain_67", "row 2", "'001'", "occurs twice, expected once"],
-    ),
-    "MLLMU-Bench: a person twice in Full_Set": (_twice, ["Full_Set", "row 3", "'001'", "occurs twice, expected once"]),
-    "MLLMU-Bench: half of the shards": (
-        _unwritten("Test_Set", "train-00001-of-00002.parquet"),
-        ["Test_Set: 1 of 2 files are missing, the first is number 00001; there are train-00000-of-00002.parquet"],
-    ),
-    "MLLMU-Bench: shards of two sets": (
-        _written_again("Test_Set", "train-00001-of-00002.parquet", "train-00002-of-00003.parquet"),
-        ["Test_Set: has files of several sets, of 2 (train-00000-of-00002.parquet) and of 3 (train-00002-of-00003"],
-    ),
-    "MLLMU-Bench: a shard twice": (
-        _written_again("Test_Set", "train-00001-of-00002.parquet", "train-00001-of-00002-copy.parquet"),
-        ["Test_Set: train-00001-of-00002-copy.parquet, train-00001-of-00002.parquet have the same number"],
-    ),
-    "MLLMU-Bench: a shard beyond the last": (
-        _written_again("Full_Set", "train-00000-of-00001.parquet", "train-00001-of-00001.parquet"),
-        ["Full_Set: train-00001-of-00001.parquet of 1; expected numbers from 0 to 0"],
-    ),
-    "MLLMU-Bench: a shard without a number": (
-        _written_again("Full_Set", "train-00000-of-00001.parquet", "train-more.parquet"),
-        ["Full_Set: train-more.parquet has no number; expected names that end in -00000-of-0000N"],
-    ),
-    "MLLMU-Bench: parquet and arrow files side by side": (
-        _written_again("Full_Set", "train-00000-of-00001.parquet", "data-00000-of-00001.arrow"),
-        ["Full_Set: has train-*.parquet and data-*.arrow; expected files of one layout"],
-    ),
-    "MLLMU-Bench: options of one text": (
-        _option("\uff37 ", "A", "B", "C", "D"),
-        ["Full_Set", "row 1", "Image_Textual_Questions[0] ('Person 2 i?'): 1 different options, expected at least two"],
-    ),
-    "MLLMU-Bench: an answer that is no option": (
-        _correct("seven"),
-        [
-            "row 0",
-            "Pure_Text_Questions[0] ('Person 1 t?'): Correct_Answer is 'seven', expected one of ['A', 'B', 'C', 'D']",
-        ],
-    ),
-    "MLLMU-Bench: no options": (
-        _options_are(None),
-        ["row 0", "Pure_Text_Questions[0] ('Person 1 t?'): Options is None, expected the texts of A, B, C and D"],
-    ),
-    "MLLMU-Bench: an entry that is null": (
-        _entry("Full_Set", "Generation_Task", None),
-        ["Full_Set", "row 1", "Generation_Task[0] is None, expected a question"],
-    ),
-    "MLLMU-Bench: a question that is null": (
-        _entry("Test_Set", "Mask_Task", {"Type": "Pure_Text", "Question": None, "Ground_Truth": "x"}),
-        ["Test_Set", "row 0", "Mask_Task[0]: Question is None, expected text"],
-    ),
-    "MLLMU-Bench: a number as a training answer": (
-        _set("ft_Data", 2, metadata='[{"Question": "When?", "Answer": 1985}]'),
-        ["ft_Data", "row 2", "metadata[0]: Answer is 1985, expected text"],
-    ),
-    "MLLMU-Bench: half of a surrogate pair": (
-        _set("ft_Data", 2, metadata='[{"Question": "When\\ud800?", "Answer": "x"}]'),
-        ["ft_Data", "row 2", "metadata[0]: Question has half of a surrogate pair at character 4"],
-    ),
-    "MLLMU-Bench: a key twice in an object": (
-        _set("ft_Data", 2, metadata='[{"Question": "When?", "Answer": "1985", "Answer": "1986"}]'),
-        ["ft_Data", "row 2", "metadata is not JSON (the key 'Answer' occurs twice)"],
-    ),
-    "MLLMU-Bench: JSON nested a hundred thousand deep": (
-        _set("ft_Data", 2, metadata="[" * 100_000 + "]" * 100_000),
-        ["ft_Data", "row 2", "metadata is JSON nested more than 20 deep"],
-    ),
-    "MLLMU-Bench: JSON nested thirty deep": (
-        _set("Full_Set", 0, biography='{"Name": ' + "[" * 30 + "]" * 30 + "}"),
-        ["Full_Set", "row 0", "biography is JSON nested more than 20 deep"],
-    ),
-    "MLLMU-Bench: JSON of two million characters": (
-        _set("Full_Set", 0, biography='{"Name": "x' + "x" * 2_000_000 + '"}'),
-        ["Full_Set", "row 0", "biography has 2000013 characters, expected at most 1000000"],
-    ),
-    "MLLMU-Bench: an integer of ten thousand digits": (
-        _set("ft_Data", 2, metadata="[" + "9" * 10_000 + "]"),
-        ["ft_Data", "row 2", "metadata is not JSON (Exceeds the limit"],
-    ),
-    "MLLMU-Bench: an answer of 20,001 characters": (
-        _entry("Full_Set", "Mask_Task", {"Type": "Pure_Text", "Question": "q", "Ground_Truth": "x" * 20_001}),
-        ["Full_Set", "row 0", "Mask_Task[0]: Ground_Truth has 20001 characters, expected at most 20000"],
-    ),
-    "MLLMU-Bench: a training entry of another person": (
-        _set("ft_Data", 2, metadata=_pairs({"ID": "093"}, {"ID": "001"})),
-        ["ft_Data", "row 2", "ID is '093' and metadata[1].ID is '001'; expected a row about one person"],
-    ),
-    "MLLMU-Bench: a training row with the picture of another person": (
-        _set("ft_Data", 2, image=picture(1)),
-        ["ft_Data", "row 2", "ID is '093' and the picture is the one of '001' in Full_Set"],
-    ),
-    "MLLMU-Bench: a person twice in the training data": (
-        _set("ft_Data", 2, ID="001", image=picture(1)),
-        ["ft_Data", "row 2", "ID '001' occurs twice, expected once"],
-    ),
-    "MLLMU-Bench: a person twice in the test set": (
-        _set("Test_Set", 2, ID="001"),
-        ["Test_Set", "row 1", "ID '001' occurs twice, expected once"],
-    ),
-    "MLLMU-Bench: an end-of-text token in a question": (
-        _entry("Full_Set", "Generation_Task", {"Type": "Pure_Text", "Question": "Who?</s>", "Ground_Truth": "x"}),
-        ["Full_Set", "row 0", "Generation_Task[0]: Question contains '</s>', which tokenizers or chat templates"],
-    ),
-    "MLLMU-Bench: an image token in an option": (
-        _option("a <image>", "C"),
-        ["Full_Set", "row 1", "Image_Textual_Questions[0] ('Person 2 i?'): option C contains '<image>'"],
-    ),
-    "MLLMU-Bench: the end of a ChatML turn in a training answer": (
-        _set("ft_Data", 0, metadata='[{"Question": "q", "Answer": "a<|im_end|>"}]'),
-        ["ft_Data", "row 0", "metadata[0]: Answer contains '<|im_end|>'"],
-    ),
-    "MLLMU-Bench: a name with an instruction token": (
-        _set("Full_Set", 0, biography='{"Name": "[INST] Ann"}'),
-        ["Full_Set", "row 0", "biography: Name contains '[INST]'"],
-    ),
-    "MLLMU-Bench: a turn of the user in an answer": (
-        _entry("Full_Set", "Mask_Task", {"Type": "Pure_Text", "Question": "q", "Ground_Truth": "x\nUSER: y"}),
-        ["Full_Set", "row 0", "Mask_Task[0]: Ground_Truth contains 'USER:'"],
-    ),
-    "MLLMU-Bench: tasks as JSON text": (
-        _retype("Full_Set", "Generation_Task", pa.string()),
-        ["Full_Set", "column 'Generation_Task' is string, expected a list"],
-    ),
-    "MLLMU-Bench: a struct as JSON text": (
-        _retype("Full_Set", "Classification_Task", pa.string()),
-        ["Full_Set", "column 'Classification_Task' is string, expected a struct of Image_Textual_Questions, Pure_Text"],
-    ),
-    "MLLMU-Bench: answers that are numbers": (
-        _retype(
-            "Full_Set",
-            "Mask_Task",
-            pa.list_(pa.struct([("Type", TEXT), ("Question", TEXT), ("Ground_Truth", pa.int64())])),
-        ),
-        ["Full_Set", "column 'Mask_Task'[].Ground_Truth is int64, expected text"],
-    ),
-    "MLLMU-Bench: questions without a type": (
-        _retype("Test_Set", "Mask_Task", pa.list_(pa.struct([("Question", TEXT), ("Ground_Truth", TEXT)]))),
-        ["Test_Set", "column 'Mask_Task'[] has no field 'Type'; it has ['Question', 'Ground_Truth']"],
-    ),
-    "MLLMU-Bench: a folder in place of a shard": (
-        _in_place_of_a_shard(Path.mkdir),
-        ["Full_Set/train-00000-of-00001.parquet: not a readable parquet file"],
-    ),
-    "MLLMU-Bench: a link that leads nowhere in place of a shard": (
-        _in_place_of_a_shard(lambda file: file.symlink_to("nowhere")),
-        ["Full_Set/train-00000-of-00001.parquet: not a readable parquet file"],
-    ),
-    "MLLMU-Bench: an empty file": (
-        _in_place_of_a_shard(Path.touch),
-        ["Full_Set/train-00000-of-00001.parquet: not a readable parquet file"],
-    ),
-    "MLLMU-Bench: IDs that are numbers": (
-        _retype("forget_33", "ID", pa.int64()),
-        ["forget_33", "column 'ID' is int64, expected text"],
-    ),
-    "MLLMU-Bench: pictures that are paths": (
-        _retype("Full_Set", "image", pa.string()),
-        ["Full_Set", "column 'image' is string, expected a struct of bytes"],
-    ),
-    "MLLMU-Bench: options by other names than letters": (
-        _retype("Retain_Set", "Classification_Task", _classification(pa.struct([("first", TEXT), ("second", TEXT)]))),
-        ["Retain_Set", "Image_Textual_Questions[].Options has fields ['first', 'second'], expected the letters"],
-    ),
-    "MLLMU-Bench: no question of one kind about the people to forget": (
-        _without_tasks("Full_Set", 2, "Mask_Task"),
-        [
-            "splits at 33 %, forget set: no cloze question (text) about any of its 1 people; expected some, as about other people"
-        ],
-    ),
-    "MLLMU-Bench: no test questions about the people to forget": (
-        lambda p: p.rows["Test_Set"].pop() and None,
-        ["splits at 33 %, test set: no classification question (image) about any of its 1 people"],
-    ),
-    "MLLMU-Bench: a NUL character in a name": (
-        _set("Full_Set", 0, biography=json.dumps({"Name": "Ann\0 Lee"})),
-        ["Full_Set", "row 0: biography: Name has the control character U+0000 at character 3; remove it"],
-    ),
-    "MLLMU-Bench: an ESC character in a question": (
-        _entry("Full_Set", "Mask_Task", {"Type": "Pure_Text", "Question": "\x1b[2J __", "Ground_Truth": "gap"}),
-        ["Full_Set", "row 0: Mask_Task[0]: Question has the control character U+001B at character 0; remove it"],
-    ),
-    "MLLMU-Bench: the training pairs of two people exchanged": (
-        _exchanged_metadata,
-        [
-            "training_pairs: 2 of the 2 rows of person '001' name another person ('Person 2') and not 'Person 1'",
-            "training_pairs: 2 of the 2 rows of person '002' name another person ('Person 1') and not 'Person 2'",
-        ],
-    ),
-    "MLLMU-Bench: the questions of two people exchanged": (
-        _exchanged_questions,
-        ["questions (origin profile): 3 of the 4 rows of person '001' name another person ('Person 2')"],
-    ),
-    "MLLMU-Bench: no training pairs of the people to forget": (
-        lambda p: p.rows["ft_Data"].pop() and None,
-        ["splits at 33 %, forget set: none of its 1 people has training pairs"],
-    ),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_broken_files_give_one_clear_error(tmp_path: Path, name: str) -> None:
-    damage, words = BROKEN[name]
-    published = Published()
-    damage(published)
-    with pytest.raises(BenchmarkError) as caught:
-        load("mllmu", published.write(tmp_path), [33])
-    for word in words:
-        assert word in str(caught.value)
-    error_page.check(name, "loading", str(caught.value).replace(str(tmp_path), "FOLDER"))
-
-
-def test_a_truncated_file_is_named(tmp_path: Path) -> None:
-    folder = Published().write(tmp_path)
-    file = folder / "Full_Set" / "train-00000-of-00001.parquet"
-    file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(BenchmarkError, match=r"Full_Set.*train-00000-of-00001\.parquet: not a readable parquet"):
-        load("mllmu", folder, [33])
-    assert pq.ParquetFile(folder / "Retain_Set" / "train-00000-of-00001.parquet").metadata.num_rows == 1
-
-
 def _loaded(published: Published, folder: Path) -> dict[str, dict[str, Any]]:
     return {q["question_id"]: q for q in load("mllmu", published.write(folder), [33]).questions.to_pylist()}
 
 
 def test_options_and_answer_are_stripped_alike(tmp_path: Path) -> None:
     published = Published()
-    _question(published)["Options"] = {"A": "w", "B": " x\n", "C": "y", "D": "z\t "}
+    damage.question(published)["Options"] = {"A": "w", "B": " x\n", "C": "y", "D": "z\t "}
     question = _loaded(published, tmp_path)["profile/001/text/classification/0"]
     assert question["options"] == ["w", "x", "y", "z"]
     assert (question["answer"], question["answer_index"]) == ("z", 3)
@@ -701,7 +187,7 @@ def test_options_and_answer_are_stripped_alike(tmp_path: Path) -> None:
 )
 def test_an_answer_is_a_letter_or_the_text_of_an_option(tmp_path: Path, options: str, answer: str, place: int) -> None:
     published = Published()
-    _question(published).update(Options=dict(zip("ABCD", options, strict=True)), Correct_Answer=answer)
+    damage.question(published).update(Options=dict(zip("ABCD", options, strict=True)), Correct_Answer=answer)
     question = _loaded(published, tmp_path)["profile/001/text/classification/0"]
     assert (question["answer"], question["answer_index"]) == (options[place], place)
 
@@ -719,7 +205,7 @@ def test_a_repeated_option_is_left_out_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, options: tuple[str, ...], kept: list[str], place: int
 ) -> None:
     published = Published()
-    _question(published).update(Options=dict(zip("ABCD", options, strict=True)), Correct_Answer="D")
+    damage.question(published).update(Options=dict(zip("ABCD", options, strict=True)), Correct_Answer="D")
     question = _loaded(published, tmp_path / "raw")["profile/001/text/classification/0"]
     assert question["options"] == kept
     assert (question["answer"], question["answer_index"]) == (kept[place], place)
@@ -786,10 +272,10 @@ def test_all_problems_of_a_file_are_listed(tmp_path: Path) -> None:
 def test_problems_of_several_files_are_listed_together(tmp_path: Path) -> None:
     published = Published()
     for change in (
-        _set("Test_Set", 2, ID="555"),
-        _set("ft_Data", 0, metadata="["),
+        damage.change("Test_Set", 2, ID="555"),
+        damage.change("ft_Data", 0, metadata="["),
         lambda p: p.rows.update(forget_33=[{**p.rows["forget_33"][0], "ID": None}]),
-        _set("Retain_Set", 0, biography="{}"),
+        damage.change("Retain_Set", 0, biography="{}"),
     ):
         change(published)
     with pytest.raises(BenchmarkError) as caught:
@@ -802,8 +288,8 @@ def test_people_who_are_thinner_than_others_are_said(tmp_path: Path, caplog: pyt
     published = Published()
     del published.rows["Test_Set"][1]
     published.rows["ft_Data"] = [published.rows["ft_Data"][0], published.rows["ft_Data"][2]]
-    _without_tasks("Full_Set", 0, "Classification_Task", "Generation_Task", "Mask_Task")(published)
-    _without_tasks("Full_Set", 1, "Mask_Task")(published)
+    damage.without_tasks("Full_Set", 0, "Classification_Task", "Generation_Task", "Mask_Task")(published)
+    damage.without_tasks("Full_Set", 1, "Mask_Task")(published)
     published.rows["Full_Set"] += [profile(number) for number in (94, 95)]
     published.rows["retain_67"] = published.rows["retain_67"] + published.rows["Full_Set"][3:]
     with pytest.raises(BenchmarkError, match="1 people; expected 2, which are 33 % of the 5"):

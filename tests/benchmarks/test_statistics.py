@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks.test_mllmu import Published, profile
+from tests.benchmarks.published_mllmu import Published, profile
 from unsee.benchmarks import demographics, statistics, synthetic
 from unsee.benchmarks.published import load
 
