@@ -102,7 +102,7 @@ CHANGES = [
     ),
     Change(
         "a setting of a method (`methods.ga.learning_rate`)",
-        configured("ga: {}", "ga: {learning_rate: 0.0002}"),
+        configured("ga: {}", "ga: {learning_rate: 0.00015}"),
         of("train predict evaluate", RUNS[2:3]) | TABLES,
     ),
     Change(

@@ -124,7 +124,7 @@ def test_tables_cut_short_are_made_again(broken: Any) -> None:
 def test_a_table_does_not_mix_configurations(broken: Any) -> None:
     # Snakemake is told to go by times alone, as it does where its own records are lost.
     settings = broken.settings.read_text()
-    broken.settings.write_text(settings.replace("ga: {}", "ga: {learning_rate: 0.0002}"))
+    broken.settings.write_text(settings.replace("ga: {}", "ga: {learning_rate: 0.00015}"))
     outcome = broken.call("--rerun-triggers", "mtime", "--forcerun", "scores")
     assert outcome.code != 0
     assert re.search(rf"{MODEL}/{GA}/\S+: made by other settings or code \(\w+\) than the present ones", outcome.text)
