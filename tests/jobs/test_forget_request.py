@@ -71,7 +71,7 @@ def test_a_request_is_the_only_ratio(config: Config, tmp_path: Path) -> None:
     plan = Plan(applied, resolve(applied, read()), ROOT)
     assert {run.forget_percent for run in plan.runs} == {0, 3}
     assert plan.people_note == "3 people of 100 are named in `benchmark.forget`, shown as 3 %."
-    # Values by ratio have one at 5 % and one for all others.
+    # Values by ratio have one at some ratios and one for all others.
     rates = {run.method: plan.settings_of(run)["learning_rate"] for run in plan.runs if run.method in plan.entries}
     assert rates["ga"] == config["methods"]["ga"]["learning_rate"]["other"]
     assert forget_request.note(config["benchmark"], ROOT) == ""

@@ -235,7 +235,7 @@ def test_the_ablations_rows_differ_in_one_part_only(config: dict[str, Any]) -> N
         ),
         (
             "methods.again",
-            {"method": "ga", "learning_rate": {5: 0.0002, "other": 0.0004}},
+            {"method": "ga", "learning_rate": {15: 0.0004, "other": 0.0002}},
             "config.yaml: methods.again is the same run as methods.ga (ga); expected another method or other settings",
         ),
         (
