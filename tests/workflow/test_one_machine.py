@@ -78,7 +78,7 @@ def test_jobs_side_by_side(
 
     wanted = [f"results/models/tiny-llava/{run}/seed0/predictions/cloze.parquet" for run in RUNS]
     settings = ["--configfile", str(MINI), str(tmp_path / "settings.yaml")]
-    outcome = snakemake(folder, "--cores", str(cores), *settings, "--", *wanted, root=project)
+    outcome = snakemake(folder, "--cores", str(cores), *settings, "--", *wanted, root=project, new_processes=True)
     assert outcome.code == 0, outcome.text
     assert "waiting for" not in outcome.text, "no job was started for which no GPU was free"
     jobs = [json.loads(file.read_text()) for file in (folder / "seen").iterdir()]

@@ -22,7 +22,7 @@ unlearning: {steps: 2}
 tuning: {learning_rates: [0.0001, 0.01]}
 methods:
   npo: {tune: {beta: [0.2, 0.4]}, beta: tuned}
-  ga: {learning_rate: {25: 0.0002}}
+  ga: {learning_rate: {25: 0.00015}}
   ga_diff: false
   kl_min: false
   mmunlearner: false
@@ -106,16 +106,16 @@ def test_the_value_that_was_used_is_shown(project: Path) -> None:
     of_table = json.loads((project / "results/table3.manifest.json").read_text())
     assert of_table["selections"] == {f"results/models/{RUN}": manifest["selection"]}
     ga = json.loads((project / "results/models/tiny-llava/forget25/ga/seed0/manifest.json").read_text())
-    assert ga["settings"]["learning_rate"] == 0.0002 and "selection" not in ga
+    assert ga["settings"]["learning_rate"] == 0.00015 and "selection" not in ga
 
 
 def test_what_runs_again(project: Path, jobs: Callable[..., dict[str, int]]) -> None:
     assert jobs() == {}
     again = {"predict": 1, "evaluate": 3, "scores": 1, "tables": 1}
     # A reported rate: no trial.
-    assert jobs("{25: 0.0002}", "{25: 0.0005}") == {"unlearn": 1, **again}
+    assert jobs("{25: 0.00015}", "{25: 0.0005}") == {"unlearn": 1, **again}
     # The value at a ratio that is not run.
-    assert jobs("{25: 0.0002}", "{25: 0.0002, other: 0.1}") == {}
+    assert jobs("{25: 0.00015}", "{25: 0.00015, other: 0.1}") == {}
     # One method's grid: its own trials, only those that are new; its row, which rests on them.
     changed = {"tune": 1, "select_settings": 1, "tuning": 1, "unlearn": 1, **again}
     assert jobs("beta: [0.2, 0.4]", "beta: [0.2, 0.8]") == changed
