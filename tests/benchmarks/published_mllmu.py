@@ -1,4 +1,4 @@
-"""MLLMU-Bench's published layout by hand: one person to forget, one to keep, one celebrity."""
+"""MLLMU-Bench's published layout by hand: three people, one of them to forget, and a celebrity."""
 
 from __future__ import annotations
 
